@@ -1,0 +1,1 @@
+"""What the project's modules share: pure logic, no AnsibleModule."""
