@@ -1,0 +1,61 @@
+# make deploy: from a fresh machine to a checked prediction. make help: the rest.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+# Ansible wants UTF-8, whatever the machine's locale.
+export LC_ALL := C.UTF-8
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+PYTHON ?= python3
+# More arguments for ansible-playbook: make deploy ARGS="--ask-become-pass -e test_api_port=9001"
+ARGS ?=
+
+.PHONY: help setup deploy teardown test lint unit go molecule benchmark lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+
+setup: .venv/.setup ## the virtual environment (.venv) from the hash-locked requirements
+
+.venv/.setup: requirements.txt requirements-uv.txt scripts/setup
+	PYTHON=$(PYTHON) scripts/setup requirements.txt
+	@touch $@
+
+.venv/.setup-dev: requirements-dev.txt requirements-uv.txt scripts/setup scripts/setup-test
+	PYTHON=$(PYTHON) scripts/setup requirements-dev.txt
+	scripts/setup-test
+	@touch $@ .venv/.setup
+
+deploy: .venv/.setup ## everything: engine, images, containers, check
+	@ansible-playbook site.yml $(ARGS)
+
+teardown: .venv/.setup ## take down what `make deploy` put up
+	@ansible-playbook site.yml --tags teardown $(ARGS)
+
+test: lint unit go molecule ## the whole test suite
+
+lint: .venv/.setup-dev
+	yamllint --strict .
+	ansible-lint --strict
+	ruff check .
+	ruff format --check .
+	mypy .
+
+# The tests work on a real engine, which this project's own role provides.
+unit: .venv/.setup-dev
+	ansible-playbook site.yml --tags docker
+	pytest --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+
+go: .venv/.setup-dev
+	cd hello-world && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
+
+molecule: .venv/.setup-dev
+	molecule test --all
+
+benchmark: .venv/.setup
+	python benchmarks/no_change.py
+
+lock: .venv/.setup-dev ## compile the requirements anew from pyproject.toml
+	scripts/lock
+
+clean: ## the virtual environment and caches; images and containers stay (make teardown)
+	rm -rf .venv .cache .ansible .pytest_cache .mypy_cache .ruff_cache .coverage
