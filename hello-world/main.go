@@ -27,7 +27,7 @@ import (
 var version = "1.0.0"
 
 const (
-	defaultPort = 8080
+	defaultPort   = 8080
 	healthTimeout = 2 * time.Second
 )
 
