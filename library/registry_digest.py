@@ -1,0 +1,175 @@
+#!/usr/bin/python
+"""Ansible module registry_digest: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: registry_digest
+short_description: Tells which images a registry lacks
+description:
+  - Asks the registry, through the Docker engine, for the digest of each reference and compares
+    it with the digests that the engine knows the local image by.
+  - Sends only HEAD and GET requests to the registry.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+options:
+  images:
+    description: The images.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: What the image is called in the result.
+        type: str
+        required: true
+      image:
+        description: The local image's name and tag.
+        type: str
+        required: true
+      reference:
+        description: The registry's name for it, with the tag.
+        type: str
+        required: true
+  username:
+    description: The user's name at the registry; empty, the login that the docker client stores.
+    type: str
+    default: ""
+  password:
+    description: The user's password or access token.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+notes:
+  - The stored login is read from E(DOCKER_CONFIG), the engine is found by E(DOCKER_HOST).
+requirements: [docker]
+"""
+
+EXAMPLES = r"""
+- name: Find what has to be pushed
+  registry_digest:
+    images:
+      - name: diabetes
+        image: diabetes:v1
+        reference: registry.example.com/team/diabetes:v1
+  register: registry
+"""
+
+RETURN = r"""
+images:
+  description: One for each image, in the same order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: As given.
+      type: str
+    image:
+      description: As given.
+      type: str
+    reference:
+      description: As given.
+      type: str
+    digest:
+      description: The digest that the registry has under this reference; empty if it has none.
+      type: str
+      sample: sha256:9f2b...
+    up_to_date:
+      description: Whether that digest is the local image's.
+      type: bool
+"""
+
+import traceback
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+try:
+    import docker
+    from ansible.module_utils.docker_ml_api import registry
+    from docker import errors
+
+    IMPORT_ERROR = None
+except ImportError:
+    IMPORT_ERROR = traceback.format_exc()
+
+ARGUMENTS: dict[str, Any] = {
+    "images": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "image": {"type": "str", "required": True},
+            "reference": {"type": "str", "required": True},
+        },
+    },
+    "username": {"type": "str", "default": ""},
+    "password": {"type": "str", "default": "", "no_log": True},
+}
+
+
+def local_digests(client: docker.DockerClient, image: str, reference: str) -> list[str]:
+    """Return the digests that the engine knows the local image by in that repository."""
+    try:
+        attributes: dict[str, Any] = client.images.get(image).attrs
+    except errors.ImageNotFound:
+        return []
+    digests: list[str] = registry.repository_digests(attributes["RepoDigests"] or [], reference)
+    return digests
+
+
+def remote_digest(client: docker.DockerClient, reference: str, login: dict[str, str] | None) -> str:
+    """Return the digest that the registry has, or an empty text."""
+    try:
+        data = client.images.get_registry_data(reference, auth_config=login)
+    except errors.APIError as error:
+        sentence = registry.explain(reference, error.status_code or 0, error.explanation or "")
+        if sentence:
+            raise registry.RegistryError(sentence) from error
+        return ""
+    return str(data.id)
+
+
+def run(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one entry for each image."""
+    login = None
+    if params["username"]:
+        login = {"username": params["username"], "password": params["password"]}
+    result = []
+    client = docker.from_env()
+    try:
+        for entry in params["images"]:
+            digest = remote_digest(client, entry["reference"], login)
+            known = local_digests(client, entry["image"], entry["reference"])
+            result.append({**entry, "digest": digest, "up_to_date": digest in known})
+    finally:
+        client.close()
+    return result
+
+
+def main() -> None:
+    """Wire the options to the questions."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("docker"), exception=IMPORT_ERROR)
+    try:
+        images = run(module.params)
+    except registry.RegistryError as error:
+        module.fail_json(msg=str(error))
+    except errors.DockerException as error:
+        module.fail_json(msg=f"The Docker engine does not answer: {error}")
+    module.exit_json(changed=False, images=images)
+
+
+if __name__ == "__main__":
+    main()
