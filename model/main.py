@@ -1,0 +1,65 @@
+"""Serve the model: `python -m model.main`.
+
+The model is loaded before the server starts: a bad one ends the process with one sentence,
+and the workers, forked from it, share its memory.
+"""
+
+import functools
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def _stop(_signal: int, _frame: object) -> NoReturn:
+    """End at once: as a container's first process this one gets no default action."""
+    sys.exit(0)
+
+
+@functools.cache
+def load_app() -> "Flask":
+    """Return the application, made once in this process or in the one it was forked from."""
+    from model.service.app import create_app  # noqa: PLC0415 - after the signal handler is set
+
+    return create_app()
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests under way."""
+    signal.signal(signal.SIGTERM, _stop)
+
+    from granian.constants import Interfaces  # noqa: PLC0415 - as above
+    from granian.http import HTTP1Settings  # noqa: PLC0415
+    from granian.server import Server  # noqa: PLC0415
+
+    from model.service.artifact import ArtifactError  # noqa: PLC0415
+    from model.service.settings import SettingsError, server_settings  # noqa: PLC0415
+
+    try:
+        app = load_app()
+        settings = server_settings(app.config)
+    except (ArtifactError, SettingsError) as error:
+        sys.exit(str(error))
+    server = Server(
+        "model.main:load_app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers,
+        blocking_threads=settings.threads,
+        # Tokio would allow 512; the service does no blocking I/O.
+        runtime_blocking_threads=1,
+        workers_kill_timeout=settings.drain_seconds,
+        respawn_failed_workers=True,
+        websockets=False,
+        log_access=settings.access_log,
+        # The request line and headers; granian's default is 417,792 bytes.
+        http1_settings=HTTP1Settings(max_buffer_size=65536),
+    )
+    server.serve(target_loader=load_app, wrap_loader=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Everything around the model that stays when the model is replaced."""

@@ -1,0 +1,65 @@
+"""Settings from the environment: PREDICTION_*, and the customary PORT and WEB_CONCURRENCY."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PREFIX = "PREDICTION"
+MODEL_FOLDER = Path(__file__).resolve().parent.parent / "artifact"
+
+# Flask settings; each is overridden by PREDICTION_<name>.
+DEFAULTS: Mapping[str, Any] = {
+    "MODEL_FOLDER": str(MODEL_FOLDER),
+    "HOST": "0.0.0.0",  # noqa: S104 - a container's own address is not known beforehand
+    "THREADS": 4,
+    "DRAIN_SECONDS": 8,
+    "ACCESS_LOG": False,
+}
+
+
+class SettingsError(Exception):
+    """A setting has no acceptable value: one sentence names the variable and what it takes."""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How the server runs.
+
+    drain_seconds: how long requests under way may take to end after SIGTERM.
+    """
+
+    host: str
+    port: int
+    workers: int
+    threads: int
+    drain_seconds: int
+    access_log: bool
+
+
+def server_settings(
+    config: Mapping[str, Any], environment: Mapping[str, str] = os.environ
+) -> ServerSettings:
+    """Return the server's settings from Flask's config and the environment.
+
+    Raises SettingsError.
+    """
+    access_log = config["ACCESS_LOG"]
+    if not isinstance(access_log, bool):
+        raise SettingsError(f"{PREFIX}_ACCESS_LOG must be true or false, not {access_log!r}.")
+    return ServerSettings(
+        host=str(config["HOST"]),
+        port=_whole("PORT", environment.get("PORT") or 8080, 1, 65535),
+        workers=_whole("WEB_CONCURRENCY", environment.get("WEB_CONCURRENCY") or 1, 1, 64),
+        threads=_whole(f"{PREFIX}_THREADS", config["THREADS"], 1, 64),
+        drain_seconds=_whole(f"{PREFIX}_DRAIN_SECONDS", config["DRAIN_SECONDS"], 1, 1800),
+        access_log=access_log,
+    )
+
+
+def _whole(name: str, value: object, least: int, most: int) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise SettingsError(f"{name} must be a whole number from {least} to {most}, not {value!r}.")
+    return int(text)
