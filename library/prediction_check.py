@@ -1,0 +1,362 @@
+#!/usr/bin/python
+"""Ansible module prediction_check: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: prediction_check
+short_description: Asks a running prediction service and judges its answers
+description:
+  - Sends each input to the service and holds the answer against what is expected, status,
+    content type, predicted numbers within a tolerance, and latency.
+  - Waits for a service that is starting. A failure that can heal is retried, with growing
+    delays and jitter, until O(deadline); such are a refused or dropped connection, a
+    time-out, an unreachable host, a name that cannot be looked up for now, and the statuses
+    in O(retry_statuses). Any other failure is final at once, such as a wrong answer, another
+    status, a refused certificate, an unknown name.
+  - Every problem of every check is told in words, in one message.
+  - Redirects are answers like any other, they are not followed. Proxies of the environment
+    are used, but never for this machine's own addresses (C(localhost), loopback).
+version_added: 0.1.0
+author:
+  - docker-ml-api
+options:
+  url:
+    description:
+      - Where the service is, as C(http://HOST:PORT) or C(https://HOST:PORT), with the path
+        that all checks share, if there is one.
+    type: str
+    required: true
+  checks:
+    description: What to ask and what the answers must be, in this order.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Path below O(url), with a leading slash; may hold a query.
+        type: str
+        default: /
+      query:
+        description: Query parameters, encoded and added to the path. A list repeats its key.
+        type: dict
+      method:
+        description:
+          - HTTP method. The default is V(POST) when there is a O(checks[].body), V(GET) otherwise.
+        type: str
+        choices: [GET, POST]
+      body:
+        description:
+          - Body of the request. Text is sent as it is, as C(text/plain); anything else as JSON.
+            O(headers) may name another content type.
+        type: raw
+      status:
+        description: Statuses that are right.
+        type: list
+        elements: int
+        default: [200]
+      content_type:
+        description: Media type of the answer, such as C(application/json); parameters such
+          as the charset are not compared. Without it any type is right.
+        type: str
+      expected:
+        description:
+          - Value of the answer, a number, a list of numbers, lists of lists, or any JSON value.
+          - The answer is read as JSON or as the text of a numpy array (C([199.6 12.])).
+            Numbers are compared with the tolerances, all else exactly; lists must be as long,
+            mappings must have the same keys. NaN equals only NaN, an infinity only itself.
+        type: raw
+      tolerance:
+        description: How far a number may be from the expected one.
+        type: float
+        default: 0.0
+      relative_tolerance:
+        description:
+          - The same as a share of the expected number, V(0.01) for 1 %. The larger of the two
+            tolerances holds.
+        type: float
+        default: 0.0
+      expected_text:
+        description: Text of the answer, compared as O(checks[].text_match) says.
+        type: str
+      text_match:
+        description:
+          - V(equal), but for line breaks at the end; V(prefix), the answer begins with the
+            text; V(contains), it holds the text; V(regex), the text is a Python regular
+            expression that matches somewhere.
+        type: str
+        choices: [equal, prefix, contains, regex]
+        default: equal
+      samples:
+        description: Number of requests for this check; the default is the task's O(samples).
+        type: int
+      latency_p50:
+        description: Upper bound in milliseconds of the median latency.
+        type: float
+      latency_p99:
+        description: Upper bound in milliseconds of the 99th percentile of the latencies.
+        type: float
+  headers:
+    description:
+      - Headers of each request. They are shown in the task's output; set C(no_log) on a task
+        that passes secrets.
+    type: dict
+    default: {}
+  samples:
+    description:
+      - Number of requests for each check, one after the other, each with a connection of its
+        own. All answers must be right.
+    type: int
+    default: 1
+  timeout:
+    description: Seconds that one request may take, from the name's look-up to the last byte.
+    type: float
+    default: 10
+  deadline:
+    description: Seconds that the task may take, all checks, samples and retries included.
+    type: float
+    default: 60
+  retries:
+    description: How often one request is retried; without it as often as O(deadline) allows.
+    type: int
+  retry_delay:
+    description:
+      - Seconds before the first retry. The delay doubles with each, and up to half of it is
+        taken off at random. A C(Retry-After) header takes its place.
+    type: float
+    default: 0.25
+  retry_delay_max:
+    description: Seconds that the delay grows to at most.
+    type: float
+    default: 5
+  retry_statuses:
+    description: Statuses that can heal, unless they are expected.
+    type: list
+    elements: int
+    default: [429, 502, 503, 504]
+  max_bytes:
+    description: Largest body that is read; a larger one is a problem.
+    type: int
+    default: 1048576
+  use_proxy:
+    description: Whether proxies of the environment are used (never for this machine itself).
+    type: bool
+    default: true
+  validate_certs:
+    description: Whether the certificate of an C(https) service must be valid.
+    type: bool
+    default: true
+  ca_path:
+    description: PEM file with the certificates to trust instead of the system's.
+    type: path
+attributes:
+  check_mode:
+    support: full
+    description: Predictions change nothing, so the service is asked in check mode too, by POST
+      as well.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+notes:
+  - Percentiles are nearest-rank, that is measured values. Of fewer than 100 samples the 99th
+    percentile is the slowest one.
+  - A latency is the time from before the connection to after the last byte of the right
+    answer, waiting for retries not included. About half a millisecond of it is the module's.
+seealso:
+  - module: ansible.builtin.uri
+"""
+
+EXAMPLES = r"""
+- name: Wait until the model answers, and check two predictions
+  prediction_check:
+    url: http://127.0.0.1:9000
+    checks:
+      - path: /isAlive
+        expected: true
+      - path: /prediction/?f=0.05
+        expected: [199.6]
+        tolerance: 0.1
+
+- name: Check a prediction by POST, and that 99 of 100 requests take at most 50 ms
+  prediction_check:
+    url: https://model.example.com
+    ca_path: /etc/ssl/company.pem
+    samples: 100
+    checks:
+      - path: /prediction/
+        body: {f: [0.05, -0.02]}
+        content_type: application/json
+        expected: {prediction: [199.6, 133.1]}
+        relative_tolerance: 0.001
+        latency_p99: 50
+
+- name: Check the greeting of a service that must be up by now
+  prediction_check:
+    url: http://127.0.0.1:8080
+    retries: 0
+    checks:
+      - content_type: text/plain
+        expected_text: "Hello, world!\nVersion: 1.0.0\nHostname: "
+        text_match: prefix
+"""
+
+RETURN = r"""
+checks:
+  description: What came of each check, in the order of the option.
+  returned: always, but for wrong options
+  type: list
+  elements: dict
+  contains:
+    url:
+      description: What was asked.
+      type: str
+      sample: http://127.0.0.1:9000/prediction/?f=0.05
+    method:
+      description: By which method.
+      type: str
+      sample: GET
+    command:
+      description: The command that asks the same by hand.
+      type: str
+      sample: curl http://127.0.0.1:9000/prediction/?f=0.05
+    status:
+      description: Status of the last answer; null if none came.
+      type: int
+      sample: 200
+    content_type:
+      description: Content type of the last answer.
+      type: str
+      sample: text/html; charset=utf-8
+    body:
+      description: The first 500 characters of the last answer.
+      type: str
+      sample: "[199.60306236]"
+    value:
+      description: The last answer as a value; null if it is none.
+      type: raw
+      sample: [199.60306236]
+    samples:
+      description: Number of right answers.
+      type: int
+      sample: 1
+    latencies:
+      description: Milliseconds until the right answers were complete; null without any.
+      type: dict
+      contains:
+        min: {description: The fastest., type: float, sample: 1.9}
+        p50: {description: The median., type: float, sample: 2.1}
+        p99: {description: The 99th percentile., type: float, sample: 3.4}
+        max: {description: The slowest., type: float, sample: 3.4}
+    attempts:
+      description: Number of requests sent, retries included.
+      type: int
+      sample: 3
+    healed:
+      description: Failures that were retried, in words, with how often.
+      type: list
+      elements: str
+      sample: ["nothing listens at 127.0.0.1:9000 (2 times)"]
+    kind:
+      description:
+        - Kind of the first problem, empty when all is well. One of V(nothing_listens),
+          V(name_unknown), V(timed_out), V(dropped), V(unreachable), V(certificate), V(tls),
+          V(not_http), V(invalid), V(status), V(too_large), V(content_type), V(value), V(text),
+          V(latency), V(not_asked).
+      type: str
+      sample: ""
+    problems:
+      description: What was wrong, in words.
+      type: list
+      elements: str
+      sample: []
+summary:
+  description: One line on each check.
+  returned: always, but for wrong options
+  type: list
+  elements: str
+  sample: ["http://127.0.0.1:9000/prediction/?f=0.05 answered [199.60306236] in 2.1 ms"]
+msg:
+  description: All that was wrong, or how many checks passed.
+  returned: always
+  type: str
+  sample: 2 of 2 checks passed
+"""
+
+import random
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.docker_ml_api.prediction_check import (
+    TEXT_MATCHES,
+    Checker,
+    SystemClock,
+    read_check,
+    read_policy,
+    summarize,
+)
+from ansible.module_utils.docker_ml_api.prediction_check_http import UrlsClient
+
+CHECK_OPTIONS = {
+    "path": {"type": "str", "default": "/"},
+    "query": {"type": "dict"},
+    "method": {"type": "str", "choices": ["GET", "POST"]},
+    "body": {"type": "raw"},
+    "status": {"type": "list", "elements": "int", "default": [200]},
+    "content_type": {"type": "str"},
+    "expected": {"type": "raw"},
+    "tolerance": {"type": "float", "default": 0.0},
+    "relative_tolerance": {"type": "float", "default": 0.0},
+    "expected_text": {"type": "str"},
+    "text_match": {"type": "str", "choices": list(TEXT_MATCHES), "default": "equal"},
+    "samples": {"type": "int"},
+    "latency_p50": {"type": "float"},
+    "latency_p99": {"type": "float"},
+}
+OPTIONS = {
+    "url": {"type": "str", "required": True},
+    "checks": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": CHECK_OPTIONS,
+        "mutually_exclusive": [("expected", "expected_text")],
+    },
+    "headers": {"type": "dict", "default": {}},
+    "samples": {"type": "int", "default": 1},
+    "timeout": {"type": "float", "default": 10},
+    "deadline": {"type": "float", "default": 60},
+    "retries": {"type": "int"},
+    "retry_delay": {"type": "float", "default": 0.25},
+    "retry_delay_max": {"type": "float", "default": 5},
+    "retry_statuses": {"type": "list", "elements": "int", "default": [429, 502, 503, 504]},
+    "max_bytes": {"type": "int", "default": 1048576},
+    "use_proxy": {"type": "bool", "default": True},
+    "validate_certs": {"type": "bool", "default": True},
+    "ca_path": {"type": "path"},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    params = module.params
+    try:
+        policy = read_policy(params)
+        checks = [
+            read_check(params["url"], check, params["headers"], params["samples"])
+            for check in params["checks"]
+        ]
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    client = UrlsClient(
+        max_bytes=params["max_bytes"],
+        use_proxy=params["use_proxy"],
+        validate_certs=params["validate_certs"],
+        ca_path=params["ca_path"],
+    )
+    checker = Checker(client, policy, SystemClock(), random.random)
+    module.exit_json(changed=False, **summarize([checker.run(check) for check in checks]))
+
+
+if __name__ == "__main__":
+    main()
