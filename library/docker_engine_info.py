@@ -123,8 +123,12 @@ engine:
       description: The user that asked.
       type: int
       sample: 0
+    python:
+      description: The Python that asked.
+      type: str
+      sample: /usr/bin/python3
     requests:
-      description: Whether the Python that ran this can import requests, as community.docker must.
+      description: Whether that Python can import requests, as community.docker must.
       type: bool
 """
 

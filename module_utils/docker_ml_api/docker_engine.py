@@ -16,6 +16,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -256,6 +257,7 @@ def inspect(
     engine["dockerd"] = find_engine(search_path)
     engine["service_manager"] = service_manager()
     engine["uid"] = os.geteuid()
+    engine["python"] = sys.executable
     engine["requests"] = importlib.util.find_spec("requests") is not None
     return engine
 

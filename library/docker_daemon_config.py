@@ -1,0 +1,206 @@
+#!/usr/bin/python
+"""Ansible module docker_daemon_config: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: docker_daemon_config
+short_description: Merges options into the Docker engine's daemon.json
+description:
+  - Judges the options first, since the engine does not start with an unknown one or with
+    one of a wrong type. Engines that can check a file themselves (23 and later) are asked too.
+  - The engine reads the file when it starts. What is to be restarted is remembered in
+    O(pending), with the file as it was before, until O(state=settled) or O(state=restored).
+    So a run that is stopped between the change and the restart is made good by the next one.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+options:
+  options:
+    description:
+      - Options to set. Dictionaries are merged with those in the file, a null removes an
+        option, everything else replaces.
+    type: dict
+    default: {}
+  state:
+    description:
+      - V(present) merges O(options) into the file.
+      - V(settled) forgets the change, once the engine answers with it.
+      - V(restored) puts the file back to what it was before the change that is pending.
+    type: str
+    choices: [present, settled, restored]
+    default: present
+  path:
+    description: The file.
+    type: path
+    default: /etc/docker/daemon.json
+  pending:
+    description: The file that remembers a change until the engine has been restarted.
+    type: path
+    default: /run/docker-engine-restart-pending.json
+  dockerd:
+    description: The engine's program to check the file with; without it the installed one.
+    type: path
+attributes:
+  check_mode:
+    support: full
+    description: Judges and compares, writes nothing.
+  diff_mode:
+    support: full
+    description: Shows the file before and after.
+"""
+
+EXAMPLES = r"""
+- name: Keep the engine's logs small
+  docker_daemon_config:
+    options:
+      log-driver: json-file
+      log-opts: {max-size: 10m, max-file: "3"}
+  register: config
+
+- name: Restart the engine if it has not read the file yet
+  ansible.builtin.service:
+    name: docker
+    state: restarted
+  when: config.restart_pending
+
+- name: The engine answers with the new file
+  docker_daemon_config:
+    state: settled
+"""
+
+RETURN = r"""
+config:
+  description: The file's options after the module ran.
+  returned: success
+  type: dict
+  sample: {"log-driver": "json-file"}
+restart_pending:
+  description: Whether the engine has yet to be restarted with the file.
+  returned: success
+  type: bool
+"""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.docker_ml_api import daemon_config, docker_engine
+
+ARGUMENTS = {
+    "options": {"type": "dict", "default": {}},
+    "state": {
+        "type": "str",
+        "choices": ["present", "settled", "restored"],
+        "default": "present",
+    },
+    "path": {"type": "path", "default": "/etc/docker/daemon.json"},
+    "pending": {"type": "path", "default": "/run/docker-engine-restart-pending.json"},
+    "dockerd": {"type": "path"},
+}
+VALIDATION_TIMEOUT = 30
+
+
+def read(path: Path) -> str | None:
+    """The file's text; None if there is no file."""
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def write(module: AnsibleModule, path: Path, text: str, mode: int) -> None:
+    """Write atomically; a file that is there keeps its owner and its mode."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    scratch = Path(module.tmpdir, f"{path.name}.new")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.chmod(mode)
+    module.atomic_move(str(scratch), str(path))
+
+
+def ask_dockerd(module: AnsibleModule, text: str) -> None:
+    """Let the installed engine check the file's text.
+
+    Raises ConfigError with the engine's own words if it refuses it.
+    """
+    dockerd = module.params["dockerd"] or docker_engine.find_engine(os.environ.get("PATH", ""))
+    if not dockerd:
+        return
+    scratch = Path(module.tmpdir, "candidate.json")
+    scratch.write_text(text, encoding="utf-8")
+    answer = docker_engine.run_command(
+        [dockerd, "--validate", "--config-file", str(scratch)], VALIDATION_TIMEOUT
+    )
+    # Engines before 23 cannot check.
+    if answer.status and "unknown flag" not in answer.err:
+        said = docker_engine.sentence(answer.err).replace(str(scratch), module.params["path"])
+        raise daemon_config.ConfigError(f"{dockerd} refuses these options: {said}")
+
+
+def merge_options(module: AnsibleModule, path: Path, pending: Path) -> dict[str, Any]:
+    """Merge the options into the file; the module's result."""
+    wanted = module.params["options"]
+    problems = daemon_config.problems_of(wanted)
+    if problems:
+        raise daemon_config.ConfigError(" ".join(problems))
+    text = read(path)
+    current = daemon_config.parse(text or "", str(path))
+    merged = daemon_config.merge(current, wanted)
+    changed = merged != current
+    after = daemon_config.dump(merged) if changed else text or ""
+    if changed:
+        ask_dockerd(module, after)
+    if changed and not module.check_mode:
+        if not pending.exists():
+            write(module, pending, json.dumps({"before": text}), 0o600)
+        write(module, path, after, 0o644)
+    return {
+        "changed": changed,
+        "config": merged,
+        "restart_pending": changed or pending.exists(),
+        "diff": {
+            "before": text or "",
+            "after": after,
+            "before_header": str(path),
+            "after_header": str(path),
+        },
+    }
+
+
+def end_pending(module: AnsibleModule, path: Path, pending: Path) -> dict[str, Any]:
+    """Forget the pending change, or take it back; the module's result."""
+    text, kept = read(path), read(pending)
+    before = json.loads(kept)["before"] if kept is not None else None
+    restore = kept is not None and module.params["state"] == "restored"
+    after = before if restore else text
+    changed = after != text
+    if kept is not None and not module.check_mode:
+        if changed and after is None:
+            path.unlink()
+        elif changed:
+            write(module, path, after or "", 0o644)
+        with contextlib.suppress(FileNotFoundError):
+            pending.unlink()
+    return {
+        "changed": changed,
+        "config": daemon_config.parse(after or "", str(path)),
+        "restart_pending": restore,
+        "diff": {"before": text or "", "after": after or ""},
+    }
+
+
+def main() -> None:
+    """Wire the options to the file."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    path, pending = Path(module.params["path"]), Path(module.params["pending"])
+    action = merge_options if module.params["state"] == "present" else end_pending
+    try:
+        result = action(module, path, pending)
+    except (OSError, ValueError, daemon_config.ConfigError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
