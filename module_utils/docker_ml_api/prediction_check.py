@@ -520,12 +520,13 @@ def sentence(result: Mapping[str, Any]) -> str:
 
 def summarize(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the module's return values but `changed`: results, lines on them, the judgement."""
-    wrong = [sentence(result) for result in results if result["problems"]]
-    good = len(results) - len(wrong)
-    message = "; ".join(wrong) if wrong else f"{good} of {len(results)} checks passed"
+    wrong = [result for result in results if result["problems"]]
+    # What was not asked follows from the others, unless there is nothing else to say.
+    told = [result for result in wrong if result["kind"] != "not_asked"] or wrong
+    message = "; ".join(sentence(result) for result in told)
     return {
         "checks": list(results),
         "summary": [sentence(result) for result in results],
         "failed": bool(wrong),
-        "msg": message,
+        "msg": message or f"{len(results)} of {len(results)} checks passed",
     }
