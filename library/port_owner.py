@@ -23,6 +23,14 @@ options:
     description: The address that is going to be listened on.
     type: str
     default: 127.0.0.1
+  containers:
+    description:
+      - The engine's containers, as M(community.docker.docker_host_info) lists them with
+        O(community.docker.docker_host_info#module:verbose_output), to name the one that
+        publishes a port.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     support: full
@@ -50,14 +58,10 @@ taken:
       description: The port.
       type: int
       sample: 9000
-    program:
-      description: The program that listens there; empty where this user may not see it.
+    owner:
+      description: Who has it, as far as this user may know.
       type: str
-      sample: nginx
-    pid:
-      description: Its process ID; 0 where this user may not see it.
-      type: int
-      sample: 4711
+      sample: nginx (pid 4711)
 """
 
 from pathlib import Path
@@ -69,8 +73,17 @@ from ansible.module_utils.docker_ml_api import tcp_ports
 ARGUMENTS: dict[str, Any] = {
     "ports": {"type": "list", "elements": "int", "required": True},
     "address": {"type": "str", "default": "127.0.0.1"},
+    "containers": {"type": "list", "elements": "dict", "default": []},
 }
 PROC = Path("/proc")
+
+
+def owner(listener: tcp_ports.Listener) -> str:
+    """Name the program that listens."""
+    found = tcp_ports.owner(PROC, listener.inode)
+    if found.pid:
+        return f"{found.program} (pid {found.pid})"
+    return "a program that only root may see (run again with --become to name it)"
 
 
 def run(params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -78,10 +91,12 @@ def run(params: dict[str, Any]) -> list[dict[str, Any]]:
     found = tcp_ports.listeners(PROC)
     taken = []
     for port in params["ports"]:
+        container = tcp_ports.publisher(params["containers"], params["address"], port)
         listener = tcp_ports.conflict(found, params["address"], port)
-        if listener:
-            owner = tcp_ports.owner(PROC, listener.inode)
-            taken.append({"port": port, "program": owner.program, "pid": owner.pid})
+        if container:
+            taken.append({"port": port, "owner": f"the container {container}"})
+        elif listener:
+            taken.append({"port": port, "owner": owner(listener)})
     return taken
 
 

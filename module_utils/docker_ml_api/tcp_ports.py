@@ -7,10 +7,10 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _LISTEN = "0A"
 _WORD = 8  # hexadecimal digits in one 32-bit word of an address
@@ -95,3 +95,19 @@ def _socket(link: str) -> int | None:
     except OSError:
         return None
     return int(match[1]) if match else None
+
+
+def publisher(containers: Iterable[Mapping[str, Any]], address: str, port: int) -> str:
+    """Return the name of the container that publishes *port*; empty: none does.
+
+    *containers* is the engine's list (``/containers/json``). An engine without its
+    userland proxy publishes ports on which nothing is seen to listen.
+    """
+    wanted = ipaddress.ip_address(address)
+    for container in containers:
+        for published in container.get("Ports") or []:
+            host = ipaddress.ip_address(published.get("IP") or "0.0.0.0")  # noqa: S104
+            same = wanted in _WILDCARDS or host in (*_WILDCARDS, wanted)
+            if same and published.get("PublicPort") == port and published.get("Type") == "tcp":
+                return str(container["Names"][0]).lstrip("/")
+    return ""

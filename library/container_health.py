@@ -1,0 +1,129 @@
+#!/usr/bin/python
+"""Ansible module container_health: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: container_health
+short_description: Waits until containers are healthy
+description:
+  - Waits for the health check of each container's image; without one, for the container to run.
+  - Fails as soon as a container is unhealthy, has stopped or keeps restarting, and then says what
+    its health check and its log said last.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+options:
+  names:
+    description: The containers.
+    type: list
+    elements: str
+    required: true
+  timeout:
+    description: Seconds that a container may take.
+    type: float
+    default: 60
+  log_lines:
+    description: How many of the last lines of its log a failure shows.
+    type: int
+    default: 15
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+requirements: [docker]
+"""
+
+EXAMPLES = r"""
+- name: Wait until the API is healthy
+  container_health:
+    names: [test-api]
+    timeout: 30
+"""
+
+RETURN = r"""
+containers:
+  description: The IDs of the containers, by name.
+  returned: success
+  type: dict
+  sample: {"test-api": "5f0d9c..."}
+"""
+
+import time
+import traceback
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+try:
+    import docker
+    from ansible.module_utils.docker_ml_api import container_health
+    from docker import errors
+
+    IMPORT_ERROR = None
+except ImportError:
+    IMPORT_ERROR = traceback.format_exc()
+
+ARGUMENTS: dict[str, Any] = {
+    "names": {"type": "list", "elements": "str", "required": True},
+    "timeout": {"type": "float", "default": 60},
+    "log_lines": {"type": "int", "default": 15},
+}
+_INTERVAL = 0.5
+
+
+class UnhealthyError(Exception):
+    """A container is not well; the message says which and why."""
+
+
+def wait_for(client: docker.DockerClient, name: str, params: dict[str, Any]) -> str:
+    """Return the ID of a healthy container."""
+
+    def inspect() -> Any:
+        try:
+            return client.containers.get(name).attrs
+        except errors.NotFound:
+            raise UnhealthyError(f"There is no container {name} any more.") from None
+
+    health, container = container_health.wait(
+        inspect, params["timeout"], _INTERVAL, time.monotonic, time.sleep
+    )
+    if health is not container_health.Health.HEALTHY:
+        log = client.containers.get(name).logs(tail=params["log_lines"])
+        raise UnhealthyError(
+            container_health.complaint(
+                name, container, params["timeout"], log.decode(errors="replace")
+            )
+        )
+    return str(container["Id"])
+
+
+def run(params: dict[str, Any]) -> dict[str, str]:
+    """Wait for one container after the other."""
+    client = docker.from_env()
+    try:
+        return {name: wait_for(client, name, params) for name in params["names"]}
+    finally:
+        client.close()
+
+
+def main() -> None:
+    """Wire the options to the waiting."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("docker"), exception=IMPORT_ERROR)
+    try:
+        containers = run(module.params)
+    except UnhealthyError as error:
+        module.fail_json(msg=str(error))
+    except errors.DockerException as error:
+        module.fail_json(msg=f"The Docker engine does not answer: {error}")
+    module.exit_json(changed=False, containers=containers)
+
+
+if __name__ == "__main__":
+    main()

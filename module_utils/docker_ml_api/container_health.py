@@ -1,0 +1,87 @@
+"""Is a container well? Judged from what the engine says of it, and waited for."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# Under a restart policy a program that cannot start is started again and again: one
+# restart may be an accident, two are not.
+_RESTARTS_ALLOWED = 1
+
+
+class Health(enum.Enum):
+    """What can be said of a container."""
+
+    HEALTHY = "healthy"
+    STARTING = "starting"
+    FAILED = "failed"
+
+
+def judge(container: Mapping[str, Any], restarts_before: int = 0) -> Health:
+    """Judge the engine's description (`docker inspect`) of a container.
+
+    A container whose image has no health check is healthy when it runs.
+    *restarts_before* is the number of restarts when the waiting began.
+    """
+    state = container["State"]
+    if container["RestartCount"] - restarts_before > _RESTARTS_ALLOWED:
+        return Health.FAILED
+    if state["Status"] in ("created", "restarting"):
+        return Health.STARTING
+    if state["Status"] != "running":
+        return Health.FAILED
+    check = (state.get("Health") or {"Status": "none"})["Status"]
+    return {
+        "none": Health.HEALTHY,
+        "healthy": Health.HEALTHY,
+        "unhealthy": Health.FAILED,
+    }.get(check, Health.STARTING)
+
+
+def wait(
+    inspect: Callable[[], Mapping[str, Any]],
+    timeout: float,
+    interval: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], object],
+) -> tuple[Health, Mapping[str, Any]]:
+    """Inspect until the container is healthy or failed, *timeout* seconds at most.
+
+    Returns the last judgement and description; STARTING means that time ran out.
+    """
+    end = clock() + timeout
+    container = inspect()
+    restarts = container["RestartCount"]  # those of its life so far
+    while True:
+        health = judge(container, restarts)
+        if health is not Health.STARTING or clock() >= end:
+            return health, container
+        sleep(interval)
+        container = inspect()
+
+
+def complaint(name: str, container: Mapping[str, Any], timeout: float, log: str) -> str:
+    """Say what is wrong with a container that did not become healthy.
+
+    *log* is the end of its output.
+    """
+    state = container["State"]
+    if state["Status"] == "running":
+        check = state.get("Health") or {}
+        problem = (
+            "is unhealthy"
+            if check.get("Status") == "unhealthy"
+            else f"did not become healthy within {timeout:g} s (container_healthy_timeout)"
+        )
+        outputs = [entry["Output"].strip() for entry in check.get("Log") or []]
+        detail = f"; its health check last said: {outputs[-1] or 'nothing'}" if outputs else ""
+    else:
+        killed = ", out of memory" if state.get("OOMKilled") else ""
+        problem = f"stopped with exit code {state['ExitCode']}{killed}"
+        detail = f"; {state['Error']}" if state.get("Error") else ""
+    ending = f" Its last log lines:\n{log.strip()}" if log.strip() else " It logged nothing."
+    return f"The container {name} {problem}{detail}.{ending}"
