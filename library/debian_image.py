@@ -23,7 +23,9 @@ options:
       - Without it only the root file system is made in the O(cache), and no engine is asked.
     type: str
   cli:
-    description: The Docker client to use.
+    description: >-
+      The Docker client to use. If it is empty no engine is asked and no image is taken to be
+      there, which is only allowed in check mode, on a host without Docker.
     type: str
     default: docker
   suite:
@@ -271,12 +273,15 @@ def make(module: AnsibleModule) -> dict[str, Any]:
     result: dict[str, Any] = {"recipe": recipe.digest, "tar": str(tar), "done": []}
 
     before = None
-    if reference:
+    if reference and not (params["cli"] or module.check_mode):
+        raise ValueError("cli is empty: name the Docker client that imports the image.")
+    if reference and params["cli"]:
         before = local_images.inspect(params["cli"], [reference]).get(reference)
-        if before and before.label(debian_image.RECIPE_LABEL) == recipe.digest:
+        if before and before.label(local_images.RECIPE_LABEL) == recipe.digest:
             return {**result, "changed": False, "image": {"id": before.id, "size": before.size}}
     if not tar.exists():
-        host.check()
+        # In check mode it may be one of the things that would be installed first.
+        host.check(installable=module.check_mode)
         result["done"].append("bootstrap")
         if not module.check_mode:
             debian_image.bootstrap(
@@ -296,9 +301,11 @@ def make(module: AnsibleModule) -> dict[str, Any]:
             )
             after = local_images.inspect(params["cli"], [reference])[reference]
             result["image"] = {"id": after.id, "size": after.size}
+            if before:
+                local_images.remove_replaced(params["cli"], before)
     result["changed"] = bool(result["done"])
     if reference:
-        old = before.label(debian_image.RECIPE_LABEL) if before else ""
+        old = before.label(local_images.RECIPE_LABEL) if before else ""
         result["diff"] = {
             "before": {"image": before.id if before else "", "recipe": old},
             "after": {"image": after.id if after else "(new)", "recipe": recipe.digest},

@@ -7,10 +7,13 @@ what is written is always deb822. Nothing here touches the network.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Names that move from release to release: a host may follow one of them.
 SYMBOLIC_SUITES = frozenset({"stable", "oldstable", "testing", "unstable", "sid"})

@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.docker_ml_api import apt_sources
 from ansible.module_utils.docker_ml_api.docker_engine import run_command
+from ansible.module_utils.docker_ml_api.local_images import RECIPE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-RECIPE_LABEL = "docker-ml-api.recipe"
 # Part of each digest: raise it when the same recipe would make another image.
 FORMAT = 1
 VARIANTS = (
@@ -245,9 +245,9 @@ class Host:
             return "mmdebstrap is neither installed on this host nor in its package sources"
         return ""
 
-    def check(self) -> None:
-        """Raise BuildError if no image can be made here."""
-        obstacle = self.obstacle()
+    def check(self, *, installable: bool = False) -> None:
+        """Raise BuildError if no image can be made here (see `obstacle`)."""
+        obstacle = self.obstacle(installable=installable)
         if obstacle:
             raise BuildError(f"No image can be made from packages here: {obstacle}")
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+# On each image that was made here: the digest of what it was made from.
+RECIPE_LABEL = "docker-ml-api.recipe"
 # Looking takes milliseconds, unless the engine hangs.
 LOOK_TIMEOUT = 60.0
 
@@ -57,6 +59,10 @@ def _image(data: dict[str, Any]) -> Image:
     )
 
 
+def _told(answer: Answer) -> str:
+    return sentence(answer.err).removeprefix("Error response from daemon: ")
+
+
 def inspect(cli: str, references: Sequence[str]) -> dict[str, Image]:
     """Look at images by name, all in one go; the ones that are missing are left out.
 
@@ -71,7 +77,7 @@ def inspect(cli: str, references: Sequence[str]) -> dict[str, Image]:
         if line.strip() and "no such image" not in line.lower()
     ]
     if answer.status != 0 and (others or not answer.err.strip()):
-        raise EngineError(sentence(answer.err) or "The Docker client said nothing.")
+        raise EngineError(_told(answer) or "The Docker client said nothing.")
     images = [_image(data) for data in json.loads(answer.out or "[]")]
     wanted = {familiar(tagged(reference)): reference for reference in references}
     return {wanted[tag]: image for image in images for tag in image.tags if tag in wanted}
@@ -81,7 +87,7 @@ def run(cli: str, arguments: Sequence[str], timeout: float) -> Answer:
     """Let the client do something; raise EngineError with its own words if it fails."""
     answer = run_command([cli, *arguments], timeout)
     if answer.status != 0:
-        raise EngineError(sentence(answer.err) or f"docker {arguments[0]} failed.")
+        raise EngineError(_told(answer) or f"docker {arguments[0]} failed.")
     return answer
 
 
@@ -92,3 +98,13 @@ def import_tar(
     options = [item for change in changes for item in ("--change", change)]
     answer = run(cli, ["import", *options, str(tar), reference], timeout)
     return answer.out.strip()
+
+
+def remove_replaced(cli: str, image: Image) -> None:
+    """Remove an image of our own making that lost its last name, unless it is in use."""
+    if not image.label(RECIPE_LABEL):
+        return
+    now = run_command([cli, "image", "inspect", image.id], LOOK_TIMEOUT)
+    if now.status == 0 and not _image(json.loads(now.out)[0]).tags:
+        # Without force: the engine refuses as long as a container or an image needs it.
+        run_command([cli, "image", "rm", image.id], LOOK_TIMEOUT)

@@ -1,0 +1,337 @@
+#!/usr/bin/python
+"""Judges base images and pulls the ones that are to be pulled."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: base_images
+short_description: Judge base images, and pull the ones that are to be pulled
+description:
+  - Looks at the local images C(repository/name:base) in one go and says of each whether it is
+    what the catalogue asks for, pulled or bootstrapped from the distribution's packages.
+  - Pulls what is to be pulled, by digest, and names it C(repository/name:base). What is to be
+    bootstrapped is returned as options for M(debian_image), which needs other privileges.
+  - An image that is right is left alone, without asking any registry.
+options:
+  names:
+    description: The base images to judge, by their names in the catalogue.
+    type: list
+    elements: str
+    required: true
+  catalogue:
+    description:
+      - How each base image is had. C(pull) has the image's name without its registry, its tag
+        and its digest; C(bootstrap) has options of M(debian_image).
+    type: dict
+    required: true
+  changes:
+    description: >-
+      Entries and fields to put over those of O(catalogue). An image or a tag without a digest
+      is pulled by its tag.
+    type: dict
+    default: {}
+  repository:
+    description: Repository that the local names begin with.
+    type: str
+    required: true
+  source:
+    description:
+      - V(pull) takes the official images, V(bootstrap) makes them from packages.
+      - V(auto) is content with either, tries the pull and falls back to making them if the
+        registry does not answer or refuses. A tag or digest that the registry does not know is
+        an error.
+    type: str
+    default: auto
+    choices: [auto, pull, bootstrap]
+  registry:
+    description: Registry to pull from, such as V(docker.io) or a mirror of it, with its path.
+    type: str
+    default: docker.io
+  suite:
+    description: Release to bootstrap from. Default is the host's own.
+    type: str
+    default: ""
+  generation:
+    description: Part of each recipe; another one makes the bootstrapped images anew.
+    type: str
+    default: ""
+  labels:
+    description: Labels of the bootstrapped images.
+    type: dict
+    default: {}
+  cli:
+    description: >-
+      The Docker client to use. Without it no engine is asked and no image is taken to be there:
+      in check mode, on a host without Docker.
+    type: str
+    default: ""
+  timeout:
+    description: Seconds that one pull may take.
+    type: int
+    default: 1800
+attributes:
+  check_mode:
+    description: Looks at the local images, says what would be done and asks no registry.
+    support: full
+  diff_mode:
+    description: Shows the way each image is had, before and after.
+    support: full
+requirements:
+  - A Docker client, except in check mode
+  - The Python package docker, to check all tags and digests before the first pull; without it
+    a wrong one is noticed when its turn comes
+author:
+  - docker-ml-api
+"""
+
+EXAMPLES = r"""
+- name: Pull the base images, or learn which ones to bootstrap
+  base_images:
+    cli: /usr/bin/docker
+    names: [runtime]
+    repository: my
+    catalogue:
+      runtime:
+        pull: {image: library/busybox, tag: 1.37.0-musl}
+        bootstrap: {variant: extract, packages: [busybox-static]}
+  register: judged
+
+- name: Bootstrap the others
+  debian_image:
+    reference: "{{ item.reference }}"
+    suite: "{{ item.suite }}"
+    variant: "{{ item.variant }}"
+    packages: "{{ item.packages }}"
+  loop: "{{ judged.bootstrap }}"
+"""
+
+RETURN = r"""
+images:
+  description: One entry for each name.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Its name in the catalogue.
+      type: str
+    reference:
+      description: Its local name.
+      type: str
+      sample: docker-ml-api/python:base
+    way:
+      description: The way by which it was right before, V(pull), V(bootstrap) or neither.
+      type: str
+    done:
+      description: What was done, or would be in check mode, V(pull), V(bootstrap) or nothing.
+      type: str
+bootstrap:
+  description: Options for M(debian_image), one entry for each image that is to be bootstrapped.
+  returned: success
+  type: list
+  elements: dict
+install_mmdebstrap:
+  description: Whether mmdebstrap has to be installed first, because images are to be bootstrapped.
+  returned: success
+  type: bool
+msg:
+  description: The way that was taken, in one sentence.
+  returned: always
+  type: str
+  sample: "Base images: golang, python and runtime pulled from docker.io."
+"""
+
+import shutil
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.docker_ml_api import base_images, debian_image, local_images
+
+try:
+    import docker
+    from docker import errors
+
+    HAS_DOCKER_SDK = True
+except ImportError:
+    HAS_DOCKER_SDK = False
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Seconds: a manifest is a few kilobytes, but an engine waits long for a silent registry.
+MANIFEST_TIMEOUT = 60
+
+
+def argument_spec() -> dict[str, Any]:
+    """Return the options, as documented above."""
+    return {
+        "names": {"type": "list", "elements": "str", "required": True},
+        "catalogue": {"type": "dict", "required": True},
+        "changes": {"type": "dict", "default": {}},
+        "repository": {"type": "str", "required": True},
+        "source": {"type": "str", "default": "auto", "choices": list(base_images.SOURCES)},
+        "registry": {"type": "str", "default": "docker.io"},
+        "suite": {"type": "str", "default": ""},
+        "generation": {"type": "str", "default": ""},
+        "labels": {"type": "dict", "default": {}},
+        "cli": {"type": "str", "default": ""},
+        "timeout": {"type": "int", "default": 1800},
+    }
+
+
+def has_manifest(client: docker.DockerClient, reference: str) -> bool | None:
+    """Ask a registry, through the engine, for a manifest; None if it cannot be told."""
+    try:
+        client.images.get_registry_data(reference)
+    except errors.NotFound:
+        return False
+    except errors.APIError as error:
+        # Engines differ in the status, hardly in the words.
+        return False if base_images.failure(str(error)) == "unknown" else None
+    return True
+
+
+def check_references(pulls: Sequence[base_images.Entry], registry: str) -> None:
+    """Raise ValueError for a tag or digest that the registry does not know, before any pull.
+
+    The digest alone decides what is pulled: a misspelt tag beside it, or a digest in the
+    third image, is an error all the same. A registry that does not answer is none here.
+    """
+    try:
+        with closing(docker.from_env(timeout=MANIFEST_TIMEOUT)) as client:
+            for entry in pulls:
+                references = [entry.pull.reference(registry), entry.pull.tagged(registry)]
+                for reference in references if entry.pull.tag else references[:1]:
+                    known = has_manifest(client, reference)
+                    if known is None:
+                        return
+                    if not known:
+                        raise ValueError(
+                            base_images.pull_error("unknown", entry.name, reference, "")
+                        )
+    except (errors.DockerException, OSError):
+        # The pull itself, by the client, says what is wrong with the engine.
+        return
+
+
+def pull_all(module: AnsibleModule, pulls: Sequence[base_images.Entry]) -> str:
+    """Pull images; return why they are to be bootstrapped instead, or an empty string.
+
+    Raises ValueError if that is not the way out.
+    """
+    params = module.params
+    registry = params["registry"]
+    if HAS_DOCKER_SDK:
+        check_references(pulls, registry)
+    for entry in pulls:
+        reference = entry.pull.reference(registry)
+        try:
+            local_images.run(params["cli"], ["pull", "--quiet", reference], params["timeout"])
+        except local_images.EngineError as error:
+            kind = base_images.failure(str(error))
+            if params["source"] == "pull" or kind == "unknown":
+                raise ValueError(
+                    base_images.pull_error(kind, entry.name, reference, str(error))
+                ) from error
+            verb = "refuses" if kind == "refused" else "does not answer"
+            return f"{registry} {verb} ({str(error).rstrip('.')})"
+    return ""
+
+
+def judge(module: AnsibleModule) -> dict[str, Any]:
+    """Judge all, pull what is to be pulled and return the result."""
+    params = module.params
+    host = debian_image.Host.read()
+    suite = params["suite"] or host.codename
+    base_images.check_names(params["repository"], params["registry"])
+    entries = base_images.read_catalogue(
+        params["names"],
+        base_images.merged(params["catalogue"], params["changes"]),
+        suite=suite,
+        common={"labels": params["labels"], "generation": params["generation"]},
+    )
+    aliases = {entry.name: f"{params['repository']}/{entry.name}:base" for entry in entries}
+    found = local_images.inspect(params["cli"], list(aliases.values())) if params["cli"] else {}
+
+    present = {
+        entry.name: base_images.way(entry, found.get(aliases[entry.name]), params["registry"])
+        for entry in entries
+    }
+    plan = {name: base_images.action(params["source"], way) for name, way in present.items()}
+    pulls = [entry for entry in entries if plan[entry.name] in {"pull", "try"}]
+    if "bootstrap" in plan.values():
+        require_bootstrap(host, "")
+    reason = ""
+    if pulls and not module.check_mode:
+        reason = pull_all(module, pulls)
+        if reason:
+            require_bootstrap(host, reason)
+    done = {
+        name: ("bootstrap" if reason else "pull") if action == "try" else action
+        for name, action in plan.items()
+    }
+    if not module.check_mode:
+        # Names come last: an image has its local name when all pulls went well.
+        for entry in pulls:
+            if done[entry.name] == "pull":
+                reference = entry.pull.reference(params["registry"])
+                tag = ["tag", reference, aliases[entry.name]]
+                local_images.run(params["cli"], tag, local_images.LOOK_TIMEOUT)
+                replaced = found.get(aliases[entry.name])
+                if replaced:
+                    local_images.remove_replaced(params["cli"], replaced)
+    to_bootstrap = [entry for entry in entries if done[entry.name] == "bootstrap"]
+    return {
+        # What is to be bootstrapped is another module's change.
+        "changed": "pull" in done.values(),
+        "images": [
+            {"name": name, "reference": aliases[name], "way": present[name], "done": done[name]}
+            for name in done
+        ],
+        "bootstrap": [
+            {
+                "reference": aliases[entry.name],
+                "suite": entry.recipe.suite,
+                **entry.recipe.options(),
+            }
+            for entry in to_bootstrap
+        ],
+        "install_mmdebstrap": bool(to_bootstrap) and not shutil.which("mmdebstrap"),
+        "msg": base_images.sentence(
+            done,
+            registry=params["registry"],
+            suite=suite,
+            reason=reason,
+            fallback=module.check_mode and params["source"] == "auto",
+        ),
+        "diff": {
+            "before": {aliases[name]: present[name] for name in done},
+            "after": {aliases[name]: done[name] or present[name] for name in done},
+        },
+    }
+
+
+def require_bootstrap(host: debian_image.Host, reason: str) -> None:
+    """Raise ValueError if nothing can be bootstrapped here; ``reason``: why that is wanted."""
+    obstacle = host.obstacle(installable=True)
+    if obstacle:
+        because = f" ({reason})" if reason else ""
+        raise ValueError(
+            f"No base image can be bootstrapped, since {obstacle}{because}: set "
+            "base_images_source=pull and base_images_registry to a registry that answers."
+        )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        result = judge(module)
+    except (local_images.EngineError, OSError, ValueError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
