@@ -6,6 +6,7 @@ and the workers, forked from it, share its memory.
 
 import functools
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,6 +27,16 @@ def load_app() -> "Flask":
     return create_app()
 
 
+def check_free(host: str, port: int) -> None:
+    """Raise OSError if the address cannot be listened on.
+
+    Asked here because granian would tell it by a trace, and share the port with a granian
+    that is already there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    socket.create_server((host, port), family=family).close()
+
+
 def main() -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way."""
     signal.signal(signal.SIGTERM, _stop)
@@ -40,8 +51,11 @@ def main() -> None:
     try:
         app = load_app()
         settings = server_settings(app.config)
+        check_free(settings.host, settings.port)
     except (ArtifactError, SettingsError) as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"PREDICTION_HOST {settings.host}, PORT {settings.port}: {error.strerror}.")
     server = Server(
         "model.main:load_app",
         address=settings.host,

@@ -1,12 +1,15 @@
 """Settings from the environment: PREDICTION_*, and the customary PORT and WEB_CONCURRENCY."""
 
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PREFIX = "PREDICTION"
+NUMBER = re.compile("[0-9]{1,9}")
 MODEL_FOLDER = Path(__file__).resolve().parent.parent / "artifact"
 
 # Flask settings; each is overridden by PREDICTION_<name>.
@@ -49,7 +52,7 @@ def server_settings(
     if not isinstance(access_log, bool):
         raise SettingsError(f"{PREFIX}_ACCESS_LOG must be true or false, not {access_log!r}.")
     return ServerSettings(
-        host=str(config["HOST"]),
+        host=_address(f"{PREFIX}_HOST", config["HOST"]),
         port=_whole("PORT", environment.get("PORT") or 8080, 1, 65535),
         workers=_whole("WEB_CONCURRENCY", environment.get("WEB_CONCURRENCY") or 1, 1, 64),
         threads=_whole(f"{PREFIX}_THREADS", config["THREADS"], 1, 64),
@@ -58,8 +61,17 @@ def server_settings(
     )
 
 
+def _address(name: str, value: object) -> str:
+    try:
+        return str(ipaddress.ip_address(str(value)))
+    except ValueError as error:
+        raise SettingsError(
+            f"{name} must be an IP address such as 0.0.0.0, :: or 127.0.0.1, not {value!r}."
+        ) from error
+
+
 def _whole(name: str, value: object, least: int, most: int) -> int:
     text = str(value)
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+    if not (NUMBER.fullmatch(text) and least <= int(text) <= most):
         raise SettingsError(f"{name} must be a whole number from {least} to {most}, not {value!r}.")
     return int(text)

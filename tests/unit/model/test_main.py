@@ -1,0 +1,358 @@
+"""The real server, over a socket: answers, limits, draining, and how it fails to start."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from model import main
+from model.service import artifact, healthcheck
+
+ROOT = Path(artifact.__file__).parents[2]
+LIMIT = 60.0  # seconds, after which a server is killed and its test fails
+
+# A server whose model takes as long as the test wants: it says that a request is under way
+# by opening one pipe, and answers when the other is closed.
+SLOW = """
+import functools, sys
+import numpy as np
+from model import main
+from model.service.app import create_app
+
+class Slow:
+    parameters = ("f",)
+    def predict(self, row):
+        open(sys.argv[1], "w").close()
+        open(sys.argv[2]).read()
+        return np.array(row)
+
+main.load_app = functools.cache(lambda: create_app(predictor=Slow()))
+main.main()
+"""
+
+
+class Server:
+    """A server process, killed when LIMIT has passed."""
+
+    def __init__(self, *arguments: str | Path, **environment: str | Path) -> None:
+        self.port = free_port()
+        settings = {"PREDICTION_HOST": "127.0.0.1", "PORT": self.port} | environment
+        self.process = subprocess.Popen(
+            [sys.executable, *map(str, arguments or ("-m", "model.main"))],
+            cwd=ROOT,
+            env={**os.environ, **{name: str(value) for name, value in settings.items()}},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # A group of its own, so that its workers can be ended with it.
+            start_new_session=True,
+        )
+        self.output = ""
+        self._killer = threading.Timer(LIMIT, self._kill)
+        self._killer.start()
+
+    def read_until(self, text: str) -> str:
+        """Read the output up to a line with this text, and return that line."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.output += line
+            if text in line:
+                return line
+        raise AssertionError(f"ended without {text!r}: {self.output}")
+
+    def wait(self) -> int:
+        assert self.process.stdout
+        self.output += self.process.stdout.read()
+        return self.process.wait()
+
+    def close(self) -> None:
+        self._killer.cancel()
+        self._kill()
+        assert self.process.stdout
+        self.process.stdout.close()
+        self.process.wait()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def start(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Start servers that are ended with the module."""
+    # Bytecode for the many starts, whatever the environment says.
+    bytecode = {
+        "PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("bytecode")),
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
+    with contextlib.ExitStack() as stack:
+
+        def start_server(*arguments: str | Path, **environment: str | Path) -> Server:
+            settings = {"PREDICTION_MODEL_FOLDER": model_folder, **bytecode, **environment}
+            server = Server(*arguments, **settings)
+            stack.callback(server.close)
+            return server
+
+        yield start_server
+
+
+@pytest.fixture(scope="module")
+def server(start: StartServer) -> Server:
+    server = start(PREDICTION_ACCESS_LOG="true")
+    server.read_until("Started worker-1")
+    return server
+
+
+def ask(port: int, path: str, method: str = "GET") -> tuple[int, str, str]:
+    """Return the answer's status, content type and text."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+    with contextlib.closing(connection):
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.headers["Content-Type"] or "", response.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/isAlive", "true"),
+        ("/prediction/?f=0.05", "[199.60524718]"),
+        ("/prediction?f=-1e3", "[-949283.12689988]"),
+    ],
+)
+def test_answers(server: Server, path: str, text: str) -> None:
+    assert ask(server.port, path) == (200, "text/plain; charset=utf-8", text)
+    assert ask(server.port, path, "HEAD") == (200, "text/plain; charset=utf-8", "")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/prediction/", 400),
+        ("GET", "/prediction/?f=1&f=1", 400),
+        ("GET", "/prediction/?f=1e308", 400),
+        ("GET", "/prediction/?f=%D9%A3", 400),
+        ("GET", "/prediction/?f=%", 400),
+        ("GET", "/prediction/?f=" + "9" * 30_000, 400),
+        ("GET", "/nope", 404),
+        ("GET", "/%2e%2e/%ff", 404),
+        ("POST", "/prediction/?f=1", 405),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_errors_are_problems(server: Server, method: str, path: str, status: int) -> None:
+    answered, content_type, body = ask(server.port, path, method)
+    assert (answered, content_type) == (status, "application/problem+json")
+    assert json.loads(body)["status"] == status
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /prediction/?f=" + b"9" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /isAlive HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"GET /prediction/?f=\xd9\xa3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\r\n\r\n\r\n",
+    ],
+    ids=["long line", "long header", "bytes beyond ASCII", "version", "TLS", "nothing"],
+)
+def test_what_is_no_good_request_is_refused_and_the_server_lives(
+    server: Server, request_: bytes
+) -> None:
+    """Answered 4xx by the service or the server, or hung up on."""
+    answered = b""
+    with (
+        # It may be closed before all was sent or read.
+        contextlib.suppress(ConnectionError),
+        socket.create_connection(("127.0.0.1", server.port), LIMIT) as connection,
+    ):
+        connection.sendall(request_)
+        connection.shutdown(socket.SHUT_WR)
+        while received := connection.recv(4096):
+            answered += received
+    assert answered == b"" or answered.startswith(b"HTTP/1.1 4")
+    assert ask(server.port, "/isAlive")[2] == "true"
+
+
+def test_the_access_log_has_a_line_a_request(server: Server) -> None:
+    ask(server.port, "/nope?logged=yes")
+    assert "404" in server.read_until("/nope")
+
+
+def test_healthcheck_against_the_server(server: Server) -> None:
+    assert healthcheck.fault(server.port) == ""
+
+
+def run_healthcheck(port: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-S", healthcheck.__file__],
+        env={"PORT": str(port)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT,
+    )
+
+
+def test_healthcheck_as_the_image_runs_it(server: Server) -> None:
+    assert run_healthcheck(server.port).returncode == 0
+    unused = run_healthcheck(free_port())
+    assert unused.returncode == 1
+    assert "Connection refused" in unused.stderr
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ntrue",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfalse",
+        b"true",
+        b"",
+    ],
+)
+def test_healthcheck_against_something_else(answered: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answered)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        assert "unexpected answer" in healthcheck.fault(listener.getsockname()[1])
+        thread.join(LIMIT)
+
+
+def test_requests_under_way_are_finished_after_sigterm(start: StartServer, tmp_path: Path) -> None:
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    os.mkfifo(begun)
+    os.mkfifo(end)
+    # Long enough that only the request's end can end the server.
+    server = start("-c", SLOW, begun, end, PREDICTION_DRAIN_SECONDS="1800")
+    server.read_until("Started worker-1")
+    answers: list[tuple[int, str, str]] = []
+    client = threading.Thread(
+        target=lambda: answers.append(ask(server.port, "/prediction/?f=7")), daemon=True
+    )
+    client.start()
+    begun.read_bytes()  # blocks until the request is under way
+    server.process.send_signal(signal.SIGTERM)
+    server.read_until("Stopping worker-1")
+    assert not answers
+    end.write_bytes(b"")
+    assert server.wait() == 0
+    client.join(LIMIT)
+    assert answers == [(200, "text/plain; charset=utf-8", "[7.]")]
+
+
+def test_a_request_that_does_not_end_is_cut_off(start: StartServer, tmp_path: Path) -> None:
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    os.mkfifo(begun)
+    os.mkfifo(end)
+    server = start("-c", SLOW, begun, end, PREDICTION_DRAIN_SECONDS="1")
+    server.read_until("Started worker-1")
+    with socket.create_connection(("127.0.0.1", server.port), LIMIT) as connection:
+        connection.sendall(b"GET /prediction/?f=7 HTTP/1.1\r\nHost: x\r\n\r\n")
+        begun.read_bytes()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert connection.recv(1) == b""
+    assert "Killing worker-1" in server.output
+
+
+def test_a_worker_that_dies_is_replaced(start: StartServer) -> None:
+    server = start(WEB_CONCURRENCY="2")
+    first = server.read_until("Spawning worker-1 with PID: ")
+    server.read_until("Started worker-2")
+    # granian takes a death within 5.5 seconds of a respawn for a loop; this is the first.
+    os.kill(int(first.rpartition(" ")[2]), signal.SIGKILL)
+    server.read_until("Started worker-1")
+    assert ask(server.port, "/prediction/?f=0.05")[2] == "[199.60524718]"
+
+
+def test_sigterm_ends_it_while_it_starts(start: StartServer) -> None:
+    program = (
+        "import functools, os, signal\n"
+        "from model import main\n"
+        "main.load_app = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "main.main()\n"
+    )
+    server = start("-c", program)
+    assert server.wait() == 0
+    assert server.output == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "complaint"),
+    [
+        (
+            {"PREDICTION_MODEL_FOLDER": "/none"},
+            "There is no /none/card.json: train the model first with `python -m model.service",
+        ),
+        ({"PORT": "http"}, "PORT must be a whole number from 1 to 65535, not 'http'.\n"),
+        # Of the documentation's range: no machine has it.
+        (
+            {"PREDICTION_HOST": "192.0.2.1", "PORT": "8080"},
+            "PREDICTION_HOST 192.0.2.1, PORT 8080: Cannot assign requested address",
+        ),
+    ],
+)
+def test_it_does_not_start_and_says_why(
+    start: StartServer, environment: dict[str, str], complaint: str
+) -> None:
+    server = start(**environment)
+    assert server.wait() == 1
+    assert server.output.startswith(complaint)
+    assert server.output.count("\n") == 1
+
+
+def test_it_does_not_share_a_port(start: StartServer, server: Server) -> None:
+    second = start(PORT=str(server.port))
+    assert second.wait() == 1
+    assert second.output.startswith(f"PREDICTION_HOST 127.0.0.1, PORT {server.port}: Address")
+
+
+def test_it_does_not_start_on_a_tampered_model(
+    start: StartServer, model_folder: Path, tmp_path: Path
+) -> None:
+    for file in model_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with (tmp_path / "model.skops").open("ab") as damaged:
+        damaged.write(b" ")
+    server = start(PREDICTION_MODEL_FOLDER=tmp_path)
+    assert server.wait() == 1
+    assert "is not the file that card.json describes" in server.output
+    assert server.output.count("\n") == 1
+
+
+def test_an_ipv6_address_can_be_listened_on() -> None:
+    main.check_free("::1", free_port())
+
+
+def test_the_app_is_made_once(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREDICTION_MODEL_FOLDER", str(model_folder))
+    main.load_app.cache_clear()
+    assert main.load_app() is main.load_app()
+    main.load_app.cache_clear()

@@ -1,0 +1,68 @@
+"""Settings: what is taken, and what is said of the rest."""
+
+from typing import Any
+
+import pytest
+
+from model.service.settings import DEFAULTS, ServerSettings, SettingsError, server_settings
+
+
+def test_defaults() -> None:
+    assert server_settings(DEFAULTS, {}) == ServerSettings(
+        host="0.0.0.0",  # noqa: S104
+        port=8080,
+        workers=1,
+        threads=4,
+        drain_seconds=8,
+        access_log=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "name", "value"),
+    [
+        ({"HOST": "127.0.0.1"}, {}, "host", "127.0.0.1"),
+        ({"HOST": "::"}, {}, "host", "::"),
+        ({}, {"PORT": "1"}, "port", 1),
+        ({}, {"PORT": "65535"}, "port", 65535),
+        ({}, {"PORT": ""}, "port", 8080),
+        ({}, {"WEB_CONCURRENCY": "4"}, "workers", 4),
+        ({"THREADS": 64}, {}, "threads", 64),
+        ({"DRAIN_SECONDS": 1800}, {}, "drain_seconds", 1800),
+        ({"ACCESS_LOG": True}, {}, "access_log", True),
+    ],
+)
+def test_accepted(
+    config: dict[str, Any], environment: dict[str, str], name: str, value: Any
+) -> None:
+    assert getattr(server_settings({**DEFAULTS, **config}, environment), name) == value
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "complaint"),
+    [
+        ({"HOST": "localhost"}, {}, "PREDICTION_HOST must be an IP address such as 0.0.0.0, ::"),
+        ({"HOST": ""}, {}, "PREDICTION_HOST must be an IP address"),
+        ({}, {"PORT": "0"}, "PORT must be a whole number from 1 to 65535, not '0'."),
+        ({}, {"PORT": "65536"}, "PORT must be a whole number from 1 to 65535, not '65536'."),
+        ({}, {"PORT": "http"}, "PORT must be a whole number from 1 to 65535, not 'http'."),
+        ({}, {"PORT": "tcp://10.0.0.1:80"}, "PORT must be"),
+        ({}, {"PORT": "-1"}, "PORT must be"),
+        ({}, {"PORT": "8_080"}, "PORT must be"),
+        ({}, {"PORT": "٨٠"}, "PORT must be"),
+        ({}, {"PORT": "9" * 5000}, "PORT must be"),
+        ({}, {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY must be a whole number from 1 to 64"),
+        ({"THREADS": 1.5}, {}, "PREDICTION_THREADS must be a whole number from 1 to 64, not 1.5."),
+        ({"THREADS": True}, {}, "PREDICTION_THREADS must be"),
+        (
+            {"DRAIN_SECONDS": 0},
+            {},
+            "PREDICTION_DRAIN_SECONDS must be a whole number from 1 to 1800",
+        ),
+        ({"ACCESS_LOG": "on"}, {}, "PREDICTION_ACCESS_LOG must be true or false, not 'on'."),
+    ],
+)
+def test_refused(config: dict[str, Any], environment: dict[str, str], complaint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        server_settings({**DEFAULTS, **config}, environment)
+    assert str(caught.value).startswith(complaint)
