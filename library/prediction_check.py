@@ -286,7 +286,8 @@ msg:
 import random
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api.prediction_check import (
+from ansible.module_utils.docker_ml_api.prediction_check_http import UrlsClient
+from ansible.module_utils.docker_ml_api.prediction_check_runner import (
     TEXT_MATCHES,
     Checker,
     SystemClock,
@@ -294,7 +295,6 @@ from ansible.module_utils.docker_ml_api.prediction_check import (
     read_policy,
     summarize,
 )
-from ansible.module_utils.docker_ml_api.prediction_check_http import UrlsClient
 
 CHECK_OPTIONS = {
     "path": {"type": "str", "default": "/"},
@@ -355,7 +355,9 @@ def main() -> None:
         ca_path=params["ca_path"],
     )
     checker = Checker(client, policy, SystemClock(), random.random)
-    module.exit_json(changed=False, **summarize([checker.run(check) for check in checks]))
+    outcome = summarize([checker.run(check) for check in checks])
+    end = module.fail_json if outcome.pop("failed") else module.exit_json
+    end(changed=False, **outcome)
 
 
 if __name__ == "__main__":

@@ -262,7 +262,8 @@ def explain(error: BaseException, place: str, timeout: float) -> RequestFailedEr
         found = ("dropped", f"{place} dropped the connection while TLS began")
         heals = True
     elif isinstance(error, ssl.SSLError):
-        found = ("tls", f"{place} does not speak TLS as expected: {error.reason or error}")
+        why = getattr(error, "reason", None) or error
+        found = ("tls", f"{place} does not speak TLS as expected: {why}")
         heals = False
     elif isinstance(error, socket.gaierror):
         heals = number == socket.EAI_AGAIN

@@ -500,7 +500,10 @@ class _Run:
             "samples": len(self.latencies),
             "latencies": latencies,
             "attempts": self.attempts,
-            "healed": [f"{words} ({count} times)" for words, count in self._healed.items()],
+            "healed": [
+                f"{words} ({'once' if count == 1 else f'{count} times'})"
+                for words, count in self._healed.items()
+            ],
             "kind": self.problems[0][0] if self.problems else "",
             "problems": [words for _, words in self.problems],
         }
