@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ DOCKER_HUB = "docker.io"
 _DOCKER_HUB_API = "registry-1.docker.io"
 _LOGIN = "set image_registry_username and image_registry_password, or run: docker login {host}"
 _CHALLENGE_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+_ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 _UNREACHABLE = (
     "connection refused",
     "no such host",
@@ -82,23 +84,20 @@ def _anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _ping(session: requests.Session, host: str, timeout: float) -> requests.Response | None:
     """Return the answer to an anonymous request, None if its TLS is not trusted here."""
-    address = _DOCKER_HUB_API if host == DOCKER_HUB else host
-    tls_failed = False
-    for scheme in ("https", "http"):
-        try:
-            return session.get(f"{scheme}://{address}/v2/", timeout=timeout)
-        except requests.exceptions.SSLError:
-            # A registry without TLS, or one with a certificate of its own.
-            tls_failed = True
-        except requests.exceptions.InvalidURL as error:
-            raise RegistryError(f"image_registry: {host} is no host name.") from error
-        except requests.exceptions.RequestException as error:
-            if tls_failed:
-                return None
-            raise RegistryError(
-                f"The registry {host} cannot be reached ({_root_cause(error)}): "
-                "start it, or mend image_registry."
-            ) from error
+    path = f"{_DOCKER_HUB_API if host == DOCKER_HUB else host}/v2/"
+    try:
+        return session.get(f"https://{path}", timeout=timeout)
+    except requests.exceptions.InvalidURL as error:
+        raise RegistryError(f"image_registry: {host} is no host name.") from error
+    except requests.exceptions.SSLError:
+        # A registry without TLS, or one with a certificate of its own.
+        with contextlib.suppress(requests.exceptions.RequestException):
+            return session.get(f"http://{path}", timeout=timeout)
+    except requests.exceptions.RequestException as error:
+        raise RegistryError(
+            f"The registry {host} cannot be reached ({_root_cause(error)}): "
+            "start it, or mend image_registry."
+        ) from error
     return None
 
 
@@ -124,8 +123,7 @@ def _let_in(
         )
     except requests.exceptions.RequestException as error:
         raise RegistryError(
-            f"The registry's login at {address or header!r} cannot be reached "
-            f"({_root_cause(error)})."
+            f"The registry's login at {address or header} cannot be reached ({_root_cause(error)})."
         ) from error
     return answer.status_code not in (requests.codes.unauthorized, requests.codes.forbidden)
 
@@ -133,7 +131,7 @@ def _let_in(
 def _root_cause(error: BaseException) -> str:
     """Return the innermost reason, without the layers of the libraries."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
-    return str(reason or error).rpartition(": ")[2]
+    return _ERROR_NUMBER.sub("", str(reason or error).rpartition(": ")[2])
 
 
 def explain(reference: str, status: int, explanation: str) -> str | None:
