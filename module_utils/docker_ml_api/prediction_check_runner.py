@@ -518,7 +518,8 @@ def sentence(result: Mapping[str, Any]) -> str:
     latency = f"{times['p50']:.3g} ms"
     if result["samples"] > 1:
         latency = f"p50 {latency}, p99 {times['p99']:.3g} ms of {result['samples']} requests"
-    return f"{asked} answered {one_line(result['body'])} in {latency}"
+    healed = f", after {', '.join(result['healed'])}" if result["healed"] else ""
+    return f"{asked} answered {one_line(result['body'])} in {latency}{healed}"
 
 
 def summarize(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

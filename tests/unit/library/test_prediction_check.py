@@ -313,8 +313,8 @@ def test_no_request_outlasts_its_timeout(run, script):
 
 def test_a_timeout_heals(run):
     with Server(silent, response()) as server:
-        result = run(server.url, NUMBERS, timeout=1)
-    assert result["checks"][0]["healed"] == ["no complete answer came within 1 s (once)"]
+        result = run(server.url, NUMBERS, timeout=0.2)
+    assert result["checks"][0]["healed"][0].startswith("no complete answer came within 0.2 s")
     assert not result["failed"]
 
 
@@ -335,12 +335,11 @@ def test_a_connection_that_is_not_taken(run):
 
 def test_nothing_listens(run):
     port = closed_port()
-    result = run(f"http://127.0.0.1:{port}", NUMBERS, {"path": "/isAlive"}, deadline=0.1)
+    result = run(f"http://127.0.0.1:{port}", NUMBERS, {"path": "/isAlive"}, retries=2)
     first, second = result["checks"]
     assert (first["kind"], second["kind"]) == ("nothing_listens", "not_asked")
-    assert first["attempts"] > 1
-    assert first["status"] is None
-    assert f"nothing listens at 127.0.0.1:{port} (tried {first['attempts']} times" in result["msg"]
+    assert (first["attempts"], first["status"]) == (3, None)
+    assert f"nothing listens at 127.0.0.1:{port} (tried 3 times" in result["msg"]
 
 
 def test_a_service_that_starts_late(run, monkeypatch):

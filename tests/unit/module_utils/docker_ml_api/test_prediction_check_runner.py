@@ -489,6 +489,10 @@ def test_failures_that_heal_are_retried():
         "nothing listens at 127.0.0.1:9000 (2 times)",
         "answered 503 Service Unavailable: starting (once)",
     ]
+    assert sentence(result) == (
+        f"{BASE}/ answered [199.6] in 2 ms, after nothing listens at 127.0.0.1:9000 (2 times), "
+        "answered 503 Service Unavailable: starting (once)"
+    )
     assert clock.slept == [0.25, 0.5, 1.0]
     assert result["latencies"]["max"] == 2.0
 
