@@ -221,7 +221,13 @@ def service_manager(root: str = "/") -> str:
     if (base / "run/openrc/softlevel").exists():
         return "openrc"
     commands = (base / folder / "service" for folder in ("usr/sbin", "sbin", "usr/bin"))
-    if (base / "etc/init.d").is_dir() and any(command.exists() for command in commands):
+    first_process = base / "proc/1/comm"
+    if (
+        first_process.is_file()
+        and first_process.read_text(encoding="utf-8").strip() == "init"
+        and (base / "etc/init.d").is_dir()
+        and any(command.exists() for command in commands)
+    ):
         return "sysvinit"
     return "none"
 
