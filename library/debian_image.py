@@ -255,12 +255,6 @@ def argument_spec() -> dict[str, Any]:
     }
 
 
-def proxies(params: dict[str, Any]) -> dict[str, str]:
-    """Return the build's additions to the environment: proxies given as options."""
-    names = ("http_proxy", "https_proxy", "no_proxy")
-    return {name: params[name] for name in names if params[name]}
-
-
 def make(module: AnsibleModule) -> dict[str, Any]:
     """Compare and, unless in check mode, make what is missing; return the result."""
     params = module.params
@@ -289,7 +283,7 @@ def make(module: AnsibleModule) -> dict[str, Any]:
                 cache,
                 host=host,
                 ca_bundle=params["ca_bundle"] or "",
-                environment=proxies(params),
+                environment=debian_image.proxies(params),
                 timeout=params["timeout"],
             )
     after = None

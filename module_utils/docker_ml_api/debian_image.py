@@ -253,7 +253,8 @@ class Host:
 
     def apt_dump(self) -> str:
         """Return apt's configuration on this host."""
-        return run_command(["apt-config", "dump"], LOOK_TIMEOUT).out
+        dump: str = run_command(["apt-config", "dump"], LOOK_TIMEOUT).out
+        return dump
 
     def sources(
         self, recipe: Recipe, *, scratch: Path, env: Mapping[str, str]
@@ -319,6 +320,12 @@ def apt_settings(
     return "\n".join(lines) + "\n"
 
 
+def proxies(options: Mapping[str, Any]) -> dict[str, str]:
+    """Give the proxies among a module's options as additions to the build's environment."""
+    names = ("http_proxy", "https_proxy", "no_proxy")
+    return {name: options[name] for name in names if options[name]}
+
+
 def command_line(recipe: Recipe, *, tar: Path, scratch: Path, uris: Sequence[str]) -> list[str]:
     """Give mmdebstrap's command line; secrets are in files of ``scratch``, never in it."""
     argv = [
@@ -335,8 +342,10 @@ def command_line(recipe: Recipe, *, tar: Path, scratch: Path, uris: Sequence[str
         argv.append("--hook-dir=/usr/share/mmdebstrap/hooks/file-mirror-automount")
     argv += [f"--setup-hook={command}" for command in recipe.setup_commands]
     argv += [f"--essential-hook={command}" for command in recipe.essential_commands]
-    argv += [f"--customize-hook={command}" for command in recipe.commands]
-    argv.append(f'--customize-hook=sh {shlex.quote(str(scratch / "finish.sh"))} "$1"')
+    # The variant extract ends with unpacking: no later hook is run.
+    last = "--extract-hook" if recipe.variant == "extract" else "--customize-hook"
+    argv += [f"{last}={command}" for command in recipe.commands]
+    argv.append(f'{last}=sh {shlex.quote(str(scratch / "finish.sh"))} "$1"')
     return [*argv, recipe.suite, str(tar), str(scratch / "build.sources")]
 
 
@@ -382,11 +391,15 @@ def clear_stale(cache: Path) -> None:
 @contextmanager
 def scratch_folder(cache: Path) -> Iterator[tuple[Path, int]]:
     """Give a folder of one build and the descriptor of its lock; it is removed at the end."""
-    clear_stale(cache)
-    folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=cache))
+    # Nobody may take a folder for stale before its lock is held.
+    with (cache / ".lock").open("wb") as all_of_them:
+        fcntl.flock(all_of_them, fcntl.LOCK_EX)
+        clear_stale(cache)
+        folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=cache))
+        lock = (folder / "lock").open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        with (folder / "lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock:
             # apt's own user must reach the files below it, nobody needs to list it.
             folder.chmod(0o711)
             yield folder, lock.fileno()
@@ -439,11 +452,11 @@ def bootstrap(
     """
     cache.mkdir(parents=True, exist_ok=True)
     with scratch_folder(cache) as (scratch, lock):
-        proxies = {scheme: environment.get(f"{scheme}_proxy", "") for scheme in ("http", "https")}
+        by_scheme = {name: environment.get(f"{name}_proxy", "") for name in ("http", "https")}
         # A proxy's or a mirror's URL may hold a password.
         conf = scratch / "apt.conf"
         settings = apt_settings(
-            host.apt_dump(), etc_apt=host.etc_apt, ca_bundle=ca_bundle, proxies=proxies
+            host.apt_dump(), etc_apt=host.etc_apt, ca_bundle=ca_bundle, proxies=by_scheme
         )
         write_private(conf, settings)
         env = {**os.environ, **environment, "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}

@@ -1,0 +1,155 @@
+#!/usr/bin/python
+"""Makes the root file systems of several images side by side."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: debian_root_filesystems
+short_description: Make the root file systems of several images side by side
+description:
+  - Makes what M(debian_image) without O(debian_image#module:reference) makes, for several
+    recipes at once, in the time of the longest. Each is put into the cache as soon as it is
+    whole, so that a failure of one does not cost the others.
+  - M(debian_image) with the same recipe and the same cache then only imports it.
+options:
+  recipes:
+    description:
+      - One entry for each root file system. C(suite) and all the options of M(debian_image)
+        that make a recipe are taken, C(reference) as the name to use in messages.
+    type: list
+    elements: dict
+    required: true
+  cache:
+    description: As of M(debian_image).
+    type: path
+    default: /var/cache/docker-ml-api/images
+  ca_bundle:
+    description: As of M(debian_image).
+    type: path
+  http_proxy:
+    description: As of M(debian_image).
+    type: str
+  https_proxy:
+    description: As of M(debian_image).
+    type: str
+  no_proxy:
+    description: As of M(debian_image).
+    type: str
+  timeout:
+    description: Seconds that each build may take.
+    type: int
+    default: 1800
+notes:
+  - Run it as root (C(become)), or as a user with subordinate ids.
+attributes:
+  check_mode:
+    description: Says which ones would be made without making them.
+    support: full
+  diff_mode:
+    description: There is nothing to compare.
+    support: none
+requirements:
+  - mmdebstrap, on a Debian or Ubuntu host
+author:
+  - docker-ml-api
+"""
+
+EXAMPLES = r"""
+- name: Make two root file systems
+  debian_root_filesystems:
+    recipes:
+      - {reference: my/python:base, packages: [python3]}
+      - {reference: my/web:base, suite: trixie, packages: [nginx-light]}
+  become: true
+"""
+
+RETURN = r"""
+made:
+  description: The references of those that were made, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+log:
+  description: The end of mmdebstrap's log.
+  returned: when a build failed
+  type: str
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.docker_ml_api import debian_image
+
+ARGUMENTS: dict[str, Any] = {
+    "recipes": {"type": "list", "elements": "dict", "required": True},
+    "cache": {"type": "path", "default": "/var/cache/docker-ml-api/images"},
+    "ca_bundle": {"type": "path"},
+    # A proxy's URL may hold a password.
+    "http_proxy": {"type": "str", "no_log": True},
+    "https_proxy": {"type": "str", "no_log": True},
+    "no_proxy": {"type": "str"},
+    "timeout": {"type": "int", "default": 1800},
+}
+
+
+def read_recipes(
+    host: debian_image.Host, entries: list[dict[str, Any]]
+) -> dict[str, debian_image.Recipe]:
+    """Return the recipes by their references; raises ValueError."""
+    recipes: dict[str, debian_image.Recipe] = {}
+    for entry in entries:
+        options = dict(entry)
+        suite = options.pop("suite", "") or host.codename
+        reference = str(options.pop("reference", f"recipe {len(recipes) + 1}"))
+        recipes[reference] = debian_image.Recipe.from_options(suite, options)
+    return recipes
+
+
+def make(module: AnsibleModule) -> dict[str, Any]:
+    """Make what the cache lacks and return the result."""
+    params = module.params
+    host = debian_image.Host.read()
+    cache = Path(params["cache"])
+    recipes = read_recipes(host, params["recipes"])
+    missing = {name: recipe for name, recipe in recipes.items() if not recipe.tar(cache).exists()}
+    if missing:
+        host.check(installable=module.check_mode)
+    if missing and not module.check_mode:
+
+        def build(recipe: debian_image.Recipe) -> Path:
+            tar: Path = debian_image.bootstrap(
+                recipe,
+                cache,
+                host=host,
+                ca_bundle=params["ca_bundle"] or "",
+                environment=debian_image.proxies(params),
+                timeout=params["timeout"],
+            )
+            return tar
+
+        # mmdebstrap mostly waits, for its mirror and for the disk.
+        with ThreadPoolExecutor(len(missing)) as pool:
+            futures = {name: pool.submit(build, recipe) for name, recipe in missing.items()}
+        for name, future in futures.items():
+            if (error := future.exception()) is not None:
+                log = getattr(error, "log", "")
+                raise debian_image.BuildError(f"{name}: {error}", log) from error
+    return {"changed": bool(missing), "made": list(missing)}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        result = make(module)
+    except debian_image.BuildError as error:
+        module.fail_json(msg=f"{error}.", **({"log": error.log} if error.log else {}))
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
