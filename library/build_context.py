@@ -119,7 +119,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 try:
     import docker
     import docker.errors
-    from ansible.module_utils.docker_ml_api import build_context, dockerfile
+    from ansible.module_utils.docker_ml_api import context_hash, dockerfile
 
     IMPORT_ERROR = None
 except ImportError:
@@ -146,12 +146,12 @@ def examine(build: dict[str, Any], labels: dict[str, str], label: str, engine: E
     """Return one entry of the result."""
     folder = Path(build["folder"])
     build_args = {name: str(value) for name, value in build["build_args"].items()}
-    references = dockerfile.base_images(build_context.read_dockerfile(folder), build_args)
+    references = dockerfile.base_images(context_hash.read_dockerfile(folder), build_args)
     bases = {reference: (engine.image(reference) or {}).get("Id", "") for reference in references}
-    wanted = build_context.fingerprint(folder, bases, build_args, labels)
+    wanted = context_hash.fingerprint(folder, bases, build_args, labels)
     image = engine.image(build["image"])
     present = None if image is None else image["Config"].get("Labels") or {}
-    reasons = build_context.reasons(present, wanted, label)
+    reasons = context_hash.reasons(present, wanted, label)
     return {
         "name": build["name"],
         "folder": build["folder"],
@@ -203,7 +203,7 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("docker"), exception=IMPORT_ERROR)
     try:
         result = run(module.params)
-    except build_context.BuildContextError as error:
+    except context_hash.BuildContextError as error:
         module.fail_json(msg=str(error))
     except docker.errors.DockerException as error:
         module.fail_json(msg=f"The Docker engine does not answer: {error}")

@@ -61,7 +61,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
     import docker
-    from ansible.module_utils.docker_ml_api import container_health
+    from ansible.module_utils.docker_ml_api import health
     from docker import errors
 
     IMPORT_ERROR = None
@@ -89,15 +89,13 @@ def wait_for(client: docker.DockerClient, name: str, params: dict[str, Any]) -> 
         except errors.NotFound:
             raise UnhealthyError(f"There is no container {name} any more.") from None
 
-    health, container = container_health.wait(
+    state, container = health.wait(
         inspect, params["timeout"], _INTERVAL, time.monotonic, time.sleep
     )
-    if health is not container_health.Health.HEALTHY:
+    if state is not health.Health.HEALTHY:
         log = client.containers.get(name).logs(tail=params["log_lines"])
         raise UnhealthyError(
-            container_health.complaint(
-                name, container, params["timeout"], log.decode(errors="replace")
-            )
+            health.complaint(name, container, params["timeout"], log.decode(errors="replace"))
         )
     return str(container["Id"])
 

@@ -1,6 +1,6 @@
 import pytest
-from ansible.module_utils.docker_ml_api import container_health
-from ansible.module_utils.docker_ml_api.container_health import Health
+from ansible.module_utils.docker_ml_api import health
+from ansible.module_utils.docker_ml_api.health import Health
 
 
 def container(status="running", check=None, restarts=0, outputs=(), **state):
@@ -13,8 +13,8 @@ def container(status="running", check=None, restarts=0, outputs=(), **state):
 
 # What: (container, restarts before, judgement)
 JUDGEMENTS = {
-    "runs, no check": (container(), 0, Health.HEALTHY),
-    "runs, check switched off": (container(check="none"), 0, Health.HEALTHY),
+    "runs, no check": (container(), 0, Health.RUNNING),
+    "runs, check switched off": (container(check="none"), 0, Health.RUNNING),
     "healthy": (container(check="healthy"), 0, Health.HEALTHY),
     "starting": (container(check="starting"), 0, Health.STARTING),
     "unhealthy": (container(check="unhealthy"), 0, Health.FAILED),
@@ -30,7 +30,7 @@ JUDGEMENTS = {
 
 @pytest.mark.parametrize(("described", "before", "judgement"), JUDGEMENTS.values(), ids=JUDGEMENTS)
 def test_judge(described, before, judgement):
-    assert container_health.judge(described, before) is judgement
+    assert health.judge(described, before) is judgement
 
 
 class Clock:
@@ -51,6 +51,12 @@ WAITS = {
     "after a while": ([STARTING, STARTING, container(check="healthy")], Health.HEALTHY, 4),
     "never": ([STARTING], Health.STARTING, 10),
     "unhealthy": ([STARTING, container(check="unhealthy")], Health.FAILED, 2),
+    "without a check, for long enough": ([container()], Health.HEALTHY, 2),
+    "without a check, started again": (
+        [container(StartedAt="1"), container(StartedAt="2")],
+        Health.HEALTHY,
+        4,
+    ),
     "crashing": (
         [container("restarting", restarts=n) for n in (3, 4, 5, 6)],
         Health.FAILED,
@@ -64,8 +70,8 @@ def test_wait(described, judgement, seconds):
     clock = Clock()
     answers = iter(described)
     last = described[-1]
-    health, seen = container_health.wait(lambda: next(answers, last), 10, 2, clock, clock.sleep)
-    assert (health, clock.now) == (judgement, seconds)
+    last_health, seen = health.wait(lambda: next(answers, last), 10, 2, clock, clock.sleep)
+    assert (last_health, clock.now) == (judgement, seconds)
     assert seen in described
 
 
@@ -112,4 +118,4 @@ COMPLAINTS = {
 
 @pytest.mark.parametrize(("described", "log", "sentence"), COMPLAINTS.values(), ids=COMPLAINTS)
 def test_complaint(described, log, sentence):
-    assert container_health.complaint("x", described, 60.0, log) == sentence
+    assert health.complaint("x", described, 60.0, log) == sentence

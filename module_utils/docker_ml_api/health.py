@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+# Seconds that a program without a health check must run to count as healthy.
+_SETTLED = 2.0
 # Under a restart policy a program that cannot start is started again and again: one
 # restart may be an accident, two are not.
 _RESTARTS_ALLOWED = 1
@@ -17,6 +19,7 @@ class Health(enum.Enum):
     """What can be said of a container."""
 
     HEALTHY = "healthy"
+    RUNNING = "running"  # without a health check: more is not known
     STARTING = "starting"
     FAILED = "failed"
 
@@ -24,7 +27,6 @@ class Health(enum.Enum):
 def judge(container: Mapping[str, Any], restarts_before: int = 0) -> Health:
     """Judge the engine's description (`docker inspect`) of a container.
 
-    A container whose image has no health check is healthy when it runs.
     *restarts_before* is the number of restarts when the waiting began.
     """
     state = container["State"]
@@ -36,7 +38,7 @@ def judge(container: Mapping[str, Any], restarts_before: int = 0) -> Health:
         return Health.FAILED
     check = (state.get("Health") or {"Status": "none"})["Status"]
     return {
-        "none": Health.HEALTHY,
+        "none": Health.RUNNING,
         "healthy": Health.HEALTHY,
         "unhealthy": Health.FAILED,
     }.get(check, Health.STARTING)
@@ -51,14 +53,22 @@ def wait(
 ) -> tuple[Health, Mapping[str, Any]]:
     """Inspect until the container is healthy or failed, *timeout* seconds at most.
 
-    Returns the last judgement and description; STARTING means that time ran out.
+    Returns the last judgement and description; neither HEALTHY nor FAILED means that
+    time ran out.
     """
-    end = clock() + timeout
+    now = clock()
+    end = now + timeout
     container = inspect()
     restarts = container["RestartCount"]  # those of its life so far
+    start, seen_since = container["State"].get("StartedAt"), now
     while True:
         health = judge(container, restarts)
-        if health is not Health.STARTING or clock() >= end:
+        now = clock()
+        if container["State"].get("StartedAt") != start:
+            start, seen_since = container["State"].get("StartedAt"), now
+        if health is Health.RUNNING and now - seen_since >= _SETTLED:
+            health = Health.HEALTHY
+        if health in (Health.HEALTHY, Health.FAILED) or now >= end:
             return health, container
         sleep(interval)
         container = inspect()

@@ -3,8 +3,8 @@ import socket
 from contextlib import closing
 
 import pytest
-from ansible.module_utils.docker_ml_api import build_context
-from ansible.module_utils.docker_ml_api.build_context import BuildContextError
+from ansible.module_utils.docker_ml_api import context_hash
+from ansible.module_utils.docker_ml_api.context_hash import BuildContextError
 
 PREFIX = "test.build-context"
 FILES = [
@@ -54,12 +54,12 @@ def folder(tmp_path):
 
 
 def files(folder):
-    paths = build_context.context_paths(folder)
+    paths = context_hash.context_paths(folder)
     return sorted(path for path in paths if (folder / path).is_file())
 
 
 def sources(folder):
-    return build_context.fingerprint(folder, {}, {}, {}).sources
+    return context_hash.fingerprint(folder, {}, {}, {}).sources
 
 
 @pytest.mark.parametrize(("rules", "sent"), DOCKERIGNORE.values(), ids=DOCKERIGNORE)
@@ -154,7 +154,7 @@ def test_an_ignored_dockerfile_counts(folder):
 
 def test_a_large_file_is_read_in_parts(folder, monkeypatch):
     before = sources(folder)
-    monkeypatch.setattr(build_context, "_CHUNK", 3)
+    monkeypatch.setattr(context_hash, "_CHUNK", 3)
     assert sources(folder) == before
 
 
@@ -178,15 +178,15 @@ INPUTS = {
 
 def test_each_input_has_its_hash(folder):
     totals = {
-        name: build_context.fingerprint(folder, *inputs).total for name, inputs in INPUTS.items()
+        name: context_hash.fingerprint(folder, *inputs).total for name, inputs in INPUTS.items()
     }
     assert len(set(totals.values())) == len(INPUTS)
 
 
 def test_proxy_arguments_do_not_count(folder):
     proxies = {"HTTP_PROXY": "x", "https_proxy": "y", "NO_PROXY": "z"}
-    plain = build_context.fingerprint(folder, {}, {"a": "b"}, {})
-    assert build_context.fingerprint(folder, {}, {"a": "b", **proxies}, {}) == plain
+    plain = context_hash.fingerprint(folder, {}, {"a": "b"}, {})
+    assert context_hash.fingerprint(folder, {}, {"a": "b", **proxies}, {}) == plain
 
 
 def labels_without(wanted, *names):
@@ -214,18 +214,18 @@ REASONS = {
 
 @pytest.mark.parametrize(("image", "reasons"), REASONS.values(), ids=REASONS)
 def test_reasons(image, reasons):
-    wanted = build_context.Fingerprint("sha256:1", "sha256:2", "sha256:3")
-    assert build_context.reasons(image(wanted), wanted, PREFIX) == reasons
+    wanted = context_hash.Fingerprint("sha256:1", "sha256:2", "sha256:3")
+    assert context_hash.reasons(image(wanted), wanted, PREFIX) == reasons
 
 
 def test_no_folder(tmp_path):
     with pytest.raises(BuildContextError, match=r"^The folder .*/none does not exist\.$"):
-        build_context.read_dockerfile(tmp_path / "none")
+        context_hash.read_dockerfile(tmp_path / "none")
 
 
 def test_no_dockerfile(tmp_path):
     with pytest.raises(BuildContextError, match=r"has no Dockerfile\.$"):
-        build_context.read_dockerfile(tmp_path)
+        context_hash.read_dockerfile(tmp_path)
 
 
 def test_unreadable(folder):
@@ -233,7 +233,7 @@ def test_unreadable(folder):
     (folder / "Dockerfile").unlink()
     (folder / "Dockerfile").mkdir()
     with pytest.raises(BuildContextError, match=r"Dockerfile cannot be read: Is a directory\.$"):
-        build_context.read_dockerfile(folder)
+        context_hash.read_dockerfile(folder)
     (folder / ".dockerignore").mkdir()
     with pytest.raises(BuildContextError, match=r"dockerignore cannot be read"):
         files(folder)
@@ -245,6 +245,6 @@ def test_gone_while_reading(folder):
 
 
 def test_file_gone_while_hashing(folder, monkeypatch):
-    monkeypatch.setattr(build_context, "context_paths", lambda _: ["gone"])
+    monkeypatch.setattr(context_hash, "context_paths", lambda _: ["gone"])
     with pytest.raises(BuildContextError, match=r"gone cannot be read: No such file"):
         sources(folder)

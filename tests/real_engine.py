@@ -1,0 +1,62 @@
+"""The real Docker engine, with images and containers that are removed again."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import docker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass
+class Engine:
+    """Makes small images under names that nobody else has."""
+
+    client: docker.DockerClient = field(default_factory=docker.from_env)
+    prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
+
+    def name(self, name: str) -> str:
+        """Return a name of this test's own."""
+        return f"{self.prefix}-{name}"
+
+    def make_image(
+        self,
+        reference: str,
+        labels: Mapping[str, str] | None = None,
+        content: str = "",
+        files: Mapping[str, bytes] | None = None,
+    ) -> str:
+        """Import an image with a file or two; return its ID."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for path, data in {"content": content.encode(), **(files or {})}.items():
+                member = tarfile.TarInfo(path)
+                member.size, member.mode = len(data), 0o755
+                tar.addfile(member, io.BytesIO(data))
+        repository, _, tag = reference.rpartition(":")
+        self.client.api.import_image_from_data(
+            archive.getvalue(),
+            repository=repository,
+            tag=tag,
+            changes=[f'LABEL "{name}"="{value}"' for name, value in (labels or {}).items()]
+            + ['CMD ["/content"]'],
+        )
+        image_id = self.client.images.get(reference).id
+        assert image_id
+        return image_id
+
+    def remove(self) -> None:
+        """Remove every container and image whose name has the prefix."""
+        for container in self.client.containers.list(all=True, filters={"name": self.prefix}):
+            container.remove(force=True, v=True)
+        for image in self.client.images.list():
+            for tag in image.tags:
+                if self.prefix in tag:
+                    self.client.images.remove(tag, force=True)
+        self.client.close()
