@@ -212,7 +212,7 @@ class UrlsClient:
             response = error
         with response:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            body, complete = self._read(response, headers, start + timeout)
+            body, complete = self._read(response, headers)
             return Answer(
                 status=response.status,
                 reason=str(response.reason or ""),
@@ -222,8 +222,8 @@ class UrlsClient:
                 complete=complete,
             )
 
-    def _read(self, response: Any, headers: dict[str, str], end: float) -> tuple[bytes, bool]:
-        """Return the body and whether that is all of it; `end` is on the clock perf_counter."""
+    def _read(self, response: Any, headers: dict[str, str]) -> tuple[bytes, bool]:
+        """Return the body, and whether that is all of it."""
         body = b""
         while len(body) <= self._max_bytes:
             chunk = response.read1(_CHUNK)
@@ -234,8 +234,6 @@ class UrlsClient:
                     raise http.client.IncompleteRead(body, int(length) - len(body))
                 return body, True
             body += chunk
-            if time.perf_counter() > end:
-                raise TimeoutError
         return body[: self._max_bytes], False
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import prediction_check
 import pytest
 import yaml
+from ansible.module_utils import urls
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -371,6 +372,15 @@ def test_samples(run):
     assert [check["samples"] for check in result["checks"]] == [5, 2]
     assert len(server.requests) == 7
     assert not result["failed"]
+
+
+def test_a_latency_holds_no_certificates_being_read(run, monkeypatch):
+    def read_certificates(**_):
+        pytest.fail("a TLS context was built for a request without TLS")
+
+    monkeypatch.setattr(urls, "make_context", read_certificates)
+    with Server(response()) as server:
+        assert not run(server.url, NUMBERS)["failed"]
 
 
 def test_latency_bound(run):

@@ -332,6 +332,7 @@ NUMBERS = {"expected": [199.6], "tolerance": 0.1}
         ({"expected": False}, answer("false"), []),
         ({"expected": 0}, answer("1"), ["answered 1, expected 0"]),
         ({"content_type": "text/plain"}, answer(content_type="Text/Plain; charset=utf-8"), []),
+        ({"content_type": "TEXT/plain; charset=x"}, answer(content_type="text/plain"), []),
         (
             {"content_type": "application/json"},
             answer(content_type="text/html; charset=utf-8"),

@@ -91,6 +91,7 @@ def test_read_value_refuses(text, says):
         (101.0, 100.0, 5, 0.001, True),
         (104.0, 100.0, 0.001, 0.05, True),
         (106.0, 100.0, 0.001, 0.05, False),
+        (105.5, 100.0, 5, 0.01, False),
         (NAN, 1.0, 1e9, 1e9, False),
         (1.0, NAN, 1e9, 1e9, False),
         (NAN, NAN, 0, 0, True),
