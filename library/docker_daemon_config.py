@@ -114,9 +114,13 @@ def write(module: AnsibleModule, path: Path, text: str, mode: int) -> None:
     """Write atomically; a file that is there keeps its owner and its mode."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     scratch = Path(module.tmpdir, f"{path.name}.new")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.chmod(mode)
-    module.atomic_move(str(scratch), str(path))
+    # A new file gets its mode from the umask.
+    umask = os.umask(0o777 ^ mode)
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        module.atomic_move(str(scratch), str(path))
+    finally:
+        os.umask(umask)
 
 
 def ask_dockerd(module: AnsibleModule, text: str) -> None:
