@@ -119,9 +119,10 @@ images:
       description: Its local name.
       type: str
       sample: docker-ml-api/python:base
-    way:
-      description: The way by which it was right before, V(pull), V(bootstrap) or neither.
-      type: str
+    ways:
+      description: The ways by which it was right before, of V(pull) and V(bootstrap).
+      type: list
+      elements: str
     done:
       description: What was done, or would be in check mode, V(pull), V(bootstrap) or nothing.
       type: str
@@ -146,7 +147,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import base_images, debian_image, local_images
+from ansible.module_utils.docker_ml_api import base_image_catalogue, debian_bootstrap, local_images
 
 try:
     import docker
@@ -170,7 +171,7 @@ def argument_spec() -> dict[str, Any]:
         "catalogue": {"type": "dict", "required": True},
         "changes": {"type": "dict", "default": {}},
         "repository": {"type": "str", "required": True},
-        "source": {"type": "str", "default": "auto", "choices": list(base_images.SOURCES)},
+        "source": {"type": "str", "default": "auto", "choices": list(base_image_catalogue.SOURCES)},
         "registry": {"type": "str", "default": "docker.io"},
         "suite": {"type": "str", "default": ""},
         "generation": {"type": "str", "default": ""},
@@ -188,11 +189,11 @@ def has_manifest(client: docker.DockerClient, reference: str) -> bool | None:
         return False
     except errors.APIError as error:
         # Engines differ in the status, hardly in the words.
-        return False if base_images.failure(str(error)) == "unknown" else None
+        return False if base_image_catalogue.failure(str(error)) == "unknown" else None
     return True
 
 
-def check_references(pulls: Sequence[base_images.Entry], registry: str) -> None:
+def check_references(pulls: Sequence[base_image_catalogue.Entry], registry: str) -> None:
     """Raise ValueError for a tag or digest that the registry does not know, before any pull.
 
     The digest alone decides what is pulled: a misspelt tag beside it, or a digest in the
@@ -208,14 +209,14 @@ def check_references(pulls: Sequence[base_images.Entry], registry: str) -> None:
                         return
                     if not known:
                         raise ValueError(
-                            base_images.pull_error("unknown", entry.name, reference, "")
+                            base_image_catalogue.pull_error("unknown", entry.name, reference, "")
                         )
     except (errors.DockerException, OSError):
         # The pull itself, by the client, says what is wrong with the engine.
         return
 
 
-def pull_all(module: AnsibleModule, pulls: Sequence[base_images.Entry]) -> str:
+def pull_all(module: AnsibleModule, pulls: Sequence[base_image_catalogue.Entry]) -> str:
     """Pull images; return why they are to be bootstrapped instead, or an empty string.
 
     Raises ValueError if that is not the way out.
@@ -229,10 +230,10 @@ def pull_all(module: AnsibleModule, pulls: Sequence[base_images.Entry]) -> str:
         try:
             local_images.run(params["cli"], ["pull", "--quiet", reference], params["timeout"])
         except local_images.EngineError as error:
-            kind = base_images.failure(str(error))
+            kind = base_image_catalogue.failure(str(error))
             if params["source"] == "pull" or kind == "unknown":
                 raise ValueError(
-                    base_images.pull_error(kind, entry.name, reference, str(error))
+                    base_image_catalogue.pull_error(kind, entry.name, reference, str(error))
                 ) from error
             verb = "refuses" if kind == "refused" else "does not answer"
             return f"{registry} {verb} ({str(error).rstrip('.')})"
@@ -242,12 +243,12 @@ def pull_all(module: AnsibleModule, pulls: Sequence[base_images.Entry]) -> str:
 def judge(module: AnsibleModule) -> dict[str, Any]:
     """Judge all, pull what is to be pulled and return the result."""
     params = module.params
-    host = debian_image.Host.read()
+    host = debian_bootstrap.Host.read()
     suite = params["suite"] or host.codename
-    base_images.check_names(params["repository"], params["registry"])
-    entries = base_images.read_catalogue(
+    base_image_catalogue.check_names(params["repository"], params["registry"])
+    entries = base_image_catalogue.read_catalogue(
         params["names"],
-        base_images.merged(params["catalogue"], params["changes"]),
+        base_image_catalogue.merged(params["catalogue"], params["changes"]),
         suite=suite,
         common={"labels": params["labels"], "generation": params["generation"]},
     )
@@ -255,10 +256,14 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
     found = local_images.inspect(params["cli"], list(aliases.values())) if params["cli"] else {}
 
     present = {
-        entry.name: base_images.way(entry, found.get(aliases[entry.name]), params["registry"])
+        entry.name: base_image_catalogue.ways(
+            entry, found.get(aliases[entry.name]), params["registry"]
+        )
         for entry in entries
     }
-    plan = {name: base_images.action(params["source"], way) for name, way in present.items()}
+    plan = {
+        name: base_image_catalogue.action(params["source"], way) for name, way in present.items()
+    }
     pulls = [entry for entry in entries if plan[entry.name] in {"pull", "try"}]
     if "bootstrap" in plan.values():
         require_bootstrap(host, "")
@@ -286,7 +291,7 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
         # What is to be bootstrapped is another module's change.
         "changed": "pull" in done.values(),
         "images": [
-            {"name": name, "reference": aliases[name], "way": present[name], "done": done[name]}
+            {"name": name, "reference": aliases[name], "ways": present[name], "done": done[name]}
             for name in done
         ],
         "bootstrap": [
@@ -298,7 +303,7 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
             for entry in to_bootstrap
         ],
         "install_mmdebstrap": bool(to_bootstrap) and not shutil.which("mmdebstrap"),
-        "msg": base_images.sentence(
+        "msg": base_image_catalogue.sentence(
             done,
             registry=params["registry"],
             suite=suite,
@@ -306,13 +311,13 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
             fallback=module.check_mode and params["source"] == "auto",
         ),
         "diff": {
-            "before": {aliases[name]: present[name] for name in done},
-            "after": {aliases[name]: done[name] or present[name] for name in done},
+            "before": {aliases[name]: " ".join(present[name]) for name in done},
+            "after": {aliases[name]: done[name] or " ".join(present[name]) for name in done},
         },
     }
 
 
-def require_bootstrap(host: debian_image.Host, reason: str) -> None:
+def require_bootstrap(host: debian_bootstrap.Host, reason: str) -> None:
     """Raise ValueError if nothing can be bootstrapped here; ``reason``: why that is wanted."""
     obstacle = host.obstacle(installable=True)
     if obstacle:

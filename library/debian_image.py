@@ -208,7 +208,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import debian_image, local_images
+from ansible.module_utils.docker_ml_api import debian_bootstrap, local_images
 
 NOT_IN_RECIPE = (
     "reference",
@@ -230,7 +230,11 @@ def argument_spec() -> dict[str, Any]:
         "reference": {"type": "str"},
         "cli": {"type": "str", "default": "docker"},
         "suite": {"type": "str"},
-        "variant": {"type": "str", "default": "minbase", "choices": list(debian_image.VARIANTS)},
+        "variant": {
+            "type": "str",
+            "default": "minbase",
+            "choices": list(debian_bootstrap.VARIANTS),
+        },
         "packages": texts,
         "excluded_paths": texts,
         "setup_commands": texts,
@@ -258,9 +262,9 @@ def argument_spec() -> dict[str, Any]:
 def make(module: AnsibleModule) -> dict[str, Any]:
     """Compare and, unless in check mode, make what is missing; return the result."""
     params = module.params
-    host = debian_image.Host.read()
+    host = debian_bootstrap.Host.read()
     options = {name: params[name] for name in argument_spec() if name not in NOT_IN_RECIPE}
-    recipe = debian_image.Recipe.from_options(params["suite"] or host.codename, options)
+    recipe = debian_bootstrap.Recipe.from_options(params["suite"] or host.codename, options)
     cache = Path(params["cache"])
     tar = recipe.tar(cache)
     reference = params["reference"]
@@ -278,12 +282,12 @@ def make(module: AnsibleModule) -> dict[str, Any]:
         host.check(installable=module.check_mode)
         result["done"].append("bootstrap")
         if not module.check_mode:
-            debian_image.bootstrap(
+            debian_bootstrap.bootstrap(
                 recipe,
                 cache,
                 host=host,
                 ca_bundle=params["ca_bundle"] or "",
-                environment=debian_image.proxies(params),
+                environment=debian_bootstrap.proxies(params),
                 timeout=params["timeout"],
             )
     after = None
@@ -312,7 +316,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         result = make(module)
-    except debian_image.BuildError as error:
+    except debian_bootstrap.BuildError as error:
         module.fail_json(msg=f"{error}.", **({"log": error.log} if error.log else {}))
     except (local_images.EngineError, OSError, ValueError) as error:
         module.fail_json(msg=str(error))

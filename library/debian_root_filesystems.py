@@ -80,7 +80,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import debian_image
+from ansible.module_utils.docker_ml_api import debian_bootstrap
 
 ARGUMENTS: dict[str, Any] = {
     "recipes": {"type": "list", "elements": "dict", "required": True},
@@ -95,22 +95,22 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def read_recipes(
-    host: debian_image.Host, entries: list[dict[str, Any]]
-) -> dict[str, debian_image.Recipe]:
+    host: debian_bootstrap.Host, entries: list[dict[str, Any]]
+) -> dict[str, debian_bootstrap.Recipe]:
     """Return the recipes by their references; raises ValueError."""
-    recipes: dict[str, debian_image.Recipe] = {}
+    recipes: dict[str, debian_bootstrap.Recipe] = {}
     for entry in entries:
         options = dict(entry)
         suite = options.pop("suite", "") or host.codename
         reference = str(options.pop("reference", f"recipe {len(recipes) + 1}"))
-        recipes[reference] = debian_image.Recipe.from_options(suite, options)
+        recipes[reference] = debian_bootstrap.Recipe.from_options(suite, options)
     return recipes
 
 
 def make(module: AnsibleModule) -> dict[str, Any]:
     """Make what the cache lacks and return the result."""
     params = module.params
-    host = debian_image.Host.read()
+    host = debian_bootstrap.Host.read()
     cache = Path(params["cache"])
     recipes = read_recipes(host, params["recipes"])
     missing = {name: recipe for name, recipe in recipes.items() if not recipe.tar(cache).exists()}
@@ -118,13 +118,13 @@ def make(module: AnsibleModule) -> dict[str, Any]:
         host.check(installable=module.check_mode)
     if missing and not module.check_mode:
 
-        def build(recipe: debian_image.Recipe) -> Path:
-            tar: Path = debian_image.bootstrap(
+        def build(recipe: debian_bootstrap.Recipe) -> Path:
+            tar: Path = debian_bootstrap.bootstrap(
                 recipe,
                 cache,
                 host=host,
                 ca_bundle=params["ca_bundle"] or "",
-                environment=debian_image.proxies(params),
+                environment=debian_bootstrap.proxies(params),
                 timeout=params["timeout"],
             )
             return tar
@@ -135,7 +135,7 @@ def make(module: AnsibleModule) -> dict[str, Any]:
         for name, future in futures.items():
             if (error := future.exception()) is not None:
                 log = getattr(error, "log", "")
-                raise debian_image.BuildError(f"{name}: {error}", log) from error
+                raise debian_bootstrap.BuildError(f"{name}: {error}", log) from error
     return {"changed": bool(missing), "made": list(missing)}
 
 
@@ -144,7 +144,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         result = make(module)
-    except debian_image.BuildError as error:
+    except debian_bootstrap.BuildError as error:
         module.fail_json(msg=f"{error}.", **({"log": error.log} if error.log else {}))
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))

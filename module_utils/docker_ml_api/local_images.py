@@ -60,7 +60,8 @@ def _image(data: dict[str, Any]) -> Image:
 
 
 def _told(answer: Answer) -> str:
-    return sentence(answer.err).removeprefix("Error response from daemon: ")
+    told: str = sentence(answer.err)
+    return told.removeprefix("Error response from daemon: ")
 
 
 def inspect(cli: str, references: Sequence[str]) -> dict[str, Image]:
@@ -97,7 +98,8 @@ def import_tar(
     """Make an image of a root file system; return its id. Its name comes last, if at all."""
     options = [item for change in changes for item in ("--change", change)]
     answer = run(cli, ["import", *options, str(tar), reference], timeout)
-    return answer.out.strip()
+    image_id: str = answer.out.strip()
+    return image_id
 
 
 def remove_replaced(cli: str, image: Image) -> None:

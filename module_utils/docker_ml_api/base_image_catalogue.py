@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import debian_image, local_images
+from ansible.module_utils.docker_ml_api import debian_bootstrap, local_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ class Entry:
 
     name: str
     pull: Pull
-    recipe: debian_image.Recipe
+    recipe: debian_bootstrap.Recipe
 
 
 def check_names(repository: str, registry: str) -> None:
@@ -123,7 +123,7 @@ def read_entry(
         raise ValueError(f"{where}.pull must have a digest or a tag.")
     try:
         options = {**(entry.get("bootstrap") or {}), **common}
-        recipe = debian_image.Recipe.from_options(suite, options)
+        recipe = debian_bootstrap.Recipe.from_options(suite, options)
     except ValueError as error:
         raise ValueError(f"{where}.bootstrap is wrong: {error}.") from error
     return Entry(name, pull, recipe)
@@ -146,26 +146,28 @@ def read_catalogue(
     return [read_entry(name, catalogue[name], suite=suite, common=common) for name in names]
 
 
-def way(entry: Entry, image: local_images.Image | None, registry: str) -> str:
-    """Say by which way an image is right: ``pull``, ``bootstrap``, or neither (empty)."""
+def ways(entry: Entry, image: local_images.Image | None, registry: str) -> list[str]:
+    """Say by which ways an image is right: of ``pull`` and ``bootstrap``, or by none.
+
+    It can be both: an image that was bootstrapped here, pushed, and pulled from there.
+    """
     if image is None:
-        return ""
-    if image.label(local_images.RECIPE_LABEL) == entry.recipe.digest:
-        return "bootstrap"
+        return []
     if entry.pull.digest:
         # The same digest is the same image, whichever mirror it came from.
         pulled = any(digest.endswith("@" + entry.pull.digest) for digest in image.digests)
     else:
         pulled = local_images.familiar(entry.pull.tagged(registry)) in image.tags
-    return "pull" if pulled else ""
+    made = image.label(local_images.RECIPE_LABEL) == entry.recipe.digest
+    return ["pull"] * pulled + ["bootstrap"] * made
 
 
-def action(source: str, present: str) -> str:
+def action(source: str, present: Sequence[str]) -> str:
     """Say what is to be done: ``pull``, ``bootstrap``, ``try`` (pull, or else bootstrap).
 
-    Empty if nothing is: ``present`` is the way by which the image is right already.
+    Empty if nothing is: ``present`` are the ways by which the image is right already.
     """
-    if present and source in {"auto", present}:
+    if source in present or (source == "auto" and present):
         return ""
     return "try" if source == "auto" else source
 

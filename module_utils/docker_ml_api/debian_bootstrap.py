@@ -269,7 +269,7 @@ class Host:
             return has_suite(uri, suite, scratch=scratch, env=env)
 
         try:
-            return apt_sources.choose(
+            chosen: list[apt_sources.Source] = apt_sources.choose(
                 apt_sources.read_host(self.etc_apt),
                 codename=self.codename,
                 wanted=recipe.suite,
@@ -278,6 +278,7 @@ class Host:
             )
         except ValueError as error:
             raise BuildError(str(error)) from error
+        return chosen
 
 
 def has_suite(uri: str, suite: str, *, scratch: Path, env: Mapping[str, str]) -> bool:
