@@ -13,6 +13,8 @@ import docker
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_LABEL = "docker-ml-api.test"
+
 
 @dataclass
 class Engine:
@@ -44,19 +46,25 @@ class Engine:
             archive.getvalue(),
             repository=repository,
             tag=tag,
-            changes=[f'LABEL "{name}"="{value}"' for name, value in (labels or {}).items()]
-            + ['CMD ["/content"]'],
+            changes=[
+                f'LABEL "{name}"="{value}"'
+                for name, value in {_LABEL: self.prefix, **(labels or {})}.items()
+            ],
         )
         image_id = self.client.images.get(reference).id
         assert image_id
         return image_id
 
     def remove(self) -> None:
-        """Remove every container and image whose name has the prefix."""
+        """Remove every container and image of this test, replaced ones too."""
         for container in self.client.containers.list(all=True, filters={"name": self.prefix}):
             container.remove(force=True, v=True)
-        for image in self.client.images.list():
-            for tag in image.tags:
-                if self.prefix in tag:
-                    self.client.images.remove(tag, force=True)
+        images = self.client.images.list(filters={"label": f"{_LABEL}={self.prefix}"})
+        images += [
+            image
+            for image in self.client.images.list()
+            if any(self.prefix in tag for tag in image.tags)
+        ]
+        for image_id in {image.id for image in images if image.id}:
+            self.client.images.remove(image_id, force=True)
         self.client.close()
