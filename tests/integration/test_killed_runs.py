@@ -1,0 +1,116 @@
+"""A run that is killed, wherever it stood, is made good by the next one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from site_yml import ROOT, Site, docker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def descendants(pid: int) -> set[int]:
+    """A process and all that came of it, by the parents that the kernel names."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def kill_at(command: list[str], task: str, program: str) -> None:
+    """Start a run and kill -9 all of it when `task` has begun and, if named, `program` runs."""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        # Else the name of a task comes through the pipe long after the task.
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        try:
+            for line in run.stdout:
+                if task in line:
+                    break
+            else:
+                pytest.fail(f"the run ended before “{task}”")
+            wait_for(run.pid, program)
+        finally:
+            for pid in descendants(run.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def wait_for(pid: int, program: str) -> None:
+    """Wait until a descendant's command line holds `program`."""
+    end = time.monotonic() + 60
+    while program and time.monotonic() < end:
+        for child in descendants(pid):
+            with contextlib.suppress(OSError):
+                if program in Path(f"/proc/{child}/cmdline").read_text().replace("\0", " "):
+                    return
+        time.sleep(0.05)
+    assert not program, f"no “{program}” within a minute"
+
+
+@pytest.fixture
+def fresh(site: Site, tmp_path: Path) -> Iterator[dict[str, object]]:
+    """Base images of this test's own, to be made from nothing."""
+    variables: dict[str, object] = {
+        "base_images_source": "bootstrap",
+        "base_images_repository": f"{site.prefix}base",
+        "base_images_cache": str(tmp_path / "cache"),
+        # Something of its own in the recipes and so in the images that are built on them.
+        "base_images_generation": site.prefix,
+    }
+    site.set(**variables)
+    try:
+        yield variables
+    finally:
+        site.remove()
+        for reference in docker(
+            "images", f"--filter=reference={site.prefix}base/*", "--format={{.Repository}}:{{.Tag}}"
+        ).split():
+            docker("rmi", "--force", reference)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_killed_at_five_points_the_next_run_brings_the_same_state(
+    site: Site, tmp_path: Path
+) -> None:
+    for task, program in [
+        ("[base_images : Make the root file systems", "mmdebstrap"),
+        ("[base_images : Import the images]", "docker import"),
+        ("[image : Build it", "build --"),
+        ("[container : Run the containers]", ""),
+        ("[container : Wait until they are healthy]", ""),
+    ]:
+        kill_at(site.command(), task, program)
+
+    run = site.run()
+    assert run.status == 0, run.failure
+
+    assert set(site.state()) == {
+        f"{site.prefix}hello-app",
+        f"{site.prefix}test-api",
+        f"{site.prefix}hello-app:v1",
+        f"{site.prefix}diabetes:v1",
+    }
+    again = site.run()
+    assert again.status == 0, again.failure
+    assert again.changed == []
+    # Nothing half-made lies about.
+    assert [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".tar"] == []
