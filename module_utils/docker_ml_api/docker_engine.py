@@ -182,7 +182,8 @@ def ask_socket(path: str, timeout: float) -> dict[str, Any]:
         connection.request("GET", "/info")
         info = parse_json(connection.getresponse().read().decode("utf-8", "replace"))
     except (OSError, http.client.HTTPException) as error:
-        return no_engine(f"{no_client}, and {path} says: {sentence(str(error))}")
+        reason = getattr(error, "strerror", None) or str(error)
+        return no_engine(f"{no_client}, and {path} says: {sentence(reason)}")
     finally:
         connection.close()
     if not version.get("Version"):

@@ -1,10 +1,12 @@
 """The module against the real engine, and against none."""
 
 import os
+import runpy
 
 import docker_engine_info
 import pytest
 from ansible.module_utils.docker_ml_api import docker_engine
+from ansible.module_utils.testing import patch_module_args
 from run_module import run_module
 
 
@@ -38,3 +40,10 @@ def test_no_client_is_as_good_as_none_given(no_engine, capsys):  # noqa: ARG001
 @pytest.mark.parametrize("options", [{"timeout": "soon"}, {"surprise": 1}])
 def test_wrong_options(capsys, options):
     assert run_module(docker_engine_info, capsys, **options)["failed"]
+
+
+def test_as_a_program(capsys):
+    options = {"executables": ["/nonexistent/docker"]}
+    with patch_module_args(options), pytest.raises(SystemExit, match="0"):
+        runpy.run_path(docker_engine_info.__file__, run_name="__main__")
+    assert "engine" in capsys.readouterr().out
