@@ -204,7 +204,8 @@ def test_a_second_run_changes_nothing(bootstrapped, source):
         (
             "golang",
             (
-                "cd $(mktemp -d) && go mod init example.com/a >/dev/null 2>&1 && printf 'package main;"
+                "cd $(mktemp -d) && go mod init example.com/a >/dev/null 2>&1 &&"
+                " printf 'package main;"
                 ' import ("fmt"; _ "net/http"); func main() { fmt.Println("built") }\' > a.go &&'
                 " CGO_ENABLED=0 go run ."
             ),

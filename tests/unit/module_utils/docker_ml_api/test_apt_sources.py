@@ -196,6 +196,31 @@ def test_the_distributions_own_archives_are_chosen(tmp_path, sources, wanted, ab
     assert [(source.uris[0], source.suites[0]) for source in chosen] == expected
 
 
+def test_ubuntus_archives(tmp_path: Path):
+    archive, security = "http://archive.ubuntu.com/ubuntu/", "http://security.ubuntu.com/ubuntu/"
+    text = "\n".join(
+        f"Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main universe\n"
+        "Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg\n"
+        for uri, suites in (
+            (archive, "noble noble-updates noble-backports"),
+            (security, "noble-security"),
+        )
+    )
+    chosen = apt_sources.choose(
+        apt_sources.parse(text, "ubuntu.sources"),
+        codename="noble",
+        wanted="noble",
+        lists=tmp_path,
+        exists=lambda *_: False,
+    )
+    assert [(source.uris[0], source.suites[0]) for source in chosen] == [
+        (archive, "noble"),
+        (archive, "noble-updates"),
+        (security, "noble-security"),
+    ]
+    assert chosen[0].components == ("main", "universe")
+
+
 def test_other_vendors_are_left_out_by_their_origin(tmp_path: Path):
     other = Source(("https://apt.vendor.example",), ("bookworm",), ("main",))
     for uri, name in ((other.uris[0], "Vendor"), (DEBIAN, "Debian")):
