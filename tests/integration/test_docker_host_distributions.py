@@ -39,6 +39,7 @@ class Case(NamedTuple):
     engine: str = "docker"
     client: str = "docker-buildx"
     installed: tuple[str, ...] = ()
+    running: bool = False
 
 
 def ce(name: str, distribution: str, version: str, manager: str, path: str) -> Case:
@@ -61,6 +62,11 @@ def ce(name: str, distribution: str, version: str, manager: str, path: str) -> C
 
 
 APT_BASE = ["apparmor", "ca-certificates", "iproute2", "iptables"]
+BUILDX = "docker-buildx"
+DEBIAN_13 = ("Debian", "13.1", "Debian", "apt")
+FEDORA = ("Fedora", "42", "RedHat", "dnf5")
+LEAP = ("openSUSE Leap", "15.6", "Suse", "zypper")
+ARCH = ("Archlinux", "rolling", "Archlinux", "pacman")
 CASES = [
     Case(
         "fedora",
@@ -168,6 +174,28 @@ CASES = [
         client="docker-buildx-plugin",
         installed=("docker-ce",),
     ),
+    # An engine from elsewhere runs, and only a client that builds is missing.
+    *[
+        Case(
+            f"{name}-client",
+            distribution,
+            version,
+            family,
+            manager,
+            "",
+            packages,
+            "python-requests" if manager == "pacman" else "python3-requests",
+            source=source,
+            client=client,
+            running=True,
+        )
+        for name, distribution, version, family, manager, source, packages, client in (
+            ("debian", *DEBIAN_13, "distribution", ["docker-cli", "docker-buildx"], BUILDX),
+            ("fedora", *FEDORA, "distribution", ["docker-cli", "docker-buildx"], BUILDX),
+            ("leap", *LEAP, "distribution", ["docker-buildx"], BUILDX),
+            ("arch", *ARCH, "distribution", ["docker-buildx"], BUILDX),
+        )
+    ],
 ]
 # Hosts that are refused, with the words to expect.
 REFUSED = [
@@ -176,6 +204,7 @@ REFUSED = [
     (("centos-7", "CentOS", "7.9", "RedHat"), "docker", "no Docker engine on CentOS 7.9"),
     (("mint", "Linux Mint", "22", "Debian"), "distribution", "no Docker engine on Linux Mint 22"),
     (("ubuntu-old", "Ubuntu", "20.04", "Debian"), "docker", "no Docker engine on Ubuntu 20.04"),
+    (("debian-12", "Debian", "12.9", "Debian"), "distribution", "no package with only that"),
     (("fedora-src", "Fedora", "42", "RedHat"), "snap", "must be one of: distribution, docker"),
 ]
 
@@ -189,7 +218,9 @@ class World:
         for case in CASES:
             self._add(case, case.source)
         for (name, distribution, version, family), source, _ in REFUSED:
-            case = Case(name, distribution, version, family, "", "", [], "")
+            # On Debian 12 an engine runs, and no client builds.
+            running = name == "debian-12"
+            case = Case(name, distribution, version, family, "", "", [], "", running=running)
             self._add(case, source)
 
     def _add(self, case: Case, source: str) -> None:
@@ -207,7 +238,7 @@ class World:
             "built_by": case.client,
             "requests_by": case.requests,
             "service_manager": case.service_manager,
-            "running": False,
+            "running": case.running,
             "made": [],
             "calls": [],
         }
@@ -311,6 +342,9 @@ def test_packages(runs, case):
 def test_service(runs, case):
     called = runs.calls[1][case.name]
     services = [c for c in called if c["module"] in ("systemd", "service", "sysvinit")]
+    if case.running:
+        assert services == []
+        return
     if not case.service:
         assert services == []
         assert ["/usr/local/sbin/docker-engine", "start"] in [
