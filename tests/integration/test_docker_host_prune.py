@@ -1,0 +1,159 @@
+"""Role docker_host, state pruned, restricted to labels: on the real engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from real_engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LABEL = "docker-ml-api.test-prune"
+
+
+class Scene:
+    """What is unused and ours, and what is not, on the engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.engine = Engine()
+        self.labels = {LABEL: self.engine.prefix}
+        images = {"unused": self.labels, "stranger": {}, "kept": self.labels}
+        self.ids = {
+            name: self.engine.make_image(self.engine.name(f"{name}:1"), labels, name)
+            for name, labels in images.items()
+        }
+        for name in ("unused", "kept"):
+            self.engine.client.api.tag(self.engine.name(f"{name}:1"), self.engine.name(name), "2")
+        create = self.engine.client.api.create_container
+        create(
+            self.engine.name("unused:1"),
+            ["/content"],
+            name=self.engine.name("gone"),
+            labels=self.labels,
+        )
+        # Somebody else's container that was made from an image of ours: stopped, and its own.
+        create(
+            self.engine.name("kept:1"),
+            ["/content"],
+            name=self.engine.name("stays"),
+            labels={LABEL: "another"},
+        )
+        for name, labels in (("net", self.labels), ("other-net", {})):
+            self.engine.client.networks.create(self.engine.name(name), labels=labels)
+
+    def run(self, *options: str) -> tuple[list[str], str]:
+        """Prune; the tasks that changed something, and all that was said."""
+        inventory = {
+            "all": {
+                "hosts": {
+                    "localhost": {
+                        "ansible_connection": "local",
+                        "ansible_python_interpreter": sys.executable,
+                    }
+                }
+            }
+        }
+        role = {
+            "role": "docker_host",
+            "vars": {"docker_host_state": "pruned", "docker_host_prune_labels": self.labels},
+        }
+        for name, content in (
+            ("inventory.yml", inventory),
+            ("play.yml", [{"hosts": "localhost", "roles": [role]}]),
+        ):
+            (self.folder / name).write_text(json.dumps(content))
+        done = subprocess.run(
+            ["ansible-playbook", "-i", "inventory.yml", "play.yml", *options],
+            cwd=self.folder,
+            capture_output=True,
+            check=False,
+            text=True,
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            },
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        tasks: list[dict[str, Any]] = [
+            task for play in json.loads(done.stdout)["plays"] for task in play["tasks"]
+        ]
+        changed = [t["task"]["name"] for t in tasks if t["hosts"]["localhost"].get("changed")]
+        return changed, done.stdout
+
+    def left(self) -> set[str]:
+        """The scene's things that are on the engine, by name."""
+        client, prefix = self.engine.client, self.engine.prefix
+        tags = [tag for image in client.images.list() for tag in image.tags]
+        names = [c.name for c in client.containers.list(all=True)]
+        networks = [network.name for network in client.networks.list()]
+        return {n.removeprefix(f"{prefix}-") for n in tags + names + networks if prefix in n}
+
+    def remove(self) -> None:
+        for network in self.engine.client.networks.list():
+            if self.engine.prefix in network.name:
+                network.remove()
+        self.engine.remove()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+OTHERS = {"stranger:1", "kept:1", "kept:2", "stays", "other-net"}
+OURS = {"unused:1", "unused:2", "gone", "net"}
+
+
+def test_prune(scene):
+    assert scene.left() == OTHERS | OURS
+
+    changed, said = scene.run("--check")
+    assert changed == ["docker_host : Say what is unused"]
+    assert all(f"{scene.engine.prefix}-{name}" in said for name in OURS)
+    assert scene.left() == OTHERS | OURS
+
+    changed, said = scene.run()
+    assert changed == [
+        "docker_host : Remove stopped containers and unused networks",
+        "docker_host : Remove unused images",
+    ]
+    assert "CONTAINER ID" in said
+    assert "REPOSITORY" in said
+    # Both names of the image that a container stays with, the container's own among them.
+    assert scene.left() == OTHERS
+
+    assert scene.run()[0] == []
+    assert scene.run("--check")[0] == []
+
+
+def test_a_running_container_keeps_its_network(scene):
+    engine = scene.engine
+    network = engine.client.networks.get(engine.name("net"))
+    busybox = Path("/bin/busybox").read_bytes()
+    engine.make_image(engine.name("sleeper:1"), scene.labels, files={"busybox": busybox})
+    engine.client.containers.run(
+        engine.name("sleeper:1"),
+        ["/busybox", "sleep", "300"],
+        name=engine.name("sleeper"),
+        network=network.name,
+        detach=True,
+        labels=scene.labels,
+    )
+    scene.run()
+    assert {"sleeper", "sleeper:1", "net"} <= scene.left()
+    assert scene.run("--check")[0] == []
+    engine.client.containers.get(engine.name("sleeper")).remove(force=True)
