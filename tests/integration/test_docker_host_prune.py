@@ -94,13 +94,13 @@ class Scene:
         """The scene's things that are on the engine, by name."""
         client, prefix = self.engine.client, self.engine.prefix
         tags = [tag for image in client.images.list() for tag in image.tags]
-        names = [c.name for c in client.containers.list(all=True)]
-        networks = [network.name for network in client.networks.list()]
+        names = [c.name or "" for c in client.containers.list(all=True)]
+        networks = [network.name or "" for network in client.networks.list()]
         return {n.removeprefix(f"{prefix}-") for n in tags + names + networks if prefix in n}
 
     def remove(self) -> None:
         for network in self.engine.client.networks.list():
-            if self.engine.prefix in network.name:
+            if self.engine.prefix in (network.name or ""):
                 network.remove()
         self.engine.remove()
 
@@ -118,7 +118,7 @@ OTHERS = {"stranger:1", "kept:1", "kept:2", "stays", "other-net"}
 OURS = {"unused:1", "unused:2", "gone", "net"}
 
 
-def test_prune(scene):
+def test_prune(scene: Scene) -> None:
     assert scene.left() == OTHERS | OURS
 
     changed, said = scene.run("--check")
@@ -140,7 +140,7 @@ def test_prune(scene):
     assert scene.run("--check")[0] == []
 
 
-def test_a_running_container_keeps_its_network(scene):
+def test_a_running_container_keeps_its_network(scene: Scene) -> None:
     engine = scene.engine
     network = engine.client.networks.get(engine.name("net"))
     busybox = Path("/bin/busybox").read_bytes()
