@@ -128,7 +128,7 @@ def test_a_foreign_container(play):
     foreign = play.engine.client.containers.create(play.image, name=play.container)
     assert play.fail() == (
         f"There is a container {play.container} that is not this project's (it lacks the label "
-        "docker-ml-api.container=app): remove it (docker rm -f {play.container}) "
+        f"docker-ml-api.container=app): remove it (docker rm -f {play.container}) "
         "or choose another container_name for app."
     )
     said = play.run("--tags=teardown")

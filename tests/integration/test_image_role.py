@@ -134,7 +134,8 @@ def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path):
         "RUN --mount=type=secret,id=pip_conf,required=false"
         " --mount=type=secret,id=go_env,required=false"
         " --mount=type=secret,id=ca_bundle,required=false"
-        " cd /run/secrets && /busybox sha256sum * > /sums && echo $http_proxy > /proxy\n"
+        # The name keeps the builder from taking an earlier test's layer.
+        f" echo {play.engine.prefix} && cd /run/secrets && /busybox sha256sum * > /sums\n"
     )
     (tmp_path / "ca.pem").write_text("certificates")
     (tmp_path / "scratch").mkdir()
@@ -161,10 +162,9 @@ def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path):
         container.remove(force=True)
     texts = {
         "ca_bundle": "certificates",
-        "go_env": f"GOPROXY={environment['GOPROXY']}\nGONOSUMDB=*.example.com\n",
+        "go_env": f"GOPROXY={environment['GOPROXY']}\nGONOSUMDB=*.example.com",
         "pip_conf": (
-            f"[global]\nindex-url = {environment['PIP_INDEX_URL']}\n"
-            "trusted-host = pip.example.com\n"
+            f"[global]\nindex-url = {environment['PIP_INDEX_URL']}\ntrusted-host = pip.example.com"
         ),
     }
     expected = [[hashlib.sha256(text.encode()).hexdigest(), name] for name, text in texts.items()]
