@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -18,10 +19,10 @@ from model import main
 from model.service import artifact, healthcheck
 
 ROOT = Path(artifact.__file__).parents[2]
-LIMIT = 60.0  # seconds, after which a server is killed and its test fails
+LIMIT = 300.0  # seconds, after which a server is killed and its test fails
 
-# A server whose model takes as long as the test wants: it says that a request is under way
-# by opening one pipe, and answers when the other is closed.
+# A server whose model takes as long as the test wants: it writes a line to one pipe when a
+# request is under way, and answers when it has read one from the other.
 SLOW = """
 import functools, sys
 import numpy as np
@@ -31,8 +32,10 @@ from model.service.app import create_app
 class Slow:
     parameters = ("f",)
     def predict(self, row):
-        open(sys.argv[1], "w").close()
-        open(sys.argv[2]).read()
+        with open(sys.argv[1], "w") as begun:
+            begun.write("\\n")
+        with open(sys.argv[2]) as end:
+            end.readline()
         return np.array(row)
 
 main.load_app = functools.cache(lambda: create_app(predictor=Slow()))
@@ -96,6 +99,29 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
 
 
+class SlowServer(Server):
+    """A server whose requests last until the test ends them."""
+
+    def __init__(self, folder: Path, **environment: str | Path) -> None:
+        pipes = folder / "begun", folder / "end"
+        for pipe in pipes:
+            os.mkfifo(pipe)
+        # Open both ways: neither opening waits for the other side.
+        self._begun, self._end = (os.open(pipe, os.O_RDWR) for pipe in pipes)
+        super().__init__("-c", SLOW, *pipes, **environment)
+
+    def wait_begun(self) -> None:
+        assert select.select([self._begun], [], [], LIMIT)[0], "no request came"
+
+    def end_request(self) -> None:
+        os.write(self._end, b"\n")
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._begun)
+        os.close(self._end)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
@@ -106,18 +132,24 @@ StartServer = Callable[..., Server]
 
 
 @pytest.fixture(scope="module")
-def start(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Start servers that are ended with the module."""
-    # Bytecode for the many starts, whatever the environment says.
-    bytecode = {
-        "PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("bytecode")),
+def environment(
+    model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str | Path]:
+    return {
+        "PREDICTION_MODEL_FOLDER": model_folder,
+        # Bytecode for the many starts, whatever the environment says.
+        "PYTHONPYCACHEPREFIX": tmp_path_factory.mktemp("bytecode"),
         "PYTHONDONTWRITEBYTECODE": "",
     }
+
+
+@pytest.fixture(scope="module")
+def start(environment: dict[str, str | Path]) -> Iterator[StartServer]:
+    """Start servers that are ended with the module."""
     with contextlib.ExitStack() as stack:
 
-        def start_server(*arguments: str | Path, **environment: str | Path) -> Server:
-            settings = {"PREDICTION_MODEL_FOLDER": model_folder, **bytecode, **environment}
-            server = Server(*arguments, **settings)
+        def start_server(*arguments: str | Path, **changes: str | Path) -> Server:
+            server = Server(*arguments, **{**environment, **changes})
             stack.callback(server.close)
             return server
 
@@ -255,40 +287,40 @@ def test_healthcheck_against_something_else(answered: bytes) -> None:
         thread.join(LIMIT)
 
 
-def test_requests_under_way_are_finished_after_sigterm(start: StartServer, tmp_path: Path) -> None:
-    begun, end = tmp_path / "begun", tmp_path / "end"
-    os.mkfifo(begun)
-    os.mkfifo(end)
+def test_requests_under_way_are_finished_after_sigterm(
+    environment: dict[str, str | Path], tmp_path: Path
+) -> None:
     # Long enough that only the request's end can end the server.
-    server = start("-c", SLOW, begun, end, PREDICTION_DRAIN_SECONDS="1800")
-    server.wait_ready()
+    server = SlowServer(tmp_path, **environment, PREDICTION_DRAIN_SECONDS="1800")
     answers: list[tuple[int, str, str]] = []
     client = threading.Thread(
         target=lambda: answers.append(ask(server.port, "/prediction/?f=7")), daemon=True
     )
-    client.start()
-    begun.read_bytes()  # blocks until the request is under way
-    server.process.send_signal(signal.SIGTERM)
-    server.read_until("Stopping worker-1")
-    assert not answers
-    end.write_bytes(b"")
-    assert server.wait() == 0
-    client.join(LIMIT)
+    with contextlib.closing(server):
+        server.wait_ready()
+        client.start()
+        server.wait_begun()
+        server.process.send_signal(signal.SIGTERM)
+        server.read_until("Stopping worker-1")
+        assert not answers
+        server.end_request()
+        assert server.wait() == 0
+        client.join(LIMIT)
     assert answers == [(200, "text/plain; charset=utf-8", "[7.]")]
 
 
-def test_a_request_that_does_not_end_is_cut_off(start: StartServer, tmp_path: Path) -> None:
-    begun, end = tmp_path / "begun", tmp_path / "end"
-    os.mkfifo(begun)
-    os.mkfifo(end)
-    server = start("-c", SLOW, begun, end, PREDICTION_DRAIN_SECONDS="1")
-    server.wait_ready()
-    with socket.create_connection(("127.0.0.1", server.port), LIMIT) as connection:
-        connection.sendall(b"GET /prediction/?f=7 HTTP/1.1\r\nHost: x\r\n\r\n")
-        begun.read_bytes()
-        server.process.send_signal(signal.SIGTERM)
-        assert server.wait() == 0
-        assert connection.recv(1) == b""
+def test_a_request_that_does_not_end_is_cut_off(
+    environment: dict[str, str | Path], tmp_path: Path
+) -> None:
+    server = SlowServer(tmp_path, **environment, PREDICTION_DRAIN_SECONDS="1")
+    with contextlib.closing(server):
+        server.wait_ready()
+        with socket.create_connection(("127.0.0.1", server.port), LIMIT) as connection:
+            connection.sendall(b"GET /prediction/?f=7 HTTP/1.1\r\nHost: x\r\n\r\n")
+            server.wait_begun()
+            server.process.send_signal(signal.SIGTERM)
+            assert server.wait() == 0
+            assert connection.recv(1) == b""
     assert "Killing worker-1" in server.output
 
 
@@ -316,7 +348,7 @@ def test_sigterm_ends_it_while_it_starts(start: StartServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "complaint"),
+    ("changes", "complaint"),
     [
         (
             {"PREDICTION_MODEL_FOLDER": "/none"},
@@ -331,9 +363,9 @@ def test_sigterm_ends_it_while_it_starts(start: StartServer) -> None:
     ],
 )
 def test_it_does_not_start_and_says_why(
-    start: StartServer, environment: dict[str, str], complaint: str
+    start: StartServer, changes: dict[str, str], complaint: str
 ) -> None:
-    server = start(**environment)
+    server = start(**changes)
     assert server.wait() == 1
     assert server.output.startswith(complaint)
     assert server.output.count("\n") == 1
@@ -356,6 +388,48 @@ def test_it_does_not_start_on_a_tampered_model(
     assert server.wait() == 1
     assert "is not the file that card.json describes" in server.output
     assert server.output.count("\n") == 1
+
+
+def test_each_setting_reaches_the_server(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, object] = {}
+
+    class Recorder:
+        def __init__(self, target: str, **settings: object) -> None:
+            given.update(settings, target=target)
+
+        def serve(self, **_: object) -> None:
+            """End at once."""
+
+    port = free_port()
+    for name, value in {
+        "PREDICTION_MODEL_FOLDER": str(model_folder),
+        "PREDICTION_HOST": "127.0.0.1",
+        "PREDICTION_THREADS": "3",
+        "PREDICTION_DRAIN_SECONDS": "21",
+        "PREDICTION_ACCESS_LOG": "true",
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "2",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("granian.server.Server", Recorder)
+    main.load_app.cache_clear()
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        main.main()
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        main.load_app.cache_clear()
+    expected = {
+        "address": "127.0.0.1",
+        "port": port,
+        "workers": 2,
+        "blocking_threads": 3,
+        "workers_kill_timeout": 21,
+        "log_access": True,
+    }
+    assert {name: given[name] for name in expected} == expected
 
 
 def test_an_ipv6_address_can_be_listened_on() -> None:
