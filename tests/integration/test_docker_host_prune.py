@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LABEL = "docker-ml-api.test-prune"
+MADE_FOR_US = "docker-ml-api.test-prune-container"
 
 
 class Scene:
@@ -38,8 +39,10 @@ class Scene:
             self.engine.name("unused:1"),
             ["/content"],
             name=self.engine.name("gone"),
-            labels=self.labels,
+            labels={**self.labels, MADE_FOR_US: ""},
         )
+        # Run by hand from an image of ours: it has the image's labels and no more.
+        create(self.engine.name("kept:1"), ["/content"], name=self.engine.name("by-hand"))
         # Somebody else's container that was made from an image of ours: stopped, and its own.
         create(
             self.engine.name("kept:1"),
@@ -64,7 +67,11 @@ class Scene:
         }
         role = {
             "role": "docker_host",
-            "vars": {"docker_host_state": "pruned", "docker_host_prune_labels": self.labels},
+            "vars": {
+                "docker_host_state": "pruned",
+                "docker_host_prune_labels": self.labels,
+                "docker_host_prune_container_label": MADE_FOR_US,
+            },
         }
         for name, content in (
             ("inventory.yml", inventory),
@@ -114,7 +121,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         made.remove()
 
 
-OTHERS = {"stranger:1", "kept:1", "kept:2", "stays", "other-net"}
+OTHERS = {"stranger:1", "kept:1", "kept:2", "stays", "by-hand", "other-net"}
 OURS = {"unused:1", "unused:2", "gone", "net"}
 
 
