@@ -219,7 +219,7 @@ checks:
     command:
       description: The command that asks the same by hand.
       type: str
-      sample: curl http://127.0.0.1:9000/prediction/?f=0.05
+      sample: curl 'http://127.0.0.1:9000/prediction/?f=0.05'
     status:
       description: Status of the last answer; null if none came.
       type: int

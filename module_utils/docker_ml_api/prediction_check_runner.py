@@ -50,7 +50,6 @@ BODY_LIMIT = 500
 HOPELESS = ("nothing_listens", "name_unknown", "certificate", "tls", "not_http", "invalid")
 # The last try before the deadline is left this long to be answered.
 LAST_TRY = 1.0
-_SHELL_SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./?\[\]-]+")
 
 
 class Clock(Protocol):
@@ -362,18 +361,14 @@ def next_wait(
 
 def curl(question: Question) -> str:
     """Return the command that asks the same by hand."""
-
-    def quoted(text: str) -> str:
-        return text if _SHELL_SAFE.fullmatch(text) else shlex.quote(text)
-
     words = ["curl"]
     if question.body is not None:
         words += ["-X", question.method]
         for name, value in question.headers.items():
             if name.lower() == "content-type":
-                words += ["-H", quoted(f"{name}: {value}")]
-        words += ["-d", quoted(question.body.decode())]
-    return " ".join([*words, quoted(question.url)])
+                words += ["-H", shlex.quote(f"{name}: {value}")]
+        words += ["-d", shlex.quote(question.body.decode())]
+    return " ".join([*words, shlex.quote(question.url)])
 
 
 class Checker:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +10,9 @@ from typing import Any
 
 import real_registry
 import yaml
+from ansible_run import Run, run_playbook
 from real_engine import Engine
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 _DOCKERFILE = """\
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
@@ -35,7 +32,7 @@ _PLAYBOOK = [
         "tasks": [
             {
                 "name": f"Inputs of {role}",
-                "ansible.builtin.import_role": {"name": role, "tasks_from": "preflight.yml"},
+                "ansible.builtin.import_role": {"name": role, "tasks_from": "preflight"},
                 "tags": [tag],
             }
             for role, tag in (("image", "images"), ("container", "containers"))
@@ -55,54 +52,6 @@ _PLAYBOOK = [
         ],
     },
 ]
-
-
-@dataclass(frozen=True)
-class Result:
-    """One run of the playbook."""
-
-    status: int
-    tasks: list[tuple[str, dict[str, Any]]]
-    text: str
-
-    @property
-    def changed(self) -> list[str]:
-        """The tasks that changed something, once for each item."""
-        return [
-            name
-            for name, result in self.tasks
-            for item in result.get("results", [result])
-            if item.get("changed")
-        ]
-
-    @property
-    def failure(self) -> str:
-        """The message of what failed."""
-        return "\n".join(
-            str(item["msg"])
-            for _, result in self.tasks
-            for item in result.get("results", [result])
-            if item.get("failed")
-        )
-
-    @property
-    def messages(self) -> list[str]:
-        """What the play said."""
-        return [
-            str(item["msg"])
-            for _, result in self.tasks
-            for item in result.get("results", [result])
-            if not item.get("failed") and "msg" in item and not item.get("skipped")
-        ]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The last value of each fact that was set."""
-        return {
-            key: value
-            for _, result in self.tasks
-            for key, value in result.get("ansible_facts", {}).items()
-        }
 
 
 @dataclass
@@ -164,38 +113,18 @@ class Play:
             **self.variables,
         }
 
-    def run(self, *arguments: str, **environment: str) -> Result:
+    def run(self, *arguments: str, **environment: str) -> Run:
         """Run the playbook."""
         inventory = self.folder / "inventory.yml"
         hosts = {"docker_hosts": {"hosts": {"localhost": self.inventory()}}}
         inventory.write_text(yaml.safe_dump(hosts), encoding="utf-8")
         playbook = self.folder / "playbook.yml"
         playbook.write_text(yaml.safe_dump(_PLAYBOOK, sort_keys=False), encoding="utf-8")
-        done = subprocess.run(
-            ["ansible-playbook", f"--inventory={inventory}", str(playbook), *arguments],
-            cwd=ROOT,
-            env=os.environ | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"} | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        start = done.stdout.find("{\n")
-        assert start >= 0, done.stdout + done.stderr
-        report = json.loads(done.stdout[start:])
-        tasks = [
-            (task["task"]["name"], result)
-            for play in report["plays"]
-            for task in play["tasks"]
-            for result in task["hosts"].values()
-        ]
-        return Result(done.returncode, tasks, done.stdout + done.stderr)
+        return run_playbook(f"--inventory={inventory}", playbook, *arguments, **environment)
 
-    def succeed(self, *arguments: str, **environment: str) -> Result:
+    def succeed(self, *arguments: str, **environment: str) -> Run:
         """Run the playbook, which must succeed."""
-        result = self.run(*arguments, **environment)
-        assert result.status == 0, result.failure or result.text
-        return result
+        return self.run(*arguments, **environment).ok()
 
     def fail(self, *arguments: str, **environment: str) -> str:
         """Run the playbook, which must fail and have changed nothing; return its message."""

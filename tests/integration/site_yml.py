@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from ansible_run import ROOT, Run, run_playbook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 LABEL = "app.kubernetes.io/managed-by=docker-ml-api"
 
 
@@ -20,39 +21,6 @@ def docker(*arguments: str) -> str:
     return subprocess.run(
         ["docker", *arguments], check=True, capture_output=True, text=True
     ).stdout.strip()
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of site.yml: its exit status, and Ansible's own report."""
-
-    status: int
-    report: dict[str, Any]
-
-    @property
-    def changed(self) -> list[str]:
-        """The names of the tasks that changed something."""
-        return [name for name, result in self.results() if result.get("changed")]
-
-    @property
-    def failure(self) -> str:
-        """What the user reads of the failed task."""
-        return "\n".join(
-            str(item.get("msg", ""))
-            for _, result in self.results()
-            if result.get("failed") or result.get("unreachable")
-            for item in [result, *result.get("results", [])]
-            if item.get("failed") or item.get("unreachable")
-        )
-
-    def results(self) -> list[tuple[str, dict[str, Any]]]:
-        """Each task's name and result, in order."""
-        return [
-            (task["task"]["name"], result)
-            for play in self.report["plays"]
-            for task in play["tasks"]
-            for result in task["hosts"].values()
-        ]
 
 
 class Site:
@@ -81,10 +49,9 @@ class Site:
         } | variables
         self.inventory.write_text(json.dumps({"docker_hosts": {"hosts": {"localhost": host}}}))
 
-    def command(self, *arguments: str) -> list[str]:
-        """The command line of a run."""
+    def arguments(self, *arguments: str) -> list[str]:
+        """Return the arguments of ansible-playbook."""
         return [
-            "ansible-playbook",
             f"--inventory={ROOT}/inventory/local.yml",
             f"--inventory={self.inventory}",
             str(ROOT / "site.yml"),
@@ -93,19 +60,7 @@ class Site:
 
     def run(self, *arguments: str, **environment: str) -> Run:
         """Run site.yml to its end."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=ROOT,
-            env=os.environ | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"} | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        # Warnings may stand before the report.
-        start = done.stdout.find("{\n")
-        assert start >= 0, done.stdout + done.stderr
-        return Run(done.returncode, json.loads(done.stdout[start:]))
+        return run_playbook(*self.arguments(*arguments), **environment)
 
     def state(self) -> dict[str, str]:
         """The containers and images of this set: name → identity."""

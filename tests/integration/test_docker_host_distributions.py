@@ -8,15 +8,13 @@ service, and that each argument is one that the module documents.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from ansible_run import run_playbook
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 REPOSITORY = "https://download.docker.com/linux"
 DOCKER_CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin"]
 
@@ -261,26 +259,13 @@ class World:
         (self.folder / "inventory.yml").write_text(json.dumps(inventory))
         play = [{"hosts": "all", "gather_facts": False, "roles": ["docker_host"]}]
         (self.folder / "play.yml").write_text(json.dumps(play))
-        done = subprocess.run(
-            ["ansible-playbook", "-i", "inventory.yml", "play.yml", *options],
-            cwd=self.folder,
-            capture_output=True,
-            check=False,
-            text=True,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "ANSIBLE_CONNECTION_PLUGINS": str(Path(__file__).parent / "call_level/connection"),
-                "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-                "ANSIBLE_FORKS": "8",
-                "ANSIBLE_NOCOLOR": "1",
-            },
-        )
-        try:
-            result: dict[str, Any] = json.loads(done.stdout)
-        except ValueError:
-            pytest.fail(done.stdout + done.stderr)
-        return result
+        return run_playbook(
+            f"--inventory={self.folder}/inventory.yml",
+            self.folder / "play.yml",
+            *options,
+            ANSIBLE_CONNECTION_PLUGINS=str(Path(__file__).parent / "call_level/connection"),
+            ANSIBLE_FORKS="8",
+        ).report
 
     def calls(self, name: str) -> list[dict[str, Any]]:
         """What was called on a host since the last time that this was asked."""

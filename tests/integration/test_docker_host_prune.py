@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from ansible_run import run_playbook
 from real_engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 LABEL = "docker-ml-api.test-prune"
 MADE_FOR_US = "docker-ml-api.test-prune-container"
 
@@ -78,24 +76,10 @@ class Scene:
             ("play.yml", [{"hosts": "localhost", "roles": [role]}]),
         ):
             (self.folder / name).write_text(json.dumps(content))
-        done = subprocess.run(
-            ["ansible-playbook", "-i", "inventory.yml", "play.yml", *options],
-            cwd=self.folder,
-            capture_output=True,
-            check=False,
-            text=True,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-            },
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        tasks: list[dict[str, Any]] = [
-            task for play in json.loads(done.stdout)["plays"] for task in play["tasks"]
-        ]
-        changed = [t["task"]["name"] for t in tasks if t["hosts"]["localhost"].get("changed")]
-        return changed, done.stdout
+        run = run_playbook(
+            f"--inventory={self.folder}/inventory.yml", self.folder / "play.yml", *options
+        ).ok()
+        return run.changed, run.text
 
     def left(self) -> set[str]:
         """The scene's things that are on the engine, by name."""

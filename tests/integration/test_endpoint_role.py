@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import json
-import os
 import socket
-import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import prediction_check
 import pytest
 import yaml
+from ansible_run import ROOT, run_playbook
 
-ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOK = """
 - name: Ask
   hosts: localhost
@@ -76,32 +72,15 @@ def play(tmp_path):
         values.write_text(yaml.safe_dump(inputs))
         book = tmp_path / "play.yml"
         book.write_text(playbook.format(inputs=values))
-        ended = subprocess.run(
-            [
-                Path(sys.executable).with_name("ansible-playbook"),
-                "-i",
-                "localhost,",
-                "-c",
-                "local",
-                "-e",
-                f"ansible_python_interpreter={sys.executable}",
-                book,
-                *arguments,
-            ],
-            cwd=ROOT,
-            env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
-            capture_output=True,
-            text=True,
-            check=False,
+        ended = run_playbook(
+            *("-i", "localhost,", "-c", "local"),
+            *("-e", f"ansible_python_interpreter={sys.executable}"),
+            book,
+            *arguments,
         )
-        report = json.loads(ended.stdout[ended.stdout.index("{") :])
-        results = {
-            task["task"]["name"].rpartition(" : ")[2]: task["hosts"]["localhost"]
-            for one in report["plays"]
-            for task in one["tasks"]
-        }
-        assert not report["stats"].get("localhost", {}).get("changed")
-        return ended.returncode, results, ended.stdout + ended.stderr
+        assert ended.changed == []
+        results = {name.rpartition(" : ")[2]: result for name, result in ended.tasks}
+        return ended.status, results, ended.text
 
     return run
 
@@ -136,7 +115,7 @@ def test_the_apps_answer(play, arguments):
     assert said["try"] == [
         f"curl http://localhost:{port}/",
         f"curl http://localhost:{port}/isAlive",
-        f"curl http://localhost:{port}/prediction/?f=0.05",
+        f"curl 'http://localhost:{port}/prediction/?f=0.05'",
     ]
     assert ("note" in said) is bool(arguments)
 

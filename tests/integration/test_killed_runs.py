@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from site_yml import ROOT, Site, docker
+from ansible_run import PLAYBOOK, ROOT
+from site_yml import Site, docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +110,7 @@ def test_killed_at_five_points_the_next_run_brings_the_same_state(
         ("[container : Run the containers]", ""),
         ("[container : Wait until they are healthy]", ""),
     ]:
-        kill_at(site.command(), task, program)
+        kill_at([PLAYBOOK, *site.arguments()], task, program)
 
     run = site.run()
     assert run.status == 0, run.failure

@@ -237,7 +237,7 @@ def test_read_policy_refuses(name, value):
 @pytest.mark.parametrize(
     ("question", "command"),
     [
-        (Question("GET", BASE + "/prediction/?f=0.05"), f"curl {BASE}/prediction/?f=0.05"),
+        (Question("GET", BASE + "/prediction/?f=0.05"), f"curl '{BASE}/prediction/?f=0.05'"),
         (Question("GET", BASE + "/?a=1&b=2"), f"curl '{BASE}/?a=1&b=2'"),
         (Question("GET", BASE + "/", {"Authorization": "secret"}), f"curl {BASE}/"),
         (

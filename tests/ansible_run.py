@@ -1,0 +1,92 @@
+"""Runs a playbook as users do, and reads Ansible's own report of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its exit status, Ansible's report, and all that was written."""
+
+    status: int
+    report: dict[str, Any]
+    text: str
+
+    @property
+    def tasks(self) -> list[tuple[str, dict[str, Any]]]:
+        """Each task's name and result on each host, in order."""
+        return [
+            (task["task"]["name"], result)
+            for play in self.report["plays"]
+            for task in play["tasks"]
+            for result in task["hosts"].values()
+        ]
+
+    @property
+    def items(self) -> list[tuple[str, dict[str, Any]]]:
+        """As tasks, with a loop's items one by one."""
+        return [
+            (name, item) for name, result in self.tasks for item in result.get("results", [result])
+        ]
+
+    @property
+    def changed(self) -> list[str]:
+        """The tasks that changed something, once for each item."""
+        return [name for name, item in self.items if item.get("changed")]
+
+    @property
+    def failure(self) -> str:
+        """The message of what failed."""
+        return "\n".join(str(item["msg"]) for _, item in self.items if item.get("failed"))
+
+    @property
+    def messages(self) -> list[str]:
+        """What the run said."""
+        return [
+            str(item["msg"])
+            for _, item in self.items
+            if not item.get("failed") and "msg" in item and not item.get("skipped")
+        ]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The last value of each fact that was set."""
+        return {
+            key: value
+            for _, result in self.tasks
+            for key, value in result.get("ansible_facts", {}).items()
+        }
+
+    def ok(self) -> Run:
+        """Return this run, which must have succeeded."""
+        assert self.status == 0, self.failure or self.text
+        return self
+
+
+def run_playbook(*arguments: str | Path, **environment: str) -> Run:
+    """Run ansible-playbook with these arguments in the project's folder, to its end."""
+    done = subprocess.run(
+        [PLAYBOOK, *arguments],
+        cwd=ROOT,
+        env=os.environ
+        | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
+        | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # Warnings may stand before the report.
+    start = done.stdout.find("{\n")
+    assert start >= 0, done.stdout + done.stderr
+    return Run(done.returncode, json.loads(done.stdout[start:]), done.stdout + done.stderr)
