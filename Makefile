@@ -43,7 +43,8 @@ lint: .venv/.setup-dev
 # The tests work on a real engine, which this project's own role provides.
 unit: .venv/.setup-dev
 	ansible-playbook site.yml --tags docker
-	pytest --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+	pytest --numprocesses=auto --dist=loadfile --durations=15 \
+		--cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 go: .venv/.setup-dev
 	cd hello-world && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
