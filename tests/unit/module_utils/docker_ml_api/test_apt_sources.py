@@ -11,7 +11,7 @@ from ansible.module_utils.docker_ml_api.apt_sources import Source
 if TYPE_CHECKING:
     from pathlib import Path
 
-DEBIAN = "http://deb.debian.org/debian"
+DEBIAN = "http://deb.example.org/debian"
 KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -132,12 +132,12 @@ def test_origin_is_read_from_what_apt_fetched(tmp_path: Path):
     assert apt_sources.origin(tmp_path, uri, "bookworm") == ""
 
 
-SECURITY = "http://deb.debian.org/debian-security"
+SECURITY = "http://deb.example.org/debian-security"
 HOST = [
     Source((DEBIAN,), ("bookworm", "bookworm-updates", "bookworm-backports"), ("main",)),
     Source((SECURITY,), ("bookworm-security",), ("main",)),
     Source(("https://download.docker.com/linux/debian",), ("bookworm",), ("stable",)),
-    Source(("https://deb.nodesource.com/node_20.x",), ("nodistro",), ("main",)),
+    Source(("https://node.example.org/node_20.x",), ("nodistro",), ("main",)),
     Source(("cdrom:[Debian]/",), ("bookworm",), ("main",)),
 ]
 
