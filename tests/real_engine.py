@@ -6,7 +6,7 @@ import io
 import tarfile
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import docker
 
@@ -55,16 +55,21 @@ class Engine:
         assert image_id
         return image_id
 
+    def listed_images(self, **filters: str) -> list[dict[str, Any]]:
+        """Return what the engine lists: not looked at one by one, since others' come and go."""
+        images: list[dict[str, Any]] = self.client.api.images(filters=filters)
+        return images
+
     def remove(self) -> None:
         """Remove every container and image of this test, replaced ones too."""
-        for container in self.client.containers.list(all=True, filters={"name": self.prefix}):
-            container.remove(force=True, v=True)
-        images = self.client.images.list(filters={"label": f"{_LABEL}={self.prefix}"})
-        images += [
+        for container in self.client.api.containers(all=True, filters={"name": self.prefix}):
+            self.client.api.remove_container(container["Id"], force=True, v=True)
+        ours = self.listed_images(label=f"{_LABEL}={self.prefix}")
+        ours += [
             image
-            for image in self.client.images.list()
-            if any(self.prefix in tag for tag in image.tags)
+            for image in self.listed_images()
+            if any(self.prefix in tag for tag in image["RepoTags"] or [])
         ]
-        for image_id in {image.id for image in images if image.id}:
+        for image_id in {image["Id"] for image in ours}:
             self.client.images.remove(image_id, force=True)
         self.client.close()

@@ -146,4 +146,4 @@ class Play:
     def images(self) -> int:
         """Return how many images with our labels there are, untagged ones too."""
         label = f"managed-by={self.engine.prefix}"
-        return len(self.engine.client.images.list(filters={"label": label}))
+        return len(self.engine.listed_images(label=label))

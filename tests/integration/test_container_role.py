@@ -47,7 +47,7 @@ def test_life(play):
     assert len(play.succeed("--tags=teardown", "--check").changed) == 2
     assert play.answer() == "changed"
     assert len(play.succeed("--tags=teardown").changed) == 2
-    assert play.engine.client.containers.list(all=True, filters={"name": play.container}) == []
+    assert play.engine.client.api.containers(all=True, filters={"name": play.container}) == []
     assert play.succeed("--tags=teardown").changed == []
 
 

@@ -84,8 +84,8 @@ class Scene:
     def left(self) -> set[str]:
         """The scene's things that are on the engine, by name."""
         client, prefix = self.engine.client, self.engine.prefix
-        tags = [tag for image in client.images.list() for tag in image.tags]
-        names = [c.name or "" for c in client.containers.list(all=True)]
+        tags = [tag for image in self.engine.listed_images() for tag in image["RepoTags"] or []]
+        names = [c["Names"][0].removeprefix("/") for c in client.api.containers(all=True)]
         networks = [network.name or "" for network in client.networks.list()]
         return {n.removeprefix(f"{prefix}-") for n in tags + names + networks if prefix in n}
 

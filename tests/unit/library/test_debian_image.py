@@ -49,7 +49,7 @@ def test_an_image_is_made_once_and_again_when_its_recipe_changes(module, engine)
     assert other["done"] == ["import"]
     assert other["diff"]["before"]["recipe"] == made["recipe"]
     # The image that was replaced is gone.
-    assert not [i for i in engine.client.images.list(all=True) if i.id == made["image"]["id"]]
+    assert not [i for i in engine.client.api.images(all=True) if i["Id"] == made["image"]["id"]]
 
 
 def test_without_a_reference_only_the_root_file_system_is_made(module, tmp_path):

@@ -120,7 +120,7 @@ def test_a_replaced_image_goes_if_it_is_ours(engine, labels, named, removed):
     if not named:
         engine.make_image(name, content="new")
     local_images.remove_replaced("docker", image)
-    left = [item.id for item in engine.client.images.list(all=True)]
+    left = [item["Id"] for item in engine.client.api.images(all=True)]
     assert (image_id not in left) == removed
     if not (named or removed):
         engine.client.images.remove(image_id)
@@ -136,7 +136,7 @@ def test_a_replaced_image_that_a_container_needs_stays(engine):
     assert engine.client.images.get(image_id).id == image_id
     container.remove()
     local_images.remove_replaced("docker", image)
-    assert image_id not in [item.id for item in engine.client.images.list(all=True)]
+    assert image_id not in [item["Id"] for item in engine.client.api.images(all=True)]
     local_images.remove_replaced("docker", image)
 
 
