@@ -45,17 +45,29 @@ class Run:
         return [name for name, item in self.items if item.get("changed")]
 
     @property
+    def _failed(self) -> list[dict[str, Any]]:
+        """The results that failed; of a loop's item core 2.21 reports only the exception."""
+        return [
+            item
+            for _, result in self.tasks
+            if result.get("failed")
+            for item in result.get("results", [result])
+            if item.get("failed") or "exception" in item
+        ]
+
+    @property
     def failure(self) -> str:
         """The message of what failed."""
-        return "\n".join(str(item["msg"]) for _, item in self.items if item.get("failed"))
+        return "\n".join(str(item["msg"]) for item in self._failed)
 
     @property
     def messages(self) -> list[str]:
         """What the run said."""
+        failed = self._failed
         return [
             str(item["msg"])
             for _, item in self.items
-            if not item.get("failed") and "msg" in item and not item.get("skipped")
+            if item not in failed and "msg" in item and not item.get("skipped")
         ]
 
     @property

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 import real_registry
@@ -13,6 +15,13 @@ from role_play import Play
 BUILD = "image : Build {}"
 PUSH = "image : Push the images"
 IMAGES = "--tags=images"
+
+
+@pytest.fixture
+def scratch():
+    """A folder for temporary files, with a path short enough for Ansible's own socket in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -125,7 +134,7 @@ def test_a_base_image_that_is_nowhere(play):
     assert f"(not on this engine: the base image {play.build_args['BASE_IMAGE']})" in message
 
 
-def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path):
+def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path, scratch):
     (play.app / "Dockerfile").write_text(
         "ARG BASE_IMAGE\n"
         "FROM ${BASE_IMAGE}\n"
@@ -138,7 +147,6 @@ def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path):
         f" echo {play.engine.prefix} && cd /run/secrets && /busybox sha256sum * > /sums\n"
     )
     (tmp_path / "ca.pem").write_text("certificates")
-    (tmp_path / "scratch").mkdir()
     play.variables["image_ca_bundle"] = str(tmp_path / "ca.pem")
     environment = {
         "PIP_INDEX_URL": "https://user:word@pip.example.com/simple",
@@ -148,10 +156,10 @@ def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path):
         "GONOSUMDB": "*.example.com",
         "http_proxy": "http://user:word@127.0.0.1:1",
         "no_proxy": "127.0.0.1",
-        "TMPDIR": str(tmp_path / "scratch"),
+        "TMPDIR": str(scratch),
     }
     play.succeed(IMAGES, **environment)
-    assert list((tmp_path / "scratch").glob("*.build")) == []
+    assert list(scratch.glob("*.build")) == []
 
     container = play.engine.client.containers.create(play.image, ["/busybox", "cat", "/sums"])
     try:
@@ -210,18 +218,17 @@ def registry(tmp_path_factory):
 
 
 @pytest.fixture
-def private(play, registry, tmp_path):
+def private(play, registry):
     play.variables |= {
         "image_registry": f"{registry.host}/team",
         "image_registry_username": USERNAME,
         "image_registry_password": PASSWORD,
     }
-    (tmp_path / "scratch").mkdir()
     return play
 
 
-def test_push_when_the_registry_lacks_it(private, registry, tmp_path):
-    environment = {"TMPDIR": str(tmp_path / "scratch"), "DOCKER_CONFIG": str(tmp_path / "config")}
+def test_push_when_the_registry_lacks_it(private, registry, tmp_path, scratch):
+    environment = {"TMPDIR": str(scratch), "DOCKER_CONFIG": str(tmp_path / "config")}
     reference = f"{registry.host}/team/{private.image}"
 
     said = private.succeed(IMAGES, "--check", **environment)
@@ -251,7 +258,7 @@ def test_push_when_the_registry_lacks_it(private, registry, tmp_path):
 
     # Neither the password nor a login is left behind, nor was it ever shown.
     assert PASSWORD not in first.text + third.text
-    assert list((tmp_path / "scratch").glob("*.login")) == []
+    assert list(scratch.glob("*.login")) == []
     assert not (tmp_path / "config" / "config.json").exists()
 
 
