@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,7 +77,7 @@ def test_port_taken_by_another_program_says_by_what(site: Site, running: dict[st
     assert run.status != 0
     assert run.changed == []
     assert site.state() == running
-    assert "python" in run.failure
+    assert Path("/proc/self/comm").read_text().strip() in run.failure
     assert str(os.getpid()) in run.failure
     assert "hello_app_port" in run.failure
 
