@@ -144,7 +144,8 @@ def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path, scratch):
         " --mount=type=secret,id=go_env,required=false"
         " --mount=type=secret,id=ca_bundle,required=false"
         # The name keeps the builder from taking an earlier test's layer.
-        f" echo {play.engine.prefix} && cd /run/secrets && /busybox sha256sum * > /sums\n"
+        f" echo {play.engine.prefix} && cd /run/secrets && /busybox sha256sum * > /sums"
+        ' && printf %s "$http_proxy" | /busybox sha256sum >> /sums\n'
     )
     (tmp_path / "ca.pem").write_text("certificates")
     play.variables["image_ca_bundle"] = str(tmp_path / "ca.pem")
@@ -154,7 +155,7 @@ def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path, scratch):
         "PIP_EXTRA_INDEX_URL": "",
         "GOPROXY": "https://user:word@go.example.com",
         "GONOSUMDB": "*.example.com",
-        "http_proxy": "http://user:word@127.0.0.1:1",
+        "http_proxy": "http://user:word'$x@127.0.0.1:1",
         "no_proxy": "127.0.0.1",
         "TMPDIR": str(scratch),
     }
@@ -174,6 +175,7 @@ def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path, scratch):
         "pip_conf": (
             f"[global]\nindex-url = {environment['PIP_INDEX_URL']}\ntrusted-host = pip.example.com"
         ),
+        "-": environment["http_proxy"],
     }
     expected = [[hashlib.sha256(text.encode()).hexdigest(), name] for name, text in texts.items()]
     assert [sums[n : n + 2] for n in range(0, len(sums), 2)] == expected
