@@ -41,12 +41,13 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way."""
     signal.signal(signal.SIGTERM, _stop)
 
-    from granian.constants import Interfaces  # noqa: PLC0415 - as above
-    from granian.http import HTTP1Settings  # noqa: PLC0415
-    from granian.server import Server  # noqa: PLC0415
+    # The container may be stopped while these are imported: the handler is set before.
+    from granian.constants import Interfaces  # noqa: PLC0415 - see above
+    from granian.http import HTTP1Settings  # noqa: PLC0415 - see above
+    from granian.server import Server  # noqa: PLC0415 - see above
 
-    from model.service.artifact import ArtifactError  # noqa: PLC0415
-    from model.service.settings import SettingsError, server_settings  # noqa: PLC0415
+    from model.service.artifact import ArtifactError  # noqa: PLC0415 - see above
+    from model.service.settings import SettingsError, server_settings  # noqa: PLC0415 - see above
 
     try:
         app = load_app()

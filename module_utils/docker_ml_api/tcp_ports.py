@@ -106,7 +106,8 @@ def publisher(containers: Iterable[Mapping[str, Any]], address: str, port: int) 
     wanted = ipaddress.ip_address(address)
     for container in containers:
         for published in container.get("Ports") or []:
-            host = ipaddress.ip_address(published.get("IP") or "0.0.0.0")  # noqa: S104
+            # Compared, not listened on: where the engine names no address it means all.
+            host = ipaddress.ip_address(published.get("IP") or "0.0.0.0")  # noqa: S104 - see above
             same = wanted in _WILDCARDS or host in (*_WILDCARDS, wanted)
             if same and published.get("PublicPort") == port and published.get("Type") == "tcp":
                 return str(container["Names"][0]).lstrip("/")
