@@ -62,7 +62,7 @@ def site_report() -> dict[str, Any]:
     return report
 
 
-def idle_playbook(report: dict[str, Any]) -> tuple[str, int]:
+def idle_playbook(report: dict[str, Any], hosts: str) -> tuple[str, int]:
     """A playbook of the tasks that `report` says ran, each doing nothing; and how many."""
     tasks: list[dict[str, Any]] = []
     for play in report["plays"]:
@@ -78,7 +78,7 @@ def idle_playbook(report: dict[str, Any]) -> tuple[str, int]:
                     else {"ansible.builtin.ping": {}}
                 )
                 tasks.append(idle | {"loop": list(range(times))} if times > 1 else idle)
-    play = {"hosts": "docker_hosts", "tasks": tasks}
+    play = {"hosts": hosts, "tasks": tasks}
     return json.dumps([play]), len(tasks)
 
 
@@ -128,7 +128,7 @@ def main() -> None:
     changed = {host: stats["changed"] for host, stats in report["stats"].items()}
     if any(changed.values()):
         sys.exit(f"the second run still changed something: {changed}")
-    playbook, count = idle_playbook(report)
+    playbook, count = idle_playbook(report, "docker_hosts")
 
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as idle:
         idle.write(playbook)

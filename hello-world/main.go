@@ -1,7 +1,8 @@
 // Command hello-app is a small web server: it answers every request with a
 // greeting, its version and the name of the host that it runs on.
 //
-// Settings: PORT, the TCP port to listen on (default 8080).
+// Settings: PORT, the TCP port to listen on (default 8080); INSTANCE_NAME, which each
+// answer carries in its header X-Served-By, if it is set.
 // hello-app -health asks a running hello-app on this host whether it answers:
 // exit status 0 if it does.
 package main
@@ -18,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,18 +31,26 @@ var version = "1.0.0"
 const (
 	defaultPort   = 8080
 	healthTimeout = 2 * time.Second
+	// As long as a header is reasonable; the name of a host or pod is no longer.
+	maxInstanceName = 253
+	// Between two looks at the number of connections, and how many looks without any
+	// mean that nobody comes back.
+	lookInterval = 5 * time.Millisecond
+	quietLooks   = 10
 )
 
-// A drain is how long the server takes leave of its clients at most, in two steps.
+// A drain is how long the server takes leave of its clients at most, in three steps.
 type drain struct {
 	// leave: it still answers, and ends each connection with its answer.
 	leave time.Duration
-	// finish: it takes nothing new; the requests under way may finish.
+	// lastCall: nobody new can connect; those that wait to be accepted are answered.
+	lastCall time.Duration
+	// finish: the requests under way may finish.
 	finish time.Duration
 }
 
-// Docker kills a container 10 s after SIGTERM: both steps fit.
-var defaultDrain = drain{leave: 3 * time.Second, finish: 5 * time.Second}
+// Docker kills a container 10 s after SIGTERM: all steps fit.
+var defaultDrain = drain{leave: 3 * time.Second, lastCall: time.Second, finish: 4 * time.Second}
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Getenv, os.Stderr))
@@ -75,6 +85,12 @@ func run(args []string, getenv func(string) string, stderr io.Writer) int {
 		return 0
 	}
 
+	instance, err := parseInstanceName(getenv("INSTANCE_NAME"))
+	if err != nil {
+		logger.Print(err)
+		return 1
+	}
+
 	// From here on a signal drains instead of killing.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -83,7 +99,7 @@ func run(args []string, getenv func(string) string, stderr io.Writer) int {
 		logger.Printf("cannot listen on port %d (set PORT to a free one): %v", port, err)
 		return 1
 	}
-	if err := serve(ctx, listener, newHandler(), defaultDrain, logger); err != nil {
+	if err := serve(ctx, listener, newHandler(instance), defaultDrain, logger); err != nil {
 		logger.Print(err)
 		return 1
 	}
@@ -102,9 +118,26 @@ func parsePort(value string) (int, error) {
 	return int(port), nil
 }
 
-// newHandler answers every path with the greeting.
-func newHandler() http.Handler {
+// parseInstanceName reads the value of INSTANCE_NAME, which a header must be able to hold;
+// empty means that there is none.
+func parseInstanceName(value string) (string, error) {
+	unprintable := func(r rune) bool { return r < ' ' || r > '~' }
+	if len(value) > maxInstanceName || strings.IndexFunc(value, unprintable) >= 0 ||
+		strings.Trim(value, " ") != value {
+		return "", fmt.Errorf(
+			"INSTANCE_NAME must be at most %d printable ASCII characters, the first and the last no spaces, it is %q",
+			maxInstanceName, value,
+		)
+	}
+	return value, nil
+}
+
+// newHandler answers every path with the greeting, and names the instance if it has a name.
+func newHandler(instance string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if instance != "" {
+			w.Header().Set("X-Served-By", instance)
+		}
 		hostname, err := os.Hostname()
 		if err != nil {
 			http.Error(w, "cannot read the host's name: "+err.Error(), http.StatusInternalServerError)
@@ -157,28 +190,39 @@ func serve(
 	// Shutdown alone drops a request that arrives on an open connection while it
 	// closes it, so the clients are first told to go.
 	leaving.Store(true)
-	waitUntilZero(&connections, limit.leave)
+	waitUntilQuiet(&connections, limit.leave)
+	// Closing the listener resets the connections that it has not accepted yet.
+	if err := refuseNew(listener); err != nil {
+		logger.Printf("cannot keep new connections away: %v", err)
+	}
+	waitUntilQuiet(&connections, limit.lastCall)
 	bounded, cancel := context.WithTimeout(context.Background(), limit.finish)
 	defer cancel()
 	if err := server.Shutdown(bounded); err != nil {
 		_ = server.Close()
-		return fmt.Errorf("stopped with requests unfinished after %s: %w", limit.leave+limit.finish, err)
+		return fmt.Errorf("stopped with requests unfinished: %w", err)
 	}
 	logger.Print("stopped: every request was answered")
 	return nil
 }
 
-// waitUntilZero returns when count is 0, or after limit.
-func waitUntilZero(count *atomic.Int64, limit time.Duration) {
+// waitUntilQuiet returns when count has been 0 for a number of looks, or after limit. One
+// look is not enough: clients come back, and the system may hold some that wait.
+func waitUntilQuiet(count *atomic.Int64, limit time.Duration) {
 	end := time.NewTimer(limit)
 	defer end.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
-	for count.Load() > 0 {
+	for quiet := 0; quiet < quietLooks; {
 		select {
 		case <-end.C:
 			return
 		case <-tick.C:
+		}
+		if count.Load() > 0 {
+			quiet = 0
+		} else {
+			quiet++
 		}
 	}
 }

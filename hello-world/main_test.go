@@ -14,7 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -70,7 +73,7 @@ func TestHandler(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.method+" "+c.target, func(t *testing.T) {
-			server := httptest.NewServer(newHandler())
+			server := httptest.NewServer(newHandler(""))
 			defer server.Close()
 			request, err := http.NewRequest(c.method, server.URL+c.target, strings.NewReader(c.body))
 			if err != nil {
@@ -94,6 +97,60 @@ func TestHandler(t *testing.T) {
 			}
 			if got := response.Header.Get("Content-Type"); got != "text/plain; charset=utf-8" {
 				t.Errorf("Content-Type is %q", got)
+			}
+		})
+	}
+}
+
+func TestHandlerNamesTheInstance(t *testing.T) {
+	cases := []struct {
+		instance string
+		want     []string
+	}{
+		{"hello-web-5d9-x2x4k", []string{"hello-web-5d9-x2x4k"}},
+		{"", nil},
+	}
+	for _, c := range cases {
+		t.Run("INSTANCE_NAME="+c.instance, func(t *testing.T) {
+			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodDelete} {
+				recorder := httptest.NewRecorder()
+				newHandler(c.instance).ServeHTTP(recorder, httptest.NewRequest(method, "/", nil))
+				if got := recorder.Result().Header.Values("X-Served-By"); !reflect.DeepEqual(got, c.want) {
+					t.Errorf("%s: X-Served-By is %q, want %q", method, got, c.want)
+				}
+			}
+		})
+	}
+}
+
+func TestParseInstanceName(t *testing.T) {
+	cases := []struct {
+		value string
+		valid bool
+	}{
+		{"", true},
+		{"x", true},
+		{"hello-web-5d9-x2x4k", true},
+		{"a b~", true},
+		{strings.Repeat("x", 253), true},
+		{strings.Repeat("x", 254), false},
+		{" ", false},
+		{" x", false},
+		{"x ", false},
+		{"x\n", false},
+		{"a\r\nX-Other: b", false},
+		{"a\tb", false},
+		{"é", false},
+		{"\xff", false},
+	}
+	for _, c := range cases {
+		t.Run(fmt.Sprintf("INSTANCE_NAME=%.9q", c.value), func(t *testing.T) {
+			name, err := parseInstanceName(c.value)
+			if (err == nil) != c.valid || (c.valid && name != c.value) {
+				t.Errorf("got %q, %v", name, err)
+			}
+			if err != nil && !strings.Contains(err.Error(), fmt.Sprintf("%q", c.value)) {
+				t.Errorf("the error does not name the value: %v", err)
 			}
 		})
 	}
@@ -168,6 +225,15 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
+func TestRunRefusesANameThatIsNoHeader(t *testing.T) {
+	var stderr bytes.Buffer
+	status := run(nil, environment(map[string]string{"INSTANCE_NAME": "a\r\nb"}), &stderr)
+	if want := "INSTANCE_NAME must be at most 253 printable ASCII"; status != 1 ||
+		!strings.Contains(stderr.String(), want) {
+		t.Errorf("status %d, said %q; want 1, %q", status, stderr.String(), want)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	// A proxy must never be asked about this host.
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -178,7 +244,7 @@ func TestHealth(t *testing.T) {
 		handler http.Handler
 		says    string
 	}{
-		{"answers", newHandler(), ""},
+		{"answers", newHandler(""), ""},
 		{"answers 503", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "warming up", http.StatusServiceUnavailable)
 		}), "503 Service Unavailable"},
@@ -229,7 +295,7 @@ func TestServeFinishesTheRequestUnderWay(t *testing.T) {
 	handler := slow{make(chan struct{}), make(chan struct{})}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, listener, handler, drain{time.Millisecond, patience}, log.New(io.Discard, "", 0))
+		ended <- serve(ctx, listener, handler, drain{time.Millisecond, time.Millisecond, patience}, log.New(io.Discard, "", 0))
 	}()
 	answer := make(chan string, 1)
 	go func() {
@@ -268,7 +334,7 @@ func TestServeTakesLeaveOfOpenConnections(t *testing.T) {
 	lines := bufio.NewScanner(logged)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, listener, newHandler(), drain{patience, patience}, log.New(logger, "", 0))
+		ended <- serve(ctx, listener, newHandler(""), drain{patience, patience, patience}, log.New(logger, "", 0))
 		logger.Close()
 	}()
 	lines.Scan()
@@ -307,6 +373,74 @@ func TestServeTakesLeaveOfOpenConnections(t *testing.T) {
 	}
 }
 
+// client asks again and again, on one connection as long as that is kept, until it is
+// refused. It counts, and sends each request that was not answered to lost.
+func client(address string, answered *atomic.Int64, lost chan<- error) {
+	for {
+		connection, err := net.Dial("tcp", address)
+		if err != nil {
+			return
+		}
+		reader := bufio.NewReader(connection)
+		for kept := true; kept; {
+			_, err := io.WriteString(connection, "GET / HTTP/1.1\r\nHost: hello\r\n\r\n")
+			if err != nil {
+				lost <- err
+				break
+			}
+			response, err := http.ReadResponse(reader, nil)
+			if err != nil {
+				lost <- err
+				break
+			}
+			body, err := io.ReadAll(response.Body)
+			if err != nil || response.StatusCode != http.StatusOK || len(body) == 0 {
+				lost <- fmt.Errorf("answered %d %q, %w", response.StatusCode, body, err)
+			} else {
+				answered.Add(1)
+			}
+			kept = !response.Close
+		}
+		connection.Close()
+	}
+}
+
+// Nothing that was asked goes unanswered when the server stops under load: neither on the
+// connections that are open, nor on those that wait to be accepted.
+func TestServeLosesNothingUnderLoad(t *testing.T) {
+	ctx, stop := context.WithCancel(context.Background())
+	listener := loopback(t)
+	ended := make(chan error, 1)
+	go func() {
+		limit := drain{200 * time.Millisecond, patience, patience}
+		ended <- serve(ctx, listener, newHandler(""), limit, log.New(io.Discard, "", 0))
+	}()
+	lost := make(chan error, 10_000)
+	var answered [32]atomic.Int64
+	var clients sync.WaitGroup
+	for i := range answered {
+		clients.Add(1)
+		go func(count *atomic.Int64) {
+			defer clients.Done()
+			client(listener.Addr().String(), count, lost)
+		}(&answered[i])
+	}
+	for i := range answered {
+		for answered[i].Load() < 20 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	clients.Wait()
+	close(lost)
+	for err := range lost {
+		t.Errorf("lost: %v", err)
+	}
+}
+
 func TestServeDoesNotWaitForever(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	listener := loopback(t)
@@ -314,7 +448,7 @@ func TestServeDoesNotWaitForever(t *testing.T) {
 	defer close(handler.release)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, listener, handler, drain{time.Millisecond, time.Millisecond}, log.New(io.Discard, "", 0))
+		ended <- serve(ctx, listener, handler, drain{time.Millisecond, time.Millisecond, time.Millisecond}, log.New(io.Discard, "", 0))
 	}()
 	go func() {
 		if response, err := http.Get("http://" + listener.Addr().String()); err == nil {
@@ -336,7 +470,7 @@ func TestServeDoesNotWaitForever(t *testing.T) {
 func TestServeTellsWhenItEndsByItself(t *testing.T) {
 	listener := loopback(t)
 	listener.Close()
-	err := serve(context.Background(), listener, newHandler(), defaultDrain, log.New(io.Discard, "", 0))
+	err := serve(context.Background(), listener, newHandler(""), defaultDrain, log.New(io.Discard, "", 0))
 	if err == nil || !strings.Contains(err.Error(), "ended by itself") {
 		t.Errorf("got %v", err)
 	}

@@ -97,59 +97,17 @@ options:
       latency_p99:
         description: Upper bound in milliseconds of the 99th percentile of the latencies.
         type: float
-  headers:
-    description:
-      - Headers of each request. They are shown in the task's output; set C(no_log) on a task
-        that passes secrets.
-    type: dict
-    default: {}
   samples:
     description:
       - Number of requests for each check, one after the other, each with a connection of its
         own. All answers must be right.
     type: int
     default: 1
-  timeout:
-    description: Seconds that one request may take, from the name's look-up to the last byte.
-    type: float
-    default: 10
   deadline:
     description: Seconds that the task may take, all checks, samples and retries included.
     type: float
     default: 60
-  retries:
-    description: How often one request is retried; without it as often as O(deadline) allows.
-    type: int
-  retry_delay:
-    description:
-      - Seconds before the first retry. The delay doubles with each, and up to half of it is
-        taken off at random. A C(Retry-After) header takes its place.
-    type: float
-    default: 0.25
-  retry_delay_max:
-    description: Seconds that the delay grows to at most.
-    type: float
-    default: 5
-  retry_statuses:
-    description: Statuses that can heal, unless they are expected.
-    type: list
-    elements: int
-    default: [429, 502, 503, 504]
-  max_bytes:
-    description: Largest body that is read; a larger one is a problem.
-    type: int
-    default: 1048576
-  use_proxy:
-    description: Whether proxies of the environment are used (never for this machine itself).
-    type: bool
-    default: true
-  validate_certs:
-    description: Whether the certificate of an C(https) service must be valid.
-    type: bool
-    default: true
-  ca_path:
-    description: PEM file with the certificates to trust instead of the system's.
-    type: path
+extends_documentation_fragment: prediction_check
 attributes:
   check_mode:
     support: full
@@ -286,9 +244,12 @@ msg:
 import random
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api.prediction_check_http import UrlsClient
+from ansible.module_utils.docker_ml_api.prediction_check_options import (
+    CHECKS,
+    REQUEST_OPTIONS,
+    make_client,
+)
 from ansible.module_utils.docker_ml_api.prediction_check_runner import (
-    TEXT_MATCHES,
     Checker,
     SystemClock,
     read_check,
@@ -296,43 +257,12 @@ from ansible.module_utils.docker_ml_api.prediction_check_runner import (
     summarize,
 )
 
-CHECK_OPTIONS = {
-    "path": {"type": "str", "default": "/"},
-    "query": {"type": "dict"},
-    "method": {"type": "str", "choices": ["GET", "POST"]},
-    "body": {"type": "raw"},
-    "status": {"type": "list", "elements": "int", "default": [200]},
-    "content_type": {"type": "str"},
-    "expected": {"type": "raw"},
-    "tolerance": {"type": "float", "default": 0.0},
-    "relative_tolerance": {"type": "float", "default": 0.0},
-    "expected_text": {"type": "str"},
-    "text_match": {"type": "str", "choices": list(TEXT_MATCHES), "default": "equal"},
-    "samples": {"type": "int"},
-    "latency_p50": {"type": "float"},
-    "latency_p99": {"type": "float"},
-}
 OPTIONS = {
     "url": {"type": "str", "required": True},
-    "checks": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": CHECK_OPTIONS,
-        "mutually_exclusive": [("expected", "expected_text")],
-    },
-    "headers": {"type": "dict", "default": {}},
+    "checks": CHECKS,
     "samples": {"type": "int", "default": 1},
-    "timeout": {"type": "float", "default": 10},
     "deadline": {"type": "float", "default": 60},
-    "retries": {"type": "int"},
-    "retry_delay": {"type": "float", "default": 0.25},
-    "retry_delay_max": {"type": "float", "default": 5},
-    "retry_statuses": {"type": "list", "elements": "int", "default": [429, 502, 503, 504]},
-    "max_bytes": {"type": "int", "default": 1048576},
-    "use_proxy": {"type": "bool", "default": True},
-    "validate_certs": {"type": "bool", "default": True},
-    "ca_path": {"type": "path"},
+    **REQUEST_OPTIONS,
 }
 
 
@@ -348,13 +278,7 @@ def main() -> None:
         ]
     except ValueError as error:
         module.fail_json(msg=str(error))
-    client = UrlsClient(
-        max_bytes=params["max_bytes"],
-        use_proxy=params["use_proxy"],
-        validate_certs=params["validate_certs"],
-        ca_path=params["ca_path"],
-    )
-    checker = Checker(client, policy, SystemClock(), random.random)
+    checker = Checker(make_client(params), policy, SystemClock(), random.random)
     outcome = summarize([checker.run(check) for check in checks])
     end = module.fail_json if outcome.pop("failed") else module.exit_json
     end(changed=False, **outcome)

@@ -5,6 +5,7 @@ and the workers, forked from it, share its memory.
 """
 
 import functools
+import multiprocessing
 import signal
 import socket
 import sys
@@ -42,10 +43,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
 
     # The container may be stopped while these are imported: the handler is set before.
-    from granian.constants import Interfaces  # noqa: PLC0415 - see above
-    from granian.http import HTTP1Settings  # noqa: PLC0415 - see above
-    from granian.server import Server  # noqa: PLC0415 - see above
-
+    from model.service import server  # noqa: PLC0415 - see above
     from model.service.artifact import ArtifactError  # noqa: PLC0415 - see above
     from model.service.settings import SettingsError, server_settings  # noqa: PLC0415 - see above
 
@@ -57,23 +55,9 @@ def main() -> None:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"PREDICTION_HOST {settings.host}, PORT {settings.port}: {error.strerror}.")
-    server = Server(
-        "model.main:load_app",
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.WSGI,
-        workers=settings.workers,
-        blocking_threads=settings.threads,
-        # Tokio would allow 512; the service does no blocking I/O.
-        runtime_blocking_threads=1,
-        workers_kill_timeout=settings.drain_seconds,
-        respawn_failed_workers=True,
-        websockets=False,
-        log_access=settings.access_log,
-        # The request line and headers; granian's default is 417,792 bytes.
-        http1_settings=HTTP1Settings(max_buffer_size=65536),
-    )
-    server.serve(target_loader=load_app, wrap_loader=False)
+    # Not every Python's default; the workers share this process's memory.
+    multiprocessing.set_start_method("fork", force=True)
+    server.serve(settings, "model.main:load_app", load_app)
 
 
 if __name__ == "__main__":

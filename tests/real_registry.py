@@ -13,6 +13,8 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.kubernetes import configuration
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -55,13 +57,8 @@ def running(folder: Path, *, private: bool = True) -> Iterator[Registry]:
     folder.mkdir(parents=True, exist_ok=True)
     host = f"127.0.0.1:{free_port()}"
     (folder / "htpasswd").write_text(_HTPASSWD, encoding="utf-8")
-    login = {"auth": {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}}
-    settings = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        "http": {"addr": host},
-        **(login if private else {}),
-    }
+    htpasswd = folder / "htpasswd" if private else None
+    settings = configuration.registry(host, folder / "data", htpasswd)
     (folder / "config.yml").write_text(json.dumps(settings), encoding="utf-8")
     log = folder / "log"
     with log.open("wb") as output:

@@ -1,5 +1,7 @@
 """The HTTP API: a Flask application factory."""
 
+import functools
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -22,18 +24,23 @@ def create_app(
 ) -> Flask:
     """Return the application; its model is loaded now, once, unless `predictor` is given.
 
-    Raises ArtifactError if there is no model that can be served.
+    Raises ArtifactError if there is no model that can be served, SettingsError if
+    INSTANCE_NAME cannot be.
     """
     app = Flask("model", static_folder=None)
     app.config.from_mapping(settings.DEFAULTS)
     app.config.from_prefixed_env(settings.PREFIX)
+    app.config.from_mapping(INSTANCE_NAME=os.environ.get("INSTANCE_NAME", ""))
     app.config.from_mapping(config or {})
+    instance = settings.instance_name(app.config["INSTANCE_NAME"])
     app.extensions[PREDICTOR] = predictor or load_predictor(Path(app.config["MODEL_FOLDER"]))
     # `/prediction//` is not found, rather than sent elsewhere.
     app.url_map.merge_slashes = False
     app.register_blueprint(api)
     app.register_error_handler(InvalidParametersError, _invalid_parameters)
     app.register_error_handler(HTTPException, _http_error)
+    if instance:
+        app.after_request(functools.partial(_served_by, instance))
     return app
 
 
@@ -48,6 +55,11 @@ def is_alive() -> Response:
 def prediction() -> Response:
     """Answer with the prediction for the query's parameters."""
     return _text(answer(current_app.extensions[PREDICTOR], request.environ["QUERY_STRING"]))
+
+
+def _served_by(instance: str, response: Response) -> Response:
+    response.headers["X-Served-By"] = instance
+    return response
 
 
 def _text(body: str) -> Response:

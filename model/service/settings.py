@@ -10,6 +10,8 @@ from typing import Any
 
 PREFIX = "PREDICTION"
 NUMBER = re.compile("[0-9]{1,9}")
+# What a header can hold, and a host or pod can be called.
+INSTANCE_NAME = re.compile("[!-~](?:[ -~]{0,251}[!-~])?")
 MODEL_FOLDER = Path(__file__).resolve().parent.parent / "artifact"
 
 # Flask settings; each is overridden by PREDICTION_<name>.
@@ -18,6 +20,7 @@ DEFAULTS: Mapping[str, Any] = {
     "HOST": "0.0.0.0",  # noqa: S104 - a container's own address is not known beforehand
     "THREADS": 4,
     "DRAIN_SECONDS": 8,
+    "LEAVE_SECONDS": 3,
     "ACCESS_LOG": False,
 }
 
@@ -31,6 +34,7 @@ class ServerSettings:
     """How the server runs.
 
     drain_seconds: how long requests under way may take to end after SIGTERM.
+    leave_seconds: for how long of that clients are still answered and told to go.
     """
 
     host: str
@@ -38,6 +42,7 @@ class ServerSettings:
     workers: int
     threads: int
     drain_seconds: int
+    leave_seconds: int
     access_log: bool
 
 
@@ -57,8 +62,22 @@ def server_settings(
         workers=_whole("WEB_CONCURRENCY", environment.get("WEB_CONCURRENCY") or 1, 1, 64),
         threads=_whole(f"{PREFIX}_THREADS", config["THREADS"], 1, 64),
         drain_seconds=_whole(f"{PREFIX}_DRAIN_SECONDS", config["DRAIN_SECONDS"], 1, 1800),
+        leave_seconds=_whole(f"{PREFIX}_LEAVE_SECONDS", config["LEAVE_SECONDS"], 0, 1800),
         access_log=access_log,
     )
+
+
+def instance_name(value: str) -> str:
+    """Return INSTANCE_NAME, the name under which this instance answers, or nothing.
+
+    Raises SettingsError.
+    """
+    if value and not INSTANCE_NAME.fullmatch(value):
+        raise SettingsError(
+            "INSTANCE_NAME must be at most 253 printable ASCII characters, the first and the "
+            f"last no spaces, not {value!r}."
+        )
+    return value
 
 
 def _address(name: str, value: object) -> str:

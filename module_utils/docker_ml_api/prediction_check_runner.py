@@ -47,7 +47,10 @@ TEXT_MATCHES = {
 # How much of a body is returned.
 BODY_LIMIT = 500
 # Once one of these was met, the other checks at the same address would meet it too.
-HOPELESS = ("nothing_listens", "name_unknown", "certificate", "tls", "not_http", "invalid")
+HOPELESS = (
+    *("nothing_listens", "name_unknown", "certificate", "tls", "not_http", "invalid"),
+    *("gone", "forbidden"),  # of a pod asked by port-forward
+)
 # The last try before the deadline is left this long to be answered.
 LAST_TRY = 1.0
 
@@ -359,6 +362,34 @@ def next_wait(
     return min(back_off(retry, policy, jitter), latest) if latest > 0 else None
 
 
+def judge_latencies(check: Check, latencies: list[float]) -> list[tuple[str, str]]:
+    """Hold latencies against the check's bounds; return what is wrong (kind, words)."""
+    problems = []
+    for percent, limit in ((50, check.latency_p50), (99, check.latency_p99)):
+        if limit is None:
+            continue
+        found = percentile(latencies, percent)
+        if found > limit:
+            words = (
+                f"answered too slowly: p{percent} of {len(latencies)} samples is "
+                f"{found:.3g} ms, at most {limit:g} ms are allowed"
+            )
+            problems.append(("latency", words))
+    return problems
+
+
+def figures(latencies: list[float]) -> dict[str, float] | None:
+    """Return the figures of some latencies, as the return value `latencies` documents them."""
+    if not latencies:
+        return None
+    return {
+        "min": round(min(latencies), 3),
+        "p50": round(percentile(latencies, 50), 3),
+        "p99": round(percentile(latencies, 99), 3),
+        "max": round(max(latencies), 3),
+    }
+
+
 def curl(question: Question) -> str:
     """Return the command that asks the same by hand."""
     words = ["curl"]
@@ -375,14 +406,19 @@ class Checker:
     """Makes checks one after the other before one common deadline."""
 
     def __init__(
-        self, client: Client, policy: Policy, clock: Clock, jitter: Callable[[], float]
+        self,
+        client: Client,
+        policy: Policy,
+        clock: Clock,
+        jitter: Callable[[], float],
+        started: float | None = None,
     ) -> None:
-        """Start the time; `jitter` returns numbers from 0 to 1."""
+        """Start the time, unless it began at `started`; `jitter` returns numbers from 0 to 1."""
         self._client = client
         self._policy = policy
         self._clock = clock
         self._jitter = jitter
-        self._end = clock.monotonic() + policy.deadline
+        self._end = (clock.monotonic() if started is None else started) + policy.deadline
         self._hopeless = ""
 
     def run(self, check: Check) -> dict[str, Any]:
@@ -395,7 +431,7 @@ class Checker:
                 break
             self._ask(run, left)
         if not run.problems:
-            run.judge_latencies()
+            run.problems += judge_latencies(check, run.latencies)
         if run.problems and run.problems[0][0] in HOPELESS:
             self._hopeless = run.problems[0][1]
         return run.result()
@@ -462,28 +498,9 @@ class _Run:
         """Count a failure that is retried."""
         self._healed[words] = self._healed.get(words, 0) + 1
 
-    def judge_latencies(self) -> None:
-        """Hold the latencies against their bounds."""
-        for percent, limit in ((50, self.check.latency_p50), (99, self.check.latency_p99)):
-            found = percentile(self.latencies, percent)
-            if limit is not None and found > limit:
-                words = (
-                    f"answered too slowly: p{percent} of {len(self.latencies)} samples is "
-                    f"{found:.3g} ms, at most {limit:g} ms are allowed"
-                )
-                self.problems.append(("latency", words))
-
     def result(self) -> dict[str, Any]:
         """Return the check's part of the module's return values."""
         question, answer = self.check.question, self.answer
-        latencies = None
-        if self.latencies:
-            latencies = {
-                "min": round(min(self.latencies), 3),
-                "p50": round(percentile(self.latencies, 50), 3),
-                "p99": round(percentile(self.latencies, 99), 3),
-                "max": round(max(self.latencies), 3),
-            }
         return {
             "url": question.url,
             "method": question.method,
@@ -493,7 +510,7 @@ class _Run:
             "body": decode(answer)[:BODY_LIMIT] if answer else None,
             "value": self.value,
             "samples": len(self.latencies),
-            "latencies": latencies,
+            "latencies": figures(self.latencies),
             "attempts": self.attempts,
             "healed": [
                 f"{words} ({'once' if count == 1 else f'{count} times'})"

@@ -245,7 +245,7 @@ def test_the_role_takes_the_checks_of_the_module():
         name: {key: value for key, value in option.items() if key != "description"}
         for name, option in stated["options"].items()
     }
-    assert options == prediction_check.CHECK_OPTIONS
+    assert options == prediction_check.CHECKS["options"]
     exclusive = [tuple(names) for names in stated["mutually_exclusive"]]
     assert exclusive == prediction_check.OPTIONS["checks"]["mutually_exclusive"]
 

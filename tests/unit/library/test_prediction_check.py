@@ -15,7 +15,10 @@ import prediction_check
 import pytest
 import yaml
 from ansible.module_utils import urls
+from ansible.module_utils.docker_ml_api.prediction_check_options import CHECK_OPTIONS
 from ansible.module_utils.testing import patch_module_args
+
+from doc_fragments import prediction_check as fragment
 
 ROOT = Path(__file__).resolve().parents[3]
 # Far more than any answer here takes: only a hang meets it.
@@ -511,6 +514,7 @@ def test_a_header_that_cannot_be_sent(run):
 
 def test_the_documentation_states_the_options():
     documented = yaml.safe_load(prediction_check.DOCUMENTATION)["options"]
+    documented |= yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]
 
     def check(stated, options):
         assert list(stated) == list(options)
@@ -543,7 +547,7 @@ def test_the_examples_are_tasks():
         (options,) = [value for key, value in task.items() if key == "prediction_check"]
         assert set(options) <= set(prediction_check.OPTIONS)
         for check in options["checks"]:
-            assert set(check) <= set(prediction_check.CHECK_OPTIONS)
+            assert set(check) <= set(CHECK_OPTIONS)
 
 
 def test_ansible_doc_shows_it():

@@ -14,6 +14,7 @@ from model.service.app import create_app
 from model.service.artifact import ArtifactError
 from model.service.predictor import Predictor
 from model.service.problem import CONTENT_TYPE, problem
+from model.service.settings import SettingsError
 
 
 @pytest.fixture
@@ -148,3 +149,32 @@ def test_a_problem_without_a_type_of_its_own_has_the_statuss_title() -> None:
         "status": 404,
         "detail": "Gone fishing.",
     }
+
+
+@pytest.mark.parametrize(
+    "path", ["/isAlive", "/prediction/?f=0.05", "/prediction/", "/nope", "/prediction/?f=1"]
+)
+def test_each_answer_names_the_instance(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setenv("INSTANCE_NAME", "diabetes-api-1")
+    for method in ("GET", "HEAD", "DELETE"):
+        response = create_app(predictor=Broken()).test_client().open(path, method=method)
+        assert response.headers.getlist("X-Served-By") == ["diabetes-api-1"]
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_without_a_name_there_is_no_header(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    monkeypatch.delenv("INSTANCE_NAME", raising=False)
+    if name is not None:
+        monkeypatch.setenv("INSTANCE_NAME", name)
+    response = create_app(predictor=predictor).test_client().get("/isAlive")
+    assert "X-Served-By" not in response.headers
+
+
+def test_a_name_that_is_no_header_is_refused(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSTANCE_NAME", "a\r\nX-Other: b")
+    with pytest.raises(SettingsError, match=r"^INSTANCE_NAME must be at most 253 printable"):
+        create_app(predictor=predictor)

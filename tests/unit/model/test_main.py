@@ -1,4 +1,7 @@
-"""The real server, over a socket: answers, limits, draining, and how it fails to start."""
+"""The real server, over a socket: answers, limits, draining, and how it fails to start.
+
+A leave ends with the last connection; where a client stays, its limit is set short.
+"""
 
 import contextlib
 import http.client
@@ -12,11 +15,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from model import main
 from model.service import artifact, healthcheck
+from model.service.drain import REFUSE
+from model.service.settings import ServerSettings
 
 ROOT = Path(artifact.__file__).parents[2]
 LIMIT = 300.0  # seconds, after which a server is killed and its test fails
@@ -291,7 +297,9 @@ def test_requests_under_way_are_finished_after_sigterm(
     environment: dict[str, str | Path], tmp_path: Path
 ) -> None:
     # Long enough that only the request's end can end the server.
-    server = SlowServer(tmp_path, **environment, PREDICTION_DRAIN_SECONDS="1800")
+    server = SlowServer(
+        tmp_path, **environment, PREDICTION_DRAIN_SECONDS="1800", PREDICTION_LEAVE_SECONDS="0"
+    )
     answers: list[tuple[int, str, str]] = []
     client = threading.Thread(
         target=lambda: answers.append(ask(server.port, "/prediction/?f=7")), daemon=True
@@ -307,6 +315,139 @@ def test_requests_under_way_are_finished_after_sigterm(
         assert server.wait() == 0
         client.join(LIMIT)
     assert answers == [(200, "text/plain; charset=utf-8", "[7.]")]
+
+
+class Client:
+    """Asks again and again, on one connection as long as that is kept, until it is refused."""
+
+    REQUEST = b"GET /prediction/?f=0.05 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    def __init__(self, port: int) -> None:
+        self.address = ("127.0.0.1", port)
+        self.warm = threading.Event()
+        self.answered = self.told_to_go = 0
+        self.lost: list[str] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join(LIMIT)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection = socket.create_connection(self.address, LIMIT)
+            except OSError:
+                return
+            with connection, connection.makefile("rb") as answers:
+                while self._ask(connection, answers):
+                    pass
+
+    def _ask(self, connection: socket.socket, answers: BinaryIO) -> bool:
+        """Tell whether the connection may be used again."""
+        try:
+            connection.sendall(self.REQUEST)
+            status = answers.readline()
+            headers = http.client.parse_headers(answers)
+            body = answers.read(int(headers["Content-Length"] or -1))
+        except (OSError, TypeError, http.client.HTTPException) as error:
+            self.lost.append(repr(error))
+            return False
+        if (status, body) != (b"HTTP/1.1 200 OK\r\n", b"[199.60524718]"):
+            self.lost.append(f"{status!r} {body!r}")
+            return False
+        self.answered += 1
+        if self.answered == 5:
+            self.warm.set()
+        self.told_to_go += headers["Connection"] == "close"
+        return headers["Connection"] != "close"
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_no_request_is_lost_when_it_stops_under_load(start: StartServer, workers: str) -> None:
+    server = start(WEB_CONCURRENCY=workers, PREDICTION_LEAVE_SECONDS="1")
+    server.wait_ready()
+    clients = [Client(server.port) for _ in range(24)]
+    assert all(client.warm.wait(LIMIT) for client in clients)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait() == 0, server.output
+    for client in clients:
+        client.join()
+    assert [client.lost for client in clients if client.lost] == []
+    assert all(client.told_to_go for client in clients)
+
+
+def test_a_client_that_keeps_its_connection_is_told_to_go(start: StartServer) -> None:
+    """Its request of the leave is answered, and the server ends as soon as it has gone."""
+    # Long enough that only the client's leaving can end the server.
+    server = start(PREDICTION_LEAVE_SECONDS="1800", PREDICTION_DRAIN_SECONDS="1800")
+    server.wait_ready()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT)
+    with contextlib.closing(connection):
+        connection.request("GET", "/isAlive")
+        before = connection.getresponse()
+        assert (before.read(), before.headers["Connection"]) == (b"true", None)
+        server.process.send_signal(signal.SIGTERM)
+        server.read_until("Draining connections")
+        # The log line comes just before the leave begins; the kept connection is used on.
+        headers: list[str | None] = [None]
+        while headers[-1] is None:
+            connection.request("GET", "/isAlive")
+            response = connection.getresponse()
+            assert response.read() == b"true"
+            headers.append(response.headers["Connection"])
+        assert headers[-1] == "close"
+        assert server.wait() == 0
+
+
+def test_two_requests_at_once_in_the_leave_get_one_answer(start: StartServer) -> None:
+    """Of pipelined requests the first is answered, and says that no other will be."""
+    server = start(PREDICTION_LEAVE_SECONDS="1800", PREDICTION_DRAIN_SECONDS="1800")
+    server.wait_ready()
+    with socket.create_connection(("127.0.0.1", server.port), LIMIT) as staying:
+        server.process.send_signal(signal.SIGTERM)
+        server.read_until("Draining connections")
+        while "close" not in (answer := pipelined(server.port)):
+            assert answer.count("200 OK") == 2
+        assert answer.count("200 OK") == 1
+        assert answer.endswith("true")
+        staying.sendall(b"GET /isAlive HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"connection: close" in staying.recv(4096)
+    assert server.wait() == 0
+
+
+def pipelined(port: int) -> str:
+    """Send two requests in one packet and return all that comes."""
+    answered = b""
+    request = b"GET /isAlive HTTP/1.1\r\nHost: x\r\n"
+    with socket.create_connection(("127.0.0.1", port), LIMIT) as connection:
+        connection.sendall(request + b"\r\n" + request + b"X-Last: yes\r\n\r\n")
+        # It closes with the second request unread, which resets the connection.
+        with contextlib.suppress(ConnectionResetError):
+            while received := connection.recv(4096):
+                answered += received
+                if answered.count(b"true") == 2:
+                    break
+    return answered.decode()
+
+
+def test_without_a_leave_it_stops_at_once(start: StartServer) -> None:
+    server = start(PREDICTION_LEAVE_SECONDS="0")
+    server.wait_ready()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert "Draining" not in server.output
+
+
+def test_ctrl_c_ends_it_at_once(start: StartServer) -> None:
+    """A terminal sends it to the workers as well, so there is nobody left to drain."""
+    server = start(PREDICTION_LEAVE_SECONDS="1800")
+    server.wait_ready()
+    with socket.create_connection(("127.0.0.1", server.port), LIMIT):
+        os.killpg(server.process.pid, signal.SIGINT)
+        server.wait()
+    assert "Draining" not in server.output
 
 
 def test_a_request_that_does_not_end_is_cut_off(
@@ -355,6 +496,7 @@ def test_sigterm_ends_it_while_it_starts(start: StartServer) -> None:
             "There is no /none/card.json: train the model first with `python -m model.service",
         ),
         ({"PORT": "http"}, "PORT must be a whole number from 1 to 65535, not 'http'.\n"),
+        ({"INSTANCE_NAME": "pod\n1"}, "INSTANCE_NAME must be at most 253 printable ASCII"),
         # Of the documentation's range: no machine has it.
         (
             {"PREDICTION_HOST": "192.0.2.1", "PORT": "8080"},
@@ -396,8 +538,8 @@ def test_each_setting_reaches_the_server(
     given: dict[str, object] = {}
 
     class Recorder:
-        def __init__(self, target: str, **settings: object) -> None:
-            given.update(settings, target=target)
+        def __init__(self, settings: ServerSettings, **options: object) -> None:
+            given.update(options, leave=settings.leave_seconds, drain=settings.drain_seconds)
 
         def serve(self, **_: object) -> None:
             """End at once."""
@@ -408,18 +550,20 @@ def test_each_setting_reaches_the_server(
         "PREDICTION_HOST": "127.0.0.1",
         "PREDICTION_THREADS": "3",
         "PREDICTION_DRAIN_SECONDS": "21",
+        "PREDICTION_LEAVE_SECONDS": "2",
         "PREDICTION_ACCESS_LOG": "true",
         "PORT": str(port),
         "WEB_CONCURRENCY": "2",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("granian.server.Server", Recorder)
+    monkeypatch.setattr("model.service.server.DrainingServer", Recorder)
     main.load_app.cache_clear()
     handler = signal.getsignal(signal.SIGTERM)
     try:
         main.main()
     finally:
         signal.signal(signal.SIGTERM, handler)
+        signal.signal(REFUSE, signal.SIG_DFL)
         main.load_app.cache_clear()
     expected = {
         "address": "127.0.0.1",
@@ -428,6 +572,8 @@ def test_each_setting_reaches_the_server(
         "blocking_threads": 3,
         "workers_kill_timeout": 21,
         "log_access": True,
+        "leave": 2,
+        "drain": 21,
     }
     assert {name: given[name] for name in expected} == expected
 

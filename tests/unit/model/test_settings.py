@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from model.service.settings import DEFAULTS, ServerSettings, SettingsError, server_settings
+from model.service.settings import (
+    DEFAULTS,
+    ServerSettings,
+    SettingsError,
+    instance_name,
+    server_settings,
+)
 
 
 def test_defaults() -> None:
@@ -14,6 +20,7 @@ def test_defaults() -> None:
         workers=1,
         threads=4,
         drain_seconds=8,
+        leave_seconds=3,
         access_log=False,
     )
 
@@ -29,6 +36,7 @@ def test_defaults() -> None:
         ({}, {"WEB_CONCURRENCY": "4"}, "workers", 4),
         ({"THREADS": 64}, {}, "threads", 64),
         ({"DRAIN_SECONDS": 1800}, {}, "drain_seconds", 1800),
+        ({"LEAVE_SECONDS": 0}, {}, "leave_seconds", 0),
         ({"ACCESS_LOG": True}, {}, "access_log", True),
     ],
 )
@@ -59,6 +67,11 @@ def test_accepted(
             {},
             "PREDICTION_DRAIN_SECONDS must be a whole number from 1 to 1800",
         ),
+        (
+            {"LEAVE_SECONDS": -1},
+            {},
+            "PREDICTION_LEAVE_SECONDS must be a whole number from 0 to 1800, not -1.",
+        ),
         ({"ACCESS_LOG": "on"}, {}, "PREDICTION_ACCESS_LOG must be true or false, not 'on'."),
     ],
 )
@@ -66,3 +79,18 @@ def test_refused(config: dict[str, Any], environment: dict[str, str], complaint:
     with pytest.raises(SettingsError) as caught:
         server_settings({**DEFAULTS, **config}, environment)
     assert str(caught.value).startswith(complaint)
+
+
+@pytest.mark.parametrize("name", ["", "x", "diabetes-api-7d9f8-x2x4k", "a b", "~", "x" * 253])
+def test_instance_names(name: str) -> None:
+    assert instance_name(name) == name
+
+
+@pytest.mark.parametrize("name", [" ", " x", "x ", "x\n", "a\r\nb", "a\tb", "é", "٨", "x" * 254])
+def test_no_instance_names(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        instance_name(name)
+    assert str(caught.value) == (
+        "INSTANCE_NAME must be at most 253 printable ASCII characters, the first and the last "
+        f"no spaces, not {name!r}."
+    )

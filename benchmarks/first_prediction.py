@@ -1,0 +1,174 @@
+"""How long it takes from an image in the registry to the first checked prediction on a cluster.
+
+    python -m benchmarks.first_prediction [--rounds 5]
+
+In turn, round by round, each time into a namespace that does not exist:
+
+* the stage workloads of site.yml;
+* by hand the same objects: `kubectl apply`, `kubectl rollout status`, waiting for the load
+  balancer's address, curl;
+* a playbook of as many tasks as site.yml ran, which do nothing: what Ansible itself costs.
+
+The image is on the node already, in both; how long it takes when it is not is measured once for
+each at the end, if the node's images can be removed.
+
+The goal is 1.3 times what it takes by hand. Exit status: 0 reached, 1 not, 2 nothing measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import figures, rehearsed
+from benchmarks.no_change import idle_playbook
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.rehearsed import Cluster
+
+NAMESPACE = "benchmark-first"
+NAME = "first"
+PULL_SECRET = "docker-ml-api-registry"  # noqa: S105 - the name of an object
+GOAL = 1.3
+SITE, HAND, IDLE = "site.yml --tags workloads", "kubectl and curl", "Ansible alone"
+WORKLOAD = {
+    "name": NAME,
+    "namespace": NAMESPACE,
+    "app": "diabetes",
+    "service_port": 8080,
+    "replicas": 1,
+}
+BY_HAND = """
+set -eu
+{kubectl} apply --filename={manifests}
+{kubectl} rollout status deployment/{name} --namespace={namespace} --timeout=120s
+{kubectl} wait service/{name} --namespace={namespace} --timeout=120s \\
+    --for=jsonpath='{{.status.loadBalancer.ingress[0].ip}}'
+address=$({kubectl} get service {name} --namespace={namespace} \\
+    --output=jsonpath='{{.status.loadBalancer.ingress[0].ip}}')
+test "$(curl --noproxy '*' -fsS "http://$address:8080/isAlive")" = true
+curl --noproxy '*' -fsS "http://$address:8080/prediction/?f=0.05" | grep -q '^\\[199\\.6'
+"""
+
+
+def with_login(cluster: Cluster, manifests: str) -> str:
+    """Return the rendered manifests with the pull secret behind the namespace."""
+    if not cluster.username:
+        return manifests
+    host = cluster.registry.split("/", 1)[0]
+    login = {
+        "username": cluster.username,
+        "password": cluster.password,
+        "auth": base64.b64encode(f"{cluster.username}:{cluster.password}".encode()).decode(),
+    }
+    config = json.dumps({"auths": {host: login}}).encode()
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/dockerconfigjson",
+        "metadata": {"name": PULL_SECRET, "namespace": NAMESPACE},
+        "data": {".dockerconfigjson": base64.b64encode(config).decode()},
+    }
+    namespace, objects = split_namespace(manifests)
+    return f"{namespace}---\n{json.dumps(secret)}\n{objects}"
+
+
+def split_namespace(manifests: str) -> tuple[str, str]:
+    """Return the first YAML document, and the others."""
+    first, _, others = manifests.removeprefix("---\n").partition("---\n")
+    return f"---\n{first}", f"---\n{others}"
+
+
+def deploy(cluster: Cluster) -> rehearsed.PlaybookRun:
+    """Run the stage by site.yml."""
+    return cluster.play("workloads", {"workloads": [WORKLOAD]})
+
+
+def seconds_of(command: Sequence[str], timeout: float = 300) -> float:
+    """Wall time of a command."""
+    start = time.perf_counter()
+    rehearsed.run(command, timeout=timeout)
+    return time.perf_counter() - start
+
+
+def verdict(ratio: float) -> tuple[int, str]:
+    """Return the exit status and the sentence that says why."""
+    reached = ratio <= GOAL
+    words = "reached" if reached else "not reached"
+    return int(not reached), f"{ratio:.2f} times by hand: the goal of {GOAL} is {words}."
+
+
+def rounds(cluster: Cluster, number: int, folder: Path) -> dict[str, list[float]]:
+    """Measure all in turn; the last profile of site.yml is printed."""
+    manifests = folder / "manifests.yaml"
+    cluster.play(
+        "render",
+        {"workloads": [WORKLOAD], "workload_render_folder": str(folder / "rendered")},
+    )
+    rendered = (folder / "rendered" / f"{NAMESPACE}-{NAME}.yaml").read_text(encoding="utf-8")
+    manifests.touch(mode=0o600)
+    manifests.write_text(with_login(cluster, rendered), encoding="utf-8")
+    kubectl = f"{cluster.kubectl_program} --kubeconfig={cluster.kubeconfig}"
+    by_hand = BY_HAND.format(kubectl=kubectl, manifests=manifests, name=NAME, namespace=NAMESPACE)
+
+    # The first run pulls the image, and says which tasks there are.
+    with cluster.namespace(NAMESPACE):
+        report = deploy(cluster)
+    idle, count = idle_playbook(report.report, "localhost")
+    idle_file = folder / "idle.yml"
+    idle_file.write_text(idle, encoding="utf-8")
+
+    times: dict[str, list[float]] = {SITE: [], HAND: [], f"{IDLE} ({count} idle tasks)": []}
+    for _ in range(number):
+        with cluster.namespace(NAMESPACE):
+            report = deploy(cluster)
+        with cluster.namespace(NAMESPACE):
+            hand = seconds_of(["sh", "-c", by_hand])
+        nothing = seconds_of([rehearsed.PLAYBOOK, str(idle_file)])
+        for values, seconds in zip(times.values(), (report.seconds, hand, nothing), strict=True):
+            values.append(seconds)
+        print(f"  {report.seconds:.2f} s  {hand:.2f} s  {nothing:.2f} s", flush=True)
+    print(profile(report))
+    return times
+
+
+def profile(report: rehearsed.PlaybookRun) -> str:
+    """Return where the time of a run went."""
+    in_tasks = sum(seconds for _, seconds in report.tasks)
+    rows: list[tuple[Any, ...]] = [("(start, end and between tasks)", report.seconds - in_tasks)]
+    rows += figures.slowest(report.tasks)
+    return "\n" + figures.table(
+        ("task of the last round", "seconds"), [(name, f"{value:.2f}") for name, value in rows]
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    number = parser.parse_args().rounds
+
+    with (
+        rehearsed.cluster() as cluster,
+        tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
+    ):
+        print(f"{SITE}, {HAND}, {IDLE}:", flush=True)
+        times = rounds(cluster, number, Path(folder))
+    print()
+    print(figures.summary(times, HAND))
+    status, sentence = verdict(figures.ratio(times, SITE, HAND))
+    print()
+    print(sentence)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

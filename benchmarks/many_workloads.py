@@ -1,0 +1,167 @@
+"""What a workload costs when a cluster carries 1, 10 and 50 of them.
+
+    python -m benchmarks.many_workloads [--counts 1,10,50] [--rounds 1]
+
+From one inventory, by site.yml, hello-app under as many names, each with a load balancer: the
+first deployment, a run that changes nothing, and the teardown. Prints the times, what each
+further workload costs, and how many changes the run without change asked the API server for.
+
+What must hold: no time grows faster than linearly; the run without change over the most
+workloads takes less than 60 s, changes nothing and asks for no change.
+
+Exit status: 0 it holds, 1 it does not, 2 nothing could be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import figures, rehearsed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.rehearsed import Cluster
+
+NAMESPACE = "benchmark-many"
+NO_CHANGE_AT_MOST = 60.0
+FIRST, NO_CHANGE, TEARDOWN = "first deployment", "no change", "teardown"
+STAGES = (FIRST, NO_CHANGE, TEARDOWN)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One number of workloads, once: seconds by stage, and the run without change.
+
+    requests: the changes that it asked for; None if the audit log is not to be had.
+    """
+
+    count: int
+    seconds: dict[str, float]
+    changed: int
+    requests: int | None
+
+
+def workloads(count: int) -> list[dict[str, Any]]:
+    """Return the inventory's workloads."""
+    return [
+        {
+            "name": f"many-{number:03}",
+            "namespace": NAMESPACE,
+            "app": "hello-app",
+            "service_port": 80,
+            "replicas": 1,
+        }
+        for number in range(count)
+    ]
+
+
+def measure(cluster: Cluster, count: int) -> Round:
+    """Deploy so many, run again, take them down."""
+    variables = {"workloads": workloads(count)}
+    with cluster.namespace(NAMESPACE):
+        first = cluster.play("workloads", variables, timeout=1800)
+        since = rehearsed.now()
+        again = cluster.play("workloads", variables, timeout=1800)
+        requests = cluster.mutating_requests(NAMESPACE, since)
+        gone = cluster.play("teardown", variables, timeout=1800)
+    for request in requests[:10]:
+        print(f"  asked for: {request}")
+    print(figures.table(("slowest tasks without change", "s"), [
+        (name, f"{seconds:.2f}") for name, seconds in figures.slowest(again.tasks, 5)
+    ]))  # fmt: skip
+    return Round(
+        count,
+        {FIRST: first.seconds, NO_CHANGE: again.seconds, TEARDOWN: gone.seconds},
+        again.changed,
+        None if cluster.audit_log is None else len(requests),
+    )
+
+
+def medians(rounds: Sequence[Round], stage: str) -> dict[int, float]:
+    """Return the median seconds of a stage, by the number of workloads."""
+    counts = sorted({one.count for one in rounds})
+    return {
+        count: statistics.median(one.seconds[stage] for one in rounds if one.count == count)
+        for count in counts
+    }
+
+
+def faults(rounds: Sequence[Round]) -> list[str]:
+    """Return a sentence for each thing that does not hold."""
+    found = []
+    most = max(one.count for one in rounds)
+    if len({one.count for one in rounds}) > 2:  # noqa: PLR2004 - growth has three points
+        found += [
+            f"The time of '{stage}' grows faster than linearly."
+            for stage in STAGES
+            if figures.grows_faster_than_linear(medians(rounds, stage))
+        ]
+    slow = medians(rounds, NO_CHANGE)[most]
+    if slow >= NO_CHANGE_AT_MOST:
+        found.append(
+            f"A run without change over {most} took {slow:.0f} s; the limit is "
+            f"{NO_CHANGE_AT_MOST:.0f} s."
+        )
+    found += [
+        f"The second run over {one.count} changed {one.changed} tasks."
+        for one in rounds
+        if one.changed
+    ]
+    found += [
+        f"The run without change over {one.count} asked for {one.requests} changes."
+        for one in rounds
+        if one.requests
+    ]
+    return found
+
+
+def report(rounds: Sequence[Round]) -> str:
+    """Return the tables of times and of costs."""
+    counts = sorted({one.count for one in rounds})
+    rows = []
+    for stage in STAGES:
+        times = medians(rounds, stage)
+        costs = figures.marginal_costs(times)
+        rows.append(
+            [
+                stage,
+                *(f"{times[count]:.1f} s" for count in counts),
+                *(f"{seconds:.2f} s" for seconds in costs.values()),
+            ]
+        )
+    steps = figures.marginal_costs(dict.fromkeys(counts, 0.0))
+    heads = ["", *map(str, counts), *(f"each, {fewer} to {more}" for fewer, more in steps)]
+    known = [one.requests for one in rounds if one.requests is not None]
+    asked = f"{sum(known)}" if known else "not known: there is no audit log"
+    return f"{figures.table(heads, rows)}\n\nChanges asked for by runs without change: {asked}."
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--counts", default="1,10,50")
+    parser.add_argument("--rounds", type=int, default=1)
+    options = parser.parse_args()
+    counts = [int(count) for count in options.counts.split(",")]
+
+    rounds: list[Round] = []
+    with rehearsed.cluster() as cluster:
+        for _ in range(options.rounds):
+            for count in counts:
+                print(f"{count} workloads …", flush=True)
+                rounds.append(measure(cluster, count))
+    print()
+    print(report(rounds))
+    found = faults(rounds)
+    print()
+    print("\n".join(found) or "All holds.")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

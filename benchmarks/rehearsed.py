@@ -1,0 +1,359 @@
+"""The cluster that the benchmarks for Kubernetes work on, and the runs of site.yml against it.
+
+It is the rehearsal cluster of this machine, which is started if it does not run (and then ended
+again), or the one that KUBECONFIG_REHEARSAL names; then IMAGE_REGISTRY says which registry it
+pulls from, IMAGE_REGISTRY_USERNAME and IMAGE_REGISTRY_PASSWORD the login.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Never
+
+from rehearsal.kubernetes.layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
+OURS = "app.kubernetes.io/managed-by=docker-ml-api"
+CANNOT_MEASURE = 2
+MUTATING = {"create", "update", "patch", "delete", "deletecollection"}
+
+
+class Failure(Exception):  # noqa: N818 - a command's, as a user would say it
+    """A command did not do what the benchmark needs."""
+
+
+def cannot_measure(reason: str) -> Never:
+    """End the benchmark: there is no figure, and that is no success."""
+    sys.stderr.write(f"Cannot measure: {reason}\n")
+    sys.exit(CANNOT_MEASURE)
+
+
+def run(
+    command: Sequence[str],
+    *,
+    stdin: str = "",
+    timeout: float = 120,
+    environment: Mapping[str, str] | None = None,
+    accept: Sequence[int] = (0,),
+) -> str:
+    """Run a command in the project's folder and return its standard output. Raises Failure.
+
+    It ends after `timeout` seconds with all that it started.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | (environment or {}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    words = " ".join(command[:6])
+    try:
+        output, errors = process.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise Failure(f"{words} … took more than {timeout:.0f} s") from error
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode not in accept:
+        raise Failure(f"{words} … failed:\n{output[-3000:]}{errors[-3000:]}")
+    return output
+
+
+@dataclass(frozen=True)
+class PlaybookRun:
+    """One run of ansible-playbook: the wall time, and Ansible's own report."""
+
+    seconds: float
+    report: dict[str, Any]
+
+    @property
+    def changed(self) -> int:
+        """How many tasks changed something."""
+        return sum(stats["changed"] for stats in self.report["stats"].values())
+
+    @property
+    def tasks(self) -> list[tuple[str, float]]:
+        """Each task's name and seconds, in order."""
+        return [
+            (task["task"]["name"], _duration(task["task"].get("duration", {})))
+            for play in self.report["plays"]
+            for task in play["tasks"]
+        ]
+
+
+def report_of(output: str) -> dict[str, Any]:
+    """Return Ansible's report of a run that succeeded. Raises Failure with what went wrong."""
+    # Warnings may stand before the report.
+    start = output.find("{\n")
+    if start < 0:
+        raise Failure(f"ansible-playbook failed: {output.strip()[-3000:]}")
+    report: dict[str, Any] = json.loads(output[start:])
+    failed = [
+        f"{task['task']['name']}: {result.get('msg', 'failed')}"
+        for play in report["plays"]
+        for task in play["tasks"]
+        for result in task["hosts"].values()
+        if result.get("failed") or result.get("unreachable")
+    ]
+    if any(stats["failures"] or stats["unreachable"] for stats in report["stats"].values()):
+        raise Failure("ansible-playbook failed:\n" + "\n".join(failed))
+    return report
+
+
+def _duration(times: Mapping[str, str]) -> float:
+    if not times.get("end"):
+        return 0.0
+    start, end = (datetime.fromisoformat(times[key]) for key in ("start", "end"))
+    return (end - start).total_seconds()
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster, its registry, and what the API server writes down.
+
+    registry: host and path that images are pushed to; audit_log: None if it is not to be had.
+    """
+
+    kubeconfig: Path
+    kubectl_program: str
+    registry: str
+    username: str
+    password: str
+    audit_log: Path | None
+
+    def kubectl(self, *arguments: str, stdin: str = "", timeout: float = 60) -> str:
+        """Run kubectl and return its output. Raises Failure."""
+        command = [self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *arguments]
+        return run(command, stdin=stdin, timeout=timeout)
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """Return what kubectl gets, as the API's JSON."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
+        return found
+
+    def play(
+        self,
+        tags: str,
+        variables: Mapping[str, Any],
+        *,
+        limit: str = "kubernetes",
+        timeout: float = 600,
+    ) -> PlaybookRun:
+        """Run stages of site.yml with variables in place of the inventory's. Raises Failure."""
+        settings = {
+            "kubernetes_kubeconfig": str(self.kubeconfig),
+            "kubernetes_context": "",
+            "image_registry": self.registry,
+            **variables,
+        }
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(settings, file)
+            file.flush()
+            start = time.perf_counter()
+            output = run(
+                [
+                    PLAYBOOK,
+                    "--inventory=inventory/kubernetes.yml",
+                    "site.yml",
+                    f"--tags={tags}",
+                    f"--limit={limit}",
+                    f"--extra-vars=@{file.name}",
+                ],
+                timeout=timeout,
+                # What went wrong stands in the report.
+                accept=range(256),
+                environment={
+                    "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+                    "ANSIBLE_NOCOLOR": "1",
+                    "IMAGE_REGISTRY_USERNAME": self.username,
+                    "IMAGE_REGISTRY_PASSWORD": self.password,
+                },
+            )
+            seconds = time.perf_counter() - start
+        return PlaybookRun(seconds, report_of(output))
+
+    def push_images(self) -> None:
+        """Build the project's own images and push them, where the registry lacks them."""
+        self.play("images", {}, limit="docker_hosts", timeout=1800)
+
+    @contextlib.contextmanager
+    def namespace(self, name: str) -> Iterator[str]:
+        """Lend a namespace's name; nothing is in it before, and it is gone afterwards."""
+        self.delete_namespace(name)
+        try:
+            yield name
+        finally:
+            self.delete_namespace(name)
+
+    def delete_namespace(self, name: str) -> None:
+        """Delete a namespace with all that is in it, and wait until it is gone."""
+        self.kubectl(
+            "delete", "namespace", name, "--ignore-not-found", "--timeout=170s", timeout=180
+        )
+
+    def address(self, namespace: str, service: str) -> str:
+        """Return the URL at which a Service's load balancer answers. Raises Failure."""
+        found = self.get("service", service, f"--namespace={namespace}")
+        ingress = found["status"].get("loadBalancer", {}).get("ingress")
+        if not ingress:
+            raise Failure(f"Service {service} in {namespace} has no load balancer's address")
+        return f"http://{ingress[0]['ip']}:{found['spec']['ports'][0]['port']}"
+
+    def pods(self, namespace: str, workload: str) -> list[dict[str, Any]]:
+        """Return a workload's pods that are not about to go."""
+        found = self.get("pods", f"--namespace={namespace}", f"--selector=app={workload}")
+        return [pod for pod in found["items"] if not pod["metadata"].get("deletionTimestamp")]
+
+    def settle(self, namespace: str, replicas: Mapping[str, int], timeout: float = 150) -> None:
+        """Wait until each workload has just so many pods, all ready, and none is going."""
+
+        def settled() -> bool:
+            pods = self.get("pods", f"--namespace={namespace}")["items"]
+            return is_settled(pods, replicas)
+
+        wait_for(settled, timeout, f"the pods in {namespace} do not settle")
+
+    def mutating_requests(self, namespace: str, since: str) -> list[str]:
+        """Return the changes in and of a namespace that a user asked for since a time.
+
+        since: RFC 3339, in UTC; on a shared cluster the changes of no namespace's objects
+        without a name (reviews of access) may be somebody else's.
+        """
+        if self.audit_log is None:
+            return []
+        # Full logs are put beside the current one.
+        pattern = f"{self.audit_log.stem}*{self.audit_log.suffix}"
+        changes = []
+        for log in sorted(self.audit_log.parent.glob(pattern)):
+            with log.open(encoding="utf-8") as lines:
+                changes += users_changes(lines, namespace, since)
+        return changes
+
+
+def now() -> str:
+    """Return the time as the audit log writes it."""
+    return datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def is_settled(pods: Sequence[Mapping[str, Any]], replicas: Mapping[str, int]) -> bool:
+    """Return whether of each workload just so many pods are there, all ready, none going.
+
+    pods: of the API; replicas: by the value of the label `app`.
+    """
+    ready = dict.fromkeys(replicas, 0)
+    for pod in pods:
+        app = pod["metadata"].get("labels", {}).get("app")
+        if app not in ready:
+            continue
+        if pod["metadata"].get("deletionTimestamp"):
+            return False
+        conditions = pod.get("status", {}).get("conditions", [])
+        if not any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+            return False
+        ready[app] += 1
+    return ready == dict(replicas)
+
+
+def users_changes(lines: Iterable[str], namespace: str, since: str) -> list[str]:
+    """Return 'VERB RESOURCE NAMESPACE/NAME' of each change that was not a component's own.
+
+    lines: events of the audit log, each as JSON; one that is not written to its end is none.
+    """
+    changes = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        user = event.get("user", {}).get("username", "")
+        if event.get("verb") not in MUTATING or user.startswith("system:"):
+            continue
+        if event.get("requestReceivedTimestamp", since) < since:
+            continue
+        what = event.get("objectRef", {})
+        where = what.get("namespace", ""), what.get("name", "")
+        if where[0] == namespace or (not where[0] and where[1] in ("", namespace)):
+            changes.append(f"{event['verb']} {what.get('resource', '?')} {'/'.join(where)}")
+    return changes
+
+
+def wait_for(condition: Callable[[], bool], timeout: float, otherwise: str) -> None:
+    """Ask twice a second until it holds. Raises Failure."""
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure(f"{otherwise} within {timeout:.0f} s")
+        time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Lend the cluster with the project's images in its registry; started if need be."""
+    # So that what was started is ended however the benchmark ends.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(signal.signal, signal.SIGTERM, before)
+            other = os.environ.get("KUBECONFIG_REHEARSAL")
+            lent = _other(Path(other)) if other else _rehearsal(stack)
+            print("Making sure that the registry has the images …", flush=True)
+            lent.push_images()
+            yield lent
+    except Failure as failure:
+        cannot_measure(str(failure))
+
+
+def _other(kubeconfig: Path) -> Cluster:
+    registry, kubectl = os.environ.get("IMAGE_REGISTRY"), shutil.which("kubectl")
+    if not registry:
+        cannot_measure("IMAGE_REGISTRY must name the registry that the cluster pulls from.")
+    if not kubectl:
+        cannot_measure("kubectl is not on the PATH.")
+    return Cluster(
+        kubeconfig,
+        kubectl,
+        registry,
+        os.environ.get("IMAGE_REGISTRY_USERNAME", ""),
+        os.environ.get("IMAGE_REGISTRY_PASSWORD", ""),
+        None,
+    )
+
+
+def _rehearsal(stack: contextlib.ExitStack) -> Cluster:
+    runner = [sys.executable, "-m", "rehearsal.kubernetes"]
+    layout = Layout()
+    try:
+        run([*runner, "status"])
+    except Failure:
+        print("Starting the rehearsal cluster …", flush=True)
+        stack.callback(run, [*runner, "down"], timeout=300)
+        run([*runner, "up"], timeout=3600)
+    login = json.loads(layout.login.read_text(encoding="utf-8"))
+    return Cluster(
+        layout.kubeconfig,
+        str(layout.kubectl),
+        f"{login['host']}/benchmarks",
+        login["username"],
+        login["password"],
+        layout.audit_log,
+    )

@@ -1,0 +1,339 @@
+"""Whether requests are lost while the workloads of a cluster change.
+
+    python -m benchmarks.zero_lost_requests [--rounds 1]
+
+Deploys hello-app and diabetes as Deployments and diabetes as a ReplicationController, by
+site.yml, and sends each a steady load through its load balancer, from two wrk at a time: one
+keeps its connections, one makes a new one for each request. Meanwhile
+
+* a new version of the image is rolled out by site.yml (the ReplicationController's pods too);
+* a pod of each is deleted;
+* a replica of each is evicted, as `kubectl drain` does;
+* each is scaled from 2 to 6 and back to 2, by site.yml.
+
+A request is lost when it does not get the right answer within two seconds: a connection refused
+or broken, a server that closes a connection on which it was asked, an HTTP status of 400 or
+above, another answer than the app's.
+
+The control is the same with probes and graceful ends switched off (`probes: false`,
+`graceful: false`): it must lose requests, or the measurement shows nothing.
+
+What no server can prevent is measured, too, and does not count: pods that are killed without
+being asked (`kubectl delete --grace-period=0 --force`), and processes that are (SIGKILL).
+
+Exit status: 0 none lost, 1 some lost, 2 nothing could be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import figures, rehearsed, wrk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from benchmarks.rehearsed import Cluster
+
+NEXT = "next-"
+"""What the names of the new version's images begin with."""
+APPS = {
+    "hello-app": ("/", "Hello, world!\nVersion: 1.0.0\nHostname: "),
+    "diabetes": ("/prediction/?f=0.05", "[199.6"),
+}
+WORKLOADS = [
+    {"name": "hello", "app": "hello-app", "kind": "Deployment"},
+    {"name": "diabetes", "app": "diabetes", "kind": "Deployment"},
+    {"name": "controller", "app": "diabetes", "kind": "ReplicationController"},
+]
+REPLICAS, MORE_REPLICAS = 2, 6
+UNGRACEFUL = {"probes": False, "graceful": False}
+SERVED, CONTROL = "as served", "control"
+
+
+@dataclass
+class Site:
+    """The workloads on the cluster, as they are now.
+
+    options: more keys for each workload.
+    """
+
+    cluster: Cluster
+    namespace: str
+    options: Mapping[str, Any]
+    prefix: str = ""
+    replicas: int = REPLICAS
+    names: list[str] = field(default_factory=lambda: [str(one["name"]) for one in WORKLOADS])
+
+    def deploy(self, **changes: Any) -> None:
+        """Run the stage workloads of site.yml, with what is to be changed."""
+        for name, value in changes.items():
+            setattr(self, name, value)
+        common = {"namespace": self.namespace, "replicas": self.replicas, "service_port": 8080}
+        self.cluster.play(
+            "workloads",
+            {
+                "apps_prefix": self.prefix,
+                # A control that fails its check is to go on.
+                "workload_rollback": False,
+                "workloads": [{**one, **common, **self.options} for one in WORKLOADS],
+            },
+        )
+
+    def settle(self) -> None:
+        """Wait until every pod is ready and none is going."""
+        self.cluster.settle(self.namespace, dict.fromkeys(self.names, self.replicas))
+
+    def victims(self) -> list[dict[str, Any]]:
+        """Return a pod of each workload."""
+        return [self.cluster.pods(self.namespace, name)[0] for name in self.names]
+
+    def loads(self, connections: int) -> dict[tuple[str, str], wrk.Load]:
+        """Return the clients, by the workload and by what they do with their connections."""
+        found = {}
+        for one in WORKLOADS:
+            name, app = str(one["name"]), str(one["app"])
+            path, expected = APPS[app]
+            url = self.cluster.address(self.namespace, name) + path
+            for keep_alive, client in ((True, "kept"), (False, "new")):
+                found[name, client] = wrk.Load(
+                    url, expected, keep_alive=keep_alive, connections=connections, pause=0.02
+                )
+        return found
+
+
+def hold(_: Site) -> None:
+    """Do nothing for a while: what the load itself loses."""
+    time.sleep(5)
+
+
+def roll_out(site: Site) -> None:
+    """Bring the other version of the images."""
+    site.deploy(prefix="" if site.prefix else NEXT)
+
+
+def delete_pods(site: Site) -> None:
+    """Delete a pod of each workload."""
+    _delete(site)
+
+
+def evict_pods(site: Site) -> None:
+    """Evict a pod of each workload, as `kubectl drain` does, with patience for budgets."""
+    for pod in site.victims():
+        name = pod["metadata"]["name"]
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": site.namespace},
+        }
+        path = f"/api/v1/namespaces/{site.namespace}/pods/{name}/eviction"
+
+        def evicted(path: str = path, eviction: dict[str, Any] = eviction) -> bool:
+            try:
+                site.cluster.kubectl(
+                    "create", f"--raw={path}", "--filename=-", stdin=json.dumps(eviction)
+                )
+            except rehearsed.Failure as refusal:
+                if "disruption budget" in str(refusal):
+                    return False
+                raise
+            return True
+
+        rehearsed.wait_for(evicted, 60, f"pod {name} cannot be evicted")
+
+
+def scale(site: Site) -> None:
+    """Scale up, and back."""
+    site.deploy(replicas=MORE_REPLICAS)
+    site.settle()
+    site.deploy(replicas=REPLICAS)
+
+
+def kill_pods(site: Site) -> None:
+    """Kill a pod of each workload without asking it."""
+    _delete(site, "--grace-period=0", "--force")
+
+
+def kill_processes(site: Site) -> None:
+    """Kill the processes of a pod of each workload, as the kernel does when memory is short."""
+    for pod in site.victims():
+        for process in processes_of(pod["metadata"]["uid"]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
+def _delete(site: Site, *how: str) -> None:
+    names = [pod["metadata"]["name"] for pod in site.victims()]
+    site.cluster.kubectl(
+        "delete", "pod", *names, f"--namespace={site.namespace}", "--wait=true", *how
+    )
+
+
+def processes_of(uid: str, folder: Path = Path("/proc")) -> list[int]:
+    """Return the processes of a pod's containers; its pause process is none of them."""
+    found = []
+    for process in folder.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            groups = (process / "cgroup").read_text(encoding="utf-8")
+            command = (process / "cmdline").read_bytes().split(b"\0")[0]
+            # By the driver systemd it is written with another separator.
+            mine = uid in groups or uid.replace("-", "_") in groups
+            if mine and not command.endswith(b"pause"):
+                found.append(int(process.name))
+    return found
+
+
+EVENTS: dict[str, Callable[[Site], None]] = {
+    "nothing": hold,
+    "new version": roll_out,
+    "pod deleted": delete_pods,
+    "replica drained": evict_pods,
+    f"scaled {REPLICAS}-{MORE_REPLICAS}-{REPLICAS}": scale,
+}
+HARD_EVENTS: dict[str, Callable[[Site], None]] = {
+    "pod killed by force": kill_pods,
+    "process killed": kill_processes,
+}
+
+
+@contextlib.contextmanager
+def next_version(cluster: Cluster) -> Iterator[None]:
+    """Push another version of each app's image, of another digest; its local tags go again."""
+    docker = ["docker"]
+    tags = [f"{cluster.registry}/{NEXT}{app}:v1" for app in APPS]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            docker.append(f"--config={folder}")
+            if cluster.username:
+                rehearsed.run(
+                    [
+                        *docker, "login", f"--username={cluster.username}", "--password-stdin",
+                        cluster.registry.split("/", 1)[0],
+                    ],
+                    stdin=cluster.password,
+                )  # fmt: skip
+            for app, tag in zip(APPS, tags, strict=True):
+                recipe = f"FROM {app}:v1\nLABEL docker-ml-api.benchmark={NEXT}{app}\n"
+                rehearsed.run([*docker, "build", f"--tag={tag}", "-"], stdin=recipe)
+                rehearsed.run([*docker, "push", tag], timeout=300)
+            yield
+        finally:
+            rehearsed.run(["docker", "image", "rm", *tags], accept=(0, 1))
+
+
+def measure(site: Site, variant: str, connections: int) -> list[Result]:
+    """Deploy the workloads, put each event under load, and return what became of the requests."""
+    print(f"Deploying: {variant} …", flush=True)
+    site.deploy()
+    site.settle()
+    events = EVENTS if variant == CONTROL else EVENTS | HARD_EVENTS
+    results = []
+    for event, action in events.items():
+        loads = site.loads(connections)
+
+        def act(action: Callable[[Site], None] = action) -> None:
+            action(site)
+            site.settle()
+            # Connections that go to a pod that has just ended are noticed by now.
+            time.sleep(1)
+
+        counts = wrk.under_load(list(loads.values()), act)
+        for (workload, client), count in zip(loads, counts, strict=True):
+            results.append(Result(variant, event, workload, client, count))
+        lost = sum(count.lost for count in counts)
+        answered = sum(count.answered for count in counts)
+        print(f"  {event}: {lost:,} lost of {answered:,}", flush=True)
+    return results
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one client's requests in one event."""
+
+    variant: str
+    event: str
+    workload: str
+    client: str
+    counts: wrk.Counts
+
+
+def verdict(results: list[Result]) -> tuple[int, str]:
+    """Return the exit status and the sentence that says why."""
+    counted = [one for one in results if one.event not in HARD_EVENTS]
+    sums = {
+        variant: wrk.total([one.counts for one in counted if one.variant == variant])
+        for variant in (SERVED, CONTROL)
+    }
+    of = {variant: f"{sums[variant].lost:,} of {sums[variant].sent:,} requests" for variant in sums}
+    if not sums[SERVED].answered:
+        return rehearsed.CANNOT_MEASURE, "Nothing was answered: this shows nothing."
+    if sums[SERVED].lost:
+        return 1, f"Lost: {of[SERVED]} (control: {of[CONTROL]})."
+    if not sums[CONTROL].lost:
+        return rehearsed.CANNOT_MEASURE, (
+            f"The control lost none of {sums[CONTROL].sent:,} requests, so that none were lost "
+            "otherwise shows nothing."
+        )
+    return 0, f"Lost: {of[SERVED]}; the control lost {of[CONTROL]}."
+
+
+def report(results: list[Result]) -> str:
+    """Return the table of all results."""
+    return figures.table(
+        ("variant", "event", "workload", "connections", "sent", "a second", "lost", "p99", "by"),
+        [
+            (
+                one.variant,
+                one.event + (" (does not count)" if one.event in HARD_EVENTS else ""),
+                one.workload,
+                one.client,
+                f"{one.counts.sent:,}",
+                f"{one.counts.rate:,.0f}",
+                f"{one.counts.lost:,}",
+                f"{one.counts.p99_ms:.1f} ms",
+                one.counts.causes(),
+            )
+            for one in results
+        ],
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument(
+        "--connections", type=int, default=8, help="of each wrk; each asks 50 times a second"
+    )
+    options = parser.parse_args()
+
+    results: list[Result] = []
+    with rehearsed.cluster() as cluster, next_version(cluster):
+        for _ in range(options.rounds):
+            for variant, more in ((SERVED, {}), (CONTROL, UNGRACEFUL)):
+                with cluster.namespace("benchmark-lost") as namespace:
+                    site = Site(cluster, namespace, more)
+                    try:
+                        results += measure(site, variant, options.connections)
+                    except wrk.LoadError as error:
+                        rehearsed.cannot_measure(str(error))
+    print()
+    print(report(results))
+    status, sentence = verdict(results)
+    print()
+    print(sentence)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Documentation that the modules share which make prediction checks."""
+
+
+class ModuleDocFragment:
+    """The options on how the service is asked."""
+
+    DOCUMENTATION = r"""
+options:
+  headers:
+    description:
+      - Headers of each request. They are shown in the task's output; set C(no_log) on a task
+        that passes secrets.
+    type: dict
+    default: {}
+  timeout:
+    description: Seconds that one request may take, from the name's look-up to the last byte.
+    type: float
+    default: 10
+  retries:
+    description: How often one request is retried; without it as often as O(deadline) allows.
+    type: int
+  retry_delay:
+    description:
+      - Seconds before the first retry. The delay doubles with each, and up to half of it is
+        taken off at random. A C(Retry-After) header takes its place.
+    type: float
+    default: 0.25
+  retry_delay_max:
+    description: Seconds that the delay grows to at most.
+    type: float
+    default: 5
+  retry_statuses:
+    description: Statuses that can heal, unless they are expected.
+    type: list
+    elements: int
+    default: [429, 502, 503, 504]
+  max_bytes:
+    description: Largest body that is read; a larger one is a problem.
+    type: int
+    default: 1048576
+  use_proxy:
+    description: Whether proxies of the environment are used (never for this machine itself).
+    type: bool
+    default: true
+  validate_certs:
+    description: Whether the certificate of an C(https) service must be valid.
+    type: bool
+    default: true
+  ca_path:
+    description: PEM file with the certificates to trust instead of the system's.
+    type: path
+"""

@@ -1,0 +1,305 @@
+#!/usr/bin/python
+"""Ansible module kubernetes_changes: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: kubernetes_changes
+short_description: Tells which objects of workloads differ from what was rendered
+description:
+  - Compares the objects that the module M(workload_manifests) rendered with those on a cluster,
+    and returns those to apply (server-side, as O(field_manager)) and those to delete. It changes
+    nothing itself.
+  - An object is to be applied when it is not there, when its annotation
+    C(docker-ml-api/configuration) is not the rendered one, or when a rendered field has another
+    value on the cluster. What the API server, admission controllers or other field managers
+    added is no difference.
+  - Objects of the same name without O(labels) are somebody else's. The module fails and names
+    them, unless O(adopt) is set. A namespace of somebody else's is used, but never changed.
+  - It reads our objects by one list for each kind and namespace, so it takes few requests for
+    many workloads; only what the lists do not show is asked for by name.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: cluster
+options:
+  workloads:
+    description: Rendered workloads.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The workload's name.
+        type: str
+        required: true
+      namespace:
+        description: Its namespace.
+        type: str
+        required: true
+      objects:
+        description: Its objects, in the order to apply.
+        type: list
+        elements: dict
+        required: true
+  namespaces:
+    description: Rendered Namespaces.
+    type: list
+    elements: dict
+    default: []
+  labels:
+    description: The labels of our objects.
+    type: dict
+    required: true
+  adopt:
+    description: Whether objects of the same name that are not ours are taken over.
+    type: bool
+    default: false
+  field_manager:
+    description: The field manager as which objects are applied.
+    type: str
+    default: docker-ml-api
+  pull_secret:
+    description: The login of a registry that the namespaces should have as a Secret.
+    type: dict
+    suboptions:
+      name:
+        description: The Secret's name.
+        type: str
+        required: true
+      registry:
+        description: The registry, with or without a path.
+        type: str
+        required: true
+      username:
+        description: The user's name.
+        type: str
+        required: true
+      password:
+        description: The user's password or access token.
+        type: str
+        required: true
+      namespaces:
+        description: The namespaces that should have it.
+        type: list
+        elements: str
+        required: true
+attributes:
+  check_mode:
+    support: full
+    description: Reads only. In check mode it is changed when there is something to do.
+  diff_mode:
+    support: full
+    description: Shows the fields that differ, never the content of a Secret.
+"""
+
+EXAMPLES = r"""
+- name: Compare with what the cluster has
+  kubernetes_changes:
+    context: kind-kind
+    workloads: >-
+      {{ rendered.workloads
+         | community.general.keep_keys(target=['name', 'namespace', 'objects']) }}
+    namespaces: "{{ rendered.namespaces }}"
+    labels: {app.kubernetes.io/managed-by: docker-ml-api}
+  register: changes
+
+- name: Apply what differs
+  kubernetes.core.k8s:
+    context: kind-kind
+    resource_definition: "{{ changes.apply }}"
+    apply: true
+    server_side_apply: {field_manager: docker-ml-api, force_conflicts: true}
+  when: changes.apply | length > 0
+"""
+
+RETURN = r"""
+apply:
+  description: The objects to apply, in this order; Namespaces first.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+prune:
+  description:
+    - Objects of ours that these workloads no longer have, in the order to delete, each with
+      C(apiVersion), C(kind) and C(metadata) (C(name), C(namespace), C(labels), C(uid)).
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+secrets:
+  description: The namespaces where the pull secret is missing or holds something else.
+  returned: success
+  type: list
+  elements: str
+  sample: [test-ml-app]
+registry_host:
+  description: The registry's key among the C(auths) of the pull secret; empty without
+    O(pull_secret).
+  returned: success
+  type: str
+  sample: https://index.docker.io/v1/
+missing_namespaces:
+  description: The rendered namespaces that are not there yet.
+  returned: success
+  type: list
+  elements: str
+  sample: [test-ml-app]
+kept_namespaces:
+  description: The rendered namespaces that are there and not ours; they are used as they are.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+foreign:
+  description: What is there and not ours.
+  returned: when there is any and O(adopt) is not set
+  type: list
+  elements: str
+  sample: ["Service default/hello-web"]
+diff:
+  description: For each object the fields that differ, before and after.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api import pull_secret
+from ansible.module_utils.docker_ml_api.cluster_module import ModuleFailedError, run_module
+
+try:
+    from ansible.module_utils.docker_ml_api import live_objects, object_changes
+except ImportError:
+    # run_module says which package is missing.
+    live_objects = object_changes = None
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.cluster import Cluster
+
+ARGUMENTS: dict[str, Any] = {
+    "workloads": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "namespace": {"type": "str", "required": True},
+            "objects": {"type": "list", "elements": "dict", "required": True},
+        },
+    },
+    "namespaces": {"type": "list", "elements": "dict", "default": []},
+    "labels": {"type": "dict", "required": True},
+    "adopt": {"type": "bool", "default": False},
+    "field_manager": {"type": "str", "default": "docker-ml-api"},
+    # Of the dictionary only the password is a secret.
+    "pull_secret": {
+        "type": "dict",
+        "no_log": False,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "registry": {"type": "str", "required": True},
+            "username": {"type": "str", "required": True},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "namespaces": {"type": "list", "elements": "str", "required": True},
+        },
+    },
+}
+
+
+def run(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    """Read, compare, and return what the module exits with."""
+    params = module.params
+    labels = params["labels"]
+    if not labels:
+        raise ModuleFailedError("labels must hold at least one label, by which ours are told.")
+    places = live_objects.read_namespaces(cluster, params["namespaces"], labels)
+    live = live_objects.read_objects(cluster, params["workloads"], places.missing, labels)
+    secrets, other_secrets = _secrets(cluster, params, places.missing)
+    plan = object_changes.plan(
+        params["workloads"],
+        [one for one in params["namespaces"] if one["metadata"]["name"] not in places.kept],
+        {**live, **places.ours},
+        labels,
+        params["field_manager"],
+        adopt=params["adopt"],
+    )
+    blocked = [*map(_ending, places.ending), *plan.blocked]
+    foreign = [*plan.foreign, *other_secrets]
+    if blocked:
+        raise ModuleFailedError("\n".join(blocked))
+    if foreign:
+        raise ModuleFailedError(_foreign(foreign, labels), foreign=foreign)
+    wanted = params["pull_secret"]
+    return {
+        "changed": module.check_mode and bool(plan.apply or plan.prune or secrets),
+        "apply": plan.apply,
+        "prune": plan.prune,
+        "secrets": secrets,
+        "registry_host": pull_secret.registry_key(wanted["registry"]) if wanted else "",
+        "missing_namespaces": places.missing,
+        "kept_namespaces": places.kept,
+        "diff": plan.diff + [_secret_diff(wanted, namespace) for namespace in secrets],
+    }
+
+
+def _secrets(
+    cluster: Cluster, params: dict[str, Any], missing: list[str]
+) -> tuple[list[str], list[str]]:
+    """Return the namespaces that need the pull secret, and titles of others' Secrets there."""
+    wanted = params["pull_secret"]
+    needing, foreign = [], []
+    for namespace in dict.fromkeys(wanted["namespaces"] if wanted else ()):
+        live = None
+        if namespace not in missing:
+            live = cluster.get("Secret", namespace, wanted["name"])
+        if live is None:
+            needing.append(namespace)
+            continue
+        login = wanted["registry"], wanted["username"], wanted["password"]
+        if pull_secret.holds(live, *login):
+            continue
+        needing.append(namespace)
+        if not params["adopt"] and not object_changes.is_ours(live, params["labels"]):
+            foreign.append(f"Secret {namespace}/{wanted['name']}")
+    return needing, foreign
+
+
+def _secret_diff(wanted: dict[str, Any], namespace: str) -> dict[str, str]:
+    header = f"Secret {namespace}/{wanted['name']}"
+    return {
+        "before_header": header,
+        "before": "",
+        "after_header": header,
+        "after": f"the login at {wanted['registry']} (not shown)\n",
+    }
+
+
+def _ending(namespace: str) -> str:
+    return (
+        f"Namespace {namespace} is being deleted: run this again when it is gone "
+        f"(kubectl get namespace {namespace}), or use another namespace."
+    )
+
+
+def _foreign(titles: list[str], labels: dict[str, str]) -> str:
+    ours = live_objects.selector(labels)
+    return (
+        f"There already is {', '.join(titles)}, not made by us (without the label {ours}): give "
+        "the workload another name or service_name, or let it be taken over with "
+        "workload_adopt: true."
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGUMENTS, run)
+
+
+if __name__ == "__main__":
+    main()

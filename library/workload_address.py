@@ -1,0 +1,288 @@
+#!/usr/bin/python
+"""Ansible module workload_address: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: workload_address
+short_description: Finds where the Services of workloads are reached
+description:
+  - Waits until the Services of type C(LoadBalancer) have an address, all of them at once, and
+    until a load balancer's host name can be looked up.
+  - Ends at once for a load balancer that cannot be made, with the words of the Service's events,
+    as soon as the same failure came twice.
+  - A cluster without a load balancer (kind, a plain kubeadm) is told by nothing at all having
+    happened to the Service within O(no_load_balancer_after) seconds of its creation, no
+    finalizer, no status, no event. That is no failure; such a workload is reached by
+    port-forward, like one whose Service is of another type.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: cluster
+options:
+  workloads:
+    description: The workloads whose Services are looked for.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the workload.
+        type: str
+        required: true
+      namespace:
+        description: Its namespace.
+        type: str
+        required: true
+      service_name:
+        description: Name of its Service.
+        type: str
+        required: true
+      service_port:
+        description: Port of the Service. If it has this one no more, the live one is returned.
+        type: int
+        required: true
+      expose:
+        description: Type that the Service must have.
+        type: str
+        choices: [LoadBalancer, NodePort, ClusterIP]
+        default: LoadBalancer
+  labels:
+    description: Labels of the Services that count; a Service without them is not there.
+    type: dict
+    default: {}
+  timeout:
+    description: Seconds to wait for the load balancers in all.
+    type: float
+    default: 300
+  no_load_balancer_after:
+    description:
+      - Seconds after a Service's creation within which a cluster that has a load balancer shows
+        that it cares for the Service.
+    type: float
+    default: 20
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+seealso:
+  - module: workload_check
+"""
+
+EXAMPLES = r"""
+- name: Find where the greeting is reached
+  workload_address:
+    context: kind-kind
+    workloads:
+      - name: hello-web
+        namespace: default
+        service_name: hello-web
+        service_port: 80
+        expose: LoadBalancer
+  register: addresses
+"""
+
+RETURN = r"""
+workloads:
+  description: Where the workloads are reached, without those that have a problem.
+  returned: always, but for an unreachable cluster and wrong options
+  type: list
+  elements: dict
+  contains:
+    name: {description: Name of the workload., type: str, sample: hello-web}
+    namespace: {description: Its namespace., type: str, sample: default}
+    via:
+      description: V(load-balancer) or V(port-forward).
+      type: str
+      sample: load-balancer
+    address:
+      description:
+        - IP address or host name of the load balancer; of a node for a Service of type
+          C(NodePort); empty otherwise.
+      type: str
+      sample: 35.241.237.159
+    port:
+      description: Port at that address; without an address that of the Service.
+      type: int
+      sample: 80
+    url:
+      description: Where the load balancer answers; empty for V(port-forward).
+      type: str
+      sample: http://35.241.237.159
+    reason:
+      description: Why there is no load balancer to ask; empty if there is one.
+      type: str
+      sample: ""
+    nodes:
+      description:
+        - The nodes that a Service of type C(NodePort) is reached at. None when the login may not
+          list them.
+      type: list
+      elements: dict
+      contains:
+        name: {description: Name of the node., type: str, sample: node-1}
+        address: {description: Its external address or else its internal one., type: str,
+                  sample: 10.0.0.7}
+    try:
+      description: Commands that ask the workload by hand.
+      type: list
+      elements: str
+      sample: ["curl http://35.241.237.159"]
+problems:
+  description: What is wrong.
+  returned: when there is a problem with a workload
+  type: list
+  elements: dict
+  contains:
+    name: {description: Name of the workload., type: str, sample: hello-web}
+    namespace: {description: Its namespace., type: str, sample: default}
+    problem:
+      description: What is wrong with it, in words.
+      type: str
+      sample: "Workload hello-web in default: Service hello-web is being deleted: \
+        deploy again once it is gone."
+"""
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api.cluster_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.prediction_check_http import bounded, proxied
+from ansible.module_utils.docker_ml_api.prediction_check_runner import SystemClock
+from ansible.module_utils.docker_ml_api.service_address import (
+    EXPOSE,
+    Search,
+    Target,
+    ask_resolver,
+    kubectl_access,
+    read_moment,
+    result_of,
+)
+
+try:
+    from ansible.module_utils.docker_ml_api.cluster import ApiError, UnreachableError
+except ImportError:  # run_module says which package is missing
+    ApiError = UnreachableError = Exception
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.cluster import Cluster, Object
+
+ARGUMENTS = {
+    "workloads": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "namespace": {"type": "str", "required": True},
+            "service_name": {"type": "str", "required": True},
+            "service_port": {"type": "int", "required": True},
+            "expose": {"type": "str", "choices": list(EXPOSE), "default": EXPOSE[0]},
+        },
+    },
+    "labels": {"type": "dict", "default": {}},
+    "timeout": {"type": "float", "default": 300},
+    "no_load_balancer_after": {"type": "float", "default": 20},
+}
+# Seconds that a name's look-up may take.
+LOOK_UP = 5.0
+
+
+class ClusterSource:
+    """Asks the cluster, and this machine's resolver."""
+
+    def __init__(self, cluster: Cluster, labels: Mapping[str, str]) -> None:
+        """Take the cluster and the labels of the Services that count."""
+        self._cluster = cluster
+        self._labels = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+    def services(self, namespace: str) -> list[Object]:
+        """Return the Services of ours in the namespace."""
+        found: list[Object] = self._cluster.list("Service", namespace, labels=self._labels)
+        return found
+
+    def events(self, namespace: str) -> list[Object]:
+        """Return the events of the namespace's Services; none if that is not allowed."""
+        return self._allowed("Event", namespace, "involvedObject.kind=Service")
+
+    def nodes(self) -> list[Object]:
+        """Return the cluster's nodes; none if that is not allowed."""
+        return self._allowed("Node", "", "")
+
+    def now(self) -> float | None:
+        """Return the API server's clock at its last answer."""
+        moment: float | None = read_moment(self._cluster.date)
+        return moment
+
+    def unresolved(self, hostname: str) -> str:
+        """Return why a host name cannot be looked up; a proxy would look it up itself."""
+        if proxied(f"http://{hostname}"):
+            return ""
+        why: str = ask_resolver(
+            lambda name: bounded(lambda: socket.getaddrinfo(name, None), LOOK_UP), hostname
+        )
+        return why
+
+    def _allowed(self, kind: str, namespace: str, fields: str) -> list[Object]:
+        try:
+            found: list[Object] = self._cluster.list(kind, namespace, fields=fields)
+        except ApiError as error:
+            if error.reason != "Forbidden":
+                raise
+            return []
+        return found
+
+
+def find(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    """Return the module's result."""
+    params = module.params
+    for name in ("timeout", "no_load_balancer_after"):
+        if params[name] < 0:
+            raise ModuleFailedError(f"{name} must be 0 s or more, it is {params[name]:g}")
+    targets = [Target(**workload) for workload in params["workloads"]]
+    search = Search(
+        source=ClusterSource(cluster, params["labels"]),
+        clock=SystemClock(),
+        timeout=params["timeout"],
+        grace=params["no_load_balancer_after"],
+        outlast=(UnreachableError,),
+    )
+    search.run(targets)
+    access = kubectl_access(params)
+    workloads = [
+        result_of(target, search.found[target], access)
+        for target in targets
+        if target in search.found
+    ]
+    problems = [
+        {
+            "name": target.name,
+            "namespace": target.namespace,
+            "problem": f"Workload {target.name} in {target.namespace}: {search.failed[target]}",
+        }
+        for target in targets
+        if target in search.failed
+    ]
+    if problems:
+        raise ModuleFailedError(
+            "\n".join(problem["problem"] for problem in problems),
+            workloads=workloads,
+            problems=problems,
+        )
+    return {"workloads": workloads}
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGUMENTS, find)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+#!/usr/bin/python
+"""Ansible module workload_rollout: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: workload_rollout
+short_description: Waits until workloads on a cluster are rolled out
+description:
+  - Waits for many workloads at the same time, as C(kubectl rollout status) does for one. A
+    workload is rolled out when all its pods are of its present template, ready and as many as
+    it shall have, and none of an earlier template is left.
+  - A workload that cannot get ready fails as soon as the cluster knows it, with the reason and
+    message of the pod itself and the last lines that its container logged. Such are an image
+    that cannot be pulled, a refused login to the registry, a container that crashes or needs
+    more memory than its limit, no room on the nodes, an exceeded quota, a refusal by Pod
+    Security or an admission webhook, a missing secret or volume, a probe that does not pass.
+  - What may heal by itself gets a grace of 15 to 60 seconds, counted while the module looks on.
+    A node that the cluster's autoscaler is adding is waited for.
+  - Reads by one list request for each kind and namespace. Events are read only while a
+    workload is not ready.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: cluster
+options:
+  workloads:
+    description: The workloads to wait for.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the Deployment or ReplicationController.
+        type: str
+        required: true
+      namespace:
+        description: Its namespace.
+        type: str
+        required: true
+      kind:
+        description: Its kind.
+        type: str
+        choices: [Deployment, ReplicationController]
+        default: Deployment
+      replicas:
+        description:
+          - How many pods it must have at least; what counts beyond that is its own number, which
+            an autoscaler may have set.
+        type: int
+        default: 1
+  timeout:
+    description: Seconds that all may take.
+    type: float
+    default: 300
+  settle:
+    description: Seconds that the other workloads may still take after the first has failed.
+    type: float
+    default: 15
+  unschedulable_grace:
+    description: Seconds that a pod may be without a node when no autoscaler helps.
+    type: float
+    default: 20
+  progress_deadline:
+    description:
+      - Seconds that a container of a ReplicationController may run without being ready. A
+        Deployment has its own C(progressDeadlineSeconds).
+    type: float
+    default: 120
+  log_lines:
+    description: How many of the last lines of a container's log a problem shows.
+    type: int
+    default: 15
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: Wait until the new version runs
+  workload_rollout:
+    context: kind-kind
+    workloads:
+      - name: hello-web
+        namespace: default
+        replicas: 2
+      - name: test-ml-score
+        namespace: test-ml-app
+        kind: ReplicationController
+        replicas: 2
+    timeout: 120
+"""
+
+RETURN = r"""
+workloads:
+  description:
+    - The workloads that are rolled out, with the names of their pods. The revision is the
+      Deployment's, or the hash in the label C(docker-ml-api/template) of the
+      ReplicationController's template.
+  returned: always, unless the cluster cannot be worked with
+  type: list
+  elements: dict
+  sample:
+    - name: hello-web
+      namespace: default
+      pods: [hello-web-6d4cf56db6-4x2lm, hello-web-6d4cf56db6-9qz8t]
+      revision: "2"
+problems:
+  description:
+    - The workloads that are not, each with a sentence and the cause in a word, such as C(image),
+      C(crash), C(memory), C(room), C(refused), C(probe), C(deadline), C(configuration),
+      C(volume), C(timeout), or C(unfinished) for one that was still at it when O(settle) was
+      over.
+  returned: when a workload is not rolled out
+  type: list
+  elements: dict
+  sample:
+    - name: hello-web
+      namespace: default
+      cause: image
+      problem: "Workload hello-web in default: pod hello-web-6d4cf56db6-4x2lm cannot pull …"
+"""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api import rollout, rollout_reader, rollout_report
+from ansible.module_utils.docker_ml_api.cluster_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.rollout import Key, Live, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.cluster import Cluster
+
+ARGUMENTS: dict[str, Any] = {
+    "workloads": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "namespace": {"type": "str", "required": True},
+            "kind": {
+                "type": "str",
+                "choices": ["Deployment", "ReplicationController"],
+                "default": "Deployment",
+            },
+            "replicas": {"type": "int", "default": 1},
+        },
+    },
+    **rollout_report.OPTIONS,
+}
+
+
+def run(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    """Wait, and say how it ended."""
+    params = module.params
+    workloads = [
+        Workload(Key(one["namespace"], one["name"]), one["kind"], one["replicas"])
+        for one in params["workloads"]
+    ]
+    patience = rollout_report.patience(params)
+
+    def undecided(workload: Workload, live: Live) -> bool:
+        return isinstance(rollout.assess(workload, live, patience), rollout.Waiting)
+
+    def read(pending: Sequence[Workload]) -> dict[Key, Live]:
+        found: dict[Key, Live] = rollout_reader.read(cluster, pending, undecided)
+        return found
+
+    outcome = rollout.wait(
+        workloads,
+        rollout_reader.outlasting(read, time.monotonic, time.sleep),
+        patience=patience,
+        limits=rollout_report.limits(params),
+        clock=time.monotonic,
+        sleep=time.sleep,
+    )
+    ready = [
+        {
+            "name": key.name,
+            "namespace": key.namespace,
+            "pods": list(state.pods),
+            "revision": state.revision,
+        }
+        for key, state in sorted(outcome.ready.items())
+    ]
+    problems = rollout_report.problems(
+        cluster, outcome.failed, outcome.waiting, timed_out=outcome.timed_out, params=params
+    )
+    if problems:
+        message = "\n".join(problem["problem"] for problem in problems)
+        raise ModuleFailedError(message, problems=problems, workloads=ready)
+    return {"workloads": ready}
+
+
+def main() -> None:
+    """Be the module."""
+    run_module(ARGUMENTS, run)
+
+
+if __name__ == "__main__":
+    main()

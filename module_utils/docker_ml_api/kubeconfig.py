@@ -1,0 +1,386 @@
+"""Reads a kubeconfig as kubectl does: which server, trusted how, with which login.
+
+The official client reads one as well, but takes a second to import, overlooks NO_PROXY, goes on
+without a login when an `exec` plugin fails, and of several files it takes the last one's context.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import json
+import os
+import subprocess
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EXEC_TIMEOUT = 60.0
+_RENEW_BEFORE = timedelta(seconds=60)
+_SECTIONS = ("clusters", "contexts", "users")
+
+
+class ClusterError(Exception):
+    """The cluster cannot be worked with: one sentence, with what mends it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cluster, context or user of a kubeconfig; paths in it are relative to `folder`."""
+
+    values: dict[str, Any]
+    folder: Path
+
+
+@dataclass
+class Kubeconfig:
+    """What one or several files say together; `place` is what messages call them."""
+
+    place: str
+    current: str = ""
+    clusters: dict[str, Entry] = field(default_factory=dict)
+    contexts: dict[str, Entry] = field(default_factory=dict)
+    users: dict[str, Entry] = field(default_factory=dict)
+
+    def add(self, content: Any, folder: Path) -> None:
+        """Add a file's content; where files contradict each other, the first one is right."""
+        content = {} if content is None else content
+        if not isinstance(content, dict):
+            raise ClusterError(f"{self.place} is no kubeconfig: it is no mapping.")
+        current = content.get("current-context") or ""
+        if not isinstance(current, str):
+            raise ClusterError(f"{self.place} is no kubeconfig: its current-context is no text.")
+        self.current = self.current or current
+        for section in _SECTIONS:
+            entries: dict[str, Entry] = getattr(self, section)
+            values_key = section.removesuffix("s")
+            listed = content.get(section) or []
+            for entry in listed if isinstance(listed, list) else [listed]:
+                values = entry.get(values_key) if isinstance(entry, dict) else ""
+                if not isinstance(values, dict | None):
+                    raise ClusterError(
+                        f"{self.place} is no kubeconfig: its {section} must be mappings with "
+                        f"'name' and '{values_key}'."
+                    )
+                entries.setdefault(str(entry.get("name")), Entry(values or {}, folder))
+
+
+def load(source: Any) -> Kubeconfig:
+    """Return the kubeconfig of a path, of several (as in KUBECONFIG) or of a mapping.
+
+    Without a source it is what KUBECONFIG names, or ~/.kube/config. Raises ClusterError.
+    """
+    if isinstance(source, dict):
+        kubeconfig = Kubeconfig("The kubeconfig given as a mapping")
+        kubeconfig.add(source, Path.cwd())
+        return kubeconfig
+    if not isinstance(source, str | None):
+        raise ClusterError("The kubeconfig is neither a path nor a mapping.")
+    named = source or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    kubeconfig = Kubeconfig(f"The kubeconfig {named}")
+    found = False
+    for name in filter(None, named.split(os.pathsep)):
+        path = Path(name).expanduser()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise ClusterError(
+                f"The kubeconfig {name} cannot be read ({reason}): mend that, or name another "
+                "with kubernetes_kubeconfig or KUBECONFIG."
+            ) from error
+        found = True
+        try:
+            content = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ClusterError(f"The kubeconfig {name} is no YAML: {_one_line(error)}.") from error
+        kubeconfig.add(content, path.absolute().parent)
+    if not found:
+        raise ClusterError(
+            f"{kubeconfig.place} is not there: create it with your cluster's tool (kind, "
+            "minikube, k3s, your cloud), or name another with kubernetes_kubeconfig or KUBECONFIG."
+        )
+    return kubeconfig
+
+
+@dataclass(frozen=True)
+class Access:
+    """How one context reaches its API server.
+
+    certificate_authority: PEM text, empty for the system's certificates; server_name: what the
+    certificate is for, if it is not for the server's host; proxy: a URL, empty for none.
+    """
+
+    context: str
+    place: str
+    server: str
+    certificate_authority: str
+    verify: bool
+    server_name: str
+    proxy: str
+    user: Entry
+
+    @property
+    def name(self) -> str:
+        """What messages call the cluster."""
+        return f"The cluster of context {self.context}"
+
+
+def access(kubeconfig: Kubeconfig, context: str = "") -> Access:
+    """Return the access of a context; without one, of the kubeconfig's current one."""
+    place = kubeconfig.place
+    known = sorted(kubeconfig.contexts)
+    names = f"one of {', '.join(known)}" if len(known) > 1 else "".join(known)
+    if not names:
+        raise ClusterError(
+            f"{place} has no contexts: create one with your cluster's tool (kind, minikube, k3s, "
+            "your cloud), or name another kubeconfig with kubernetes_kubeconfig or KUBECONFIG."
+        )
+    context = context or kubeconfig.current
+    if not context:
+        raise ClusterError(f"{place} has no current context: set kubernetes_context to {names}.")
+    if context not in kubeconfig.contexts:
+        raise ClusterError(f"{place} has no context {context}: set kubernetes_context to {names}.")
+    chosen = kubeconfig.contexts[context].values
+    cluster = _referred(kubeconfig, context, "cluster", str(chosen.get("cluster") or ""))
+    user_name = str(chosen.get("user") or "")
+    user = _referred(kubeconfig, context, "user", user_name) if user_name else Entry({}, Path.cwd())
+    values = cluster.values
+    server = str(values.get("server") or "").rstrip("/")
+    if urllib.parse.urlsplit(server).scheme not in {"http", "https"}:
+        raise ClusterError(
+            f"{place}, context {context}: its cluster's server must be https://HOST:PORT, but it "
+            f"is '{server}'."
+        )
+    proxy = str(values.get("proxy-url") or "") or proxy_of(server)
+    if proxy and urllib.parse.urlsplit(proxy).scheme not in {"http", "https"}:
+        raise ClusterError(
+            f"{place}, context {context}: the proxy {proxy} is no http:// or https:// URL."
+        )
+    return Access(
+        context=context,
+        place=place,
+        server=server,
+        certificate_authority=_pem(cluster, "certificate-authority", place),
+        verify=not values.get("insecure-skip-tls-verify"),
+        server_name=str(values.get("tls-server-name") or ""),
+        proxy=proxy,
+        user=user,
+    )
+
+
+def _referred(kubeconfig: Kubeconfig, context: str, kind: str, name: str) -> Entry:
+    entries: dict[str, Entry] = getattr(kubeconfig, f"{kind}s")
+    if name not in entries:
+        raise ClusterError(
+            f"{kubeconfig.place}, context {context}, names a {kind} '{name}' that is not in it: "
+            "write the context anew with your cluster's tool."
+        )
+    return entries[name]
+
+
+def _pem(entry: Entry, key: str, place: str) -> str:
+    """Return the text of `key`-data (base64) or of the file that `key` names, else nothing."""
+    data = entry.values.get(f"{key}-data")
+    try:
+        if data:
+            return base64.b64decode(str(data), validate=True).decode("ascii")
+        name = entry.values.get(key)
+        if name:
+            return (entry.folder / Path(str(name)).expanduser()).read_text(encoding="ascii")
+    except OSError as error:
+        raise ClusterError(
+            f"{place}: the file of its {key} cannot be read: {error.strerror}: {error.filename}."
+        ) from error
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise ClusterError(f"{place}: its {key} is no PEM text ({_one_line(error)}).") from error
+    return ""
+
+
+def proxy_of(server: str) -> str:
+    """Return the environment's proxy for a server, by the rules of kubectl; empty for none.
+
+    A loopback address never has one. NO_PROXY takes names, addresses and networks (CIDR).
+    """
+    parts = urllib.parse.urlsplit(server)
+    host = (parts.hostname or "").rstrip(".")
+    proxies = urllib.request.getproxies_environment()
+    proxy = proxies.get(parts.scheme, "")
+    if not proxy or host == "localhost":
+        return ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        if address.is_loopback or any(
+            address in network for network in _networks(proxies.get("no", ""))
+        ):
+            return ""
+    if urllib.request.proxy_bypass_environment(parts.netloc, proxies):  # type: ignore[attr-defined]
+        return ""
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _networks(no_proxy: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    networks = []
+    for item in no_proxy.split(","):
+        try:
+            networks.append(ipaddress.ip_network(item.strip(), strict=False))
+        except ValueError:
+            continue
+    return networks
+
+
+class Login:
+    """What proves to the API server who asks: headers, a client certificate."""
+
+    def __init__(self, access: Access) -> None:
+        """Take the access; an `exec` plugin runs when its answer is needed first."""
+        self._access = access
+        self._user = access.user.values
+        self._answer: dict[str, Any] | None = None
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a new login can be had, because a command makes it."""
+        return "exec" in self._user
+
+    def renew(self) -> None:
+        """Forget what the `exec` plugin answered."""
+        self._answer = None
+
+    def provider(self) -> str:
+        """Return the name of the user's auth-provider, which is the official client's business."""
+        return str((self._user.get("auth-provider") or {}).get("name") or "")
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of a request."""
+        user = self._user
+        token = ""
+        if user.get("tokenFile"):
+            token = _pem(
+                Entry({"tokenFile": user["tokenFile"]}, self._access.user.folder),
+                "tokenFile",
+                self._access.place,
+            ).strip()
+        token = token or str(user.get("token") or "")
+        if not token and self.renewable:
+            token = str(self._status().get("token") or "")
+        if token:
+            return {"Authorization": f"Bearer {token}"}
+        if user.get("username") and user.get("password"):
+            login = f"{user['username']}:{user['password']}".encode()
+            return {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
+        return {}
+
+    def certificate(self) -> tuple[str, str]:
+        """Return the client certificate and its key as PEM texts, both empty if there is none."""
+        access = self._access
+        certificate = _pem(access.user, "client-certificate", access.place)
+        if certificate:
+            return certificate, _pem(access.user, "client-key", access.place) or certificate
+        if self.renewable:
+            status = self._status()
+            if status.get("clientCertificateData") and status.get("clientKeyData"):
+                return str(status["clientCertificateData"]), str(status["clientKeyData"])
+        return "", ""
+
+    def _status(self) -> dict[str, Any]:
+        if self._answer is None or _expires(self._answer):
+            self._answer = run_plugin(self._access)
+        return self._answer
+
+
+def _expires(status: Mapping[str, Any]) -> bool:
+    try:
+        end = datetime.fromisoformat(str(status.get("expirationTimestamp")))
+    except ValueError:
+        return False
+    if end.tzinfo is None:
+        end = end.replace(tzinfo=UTC)
+    return end - _RENEW_BEFORE <= datetime.now(UTC)
+
+
+def run_plugin(access: Access) -> dict[str, Any]:
+    """Return the status that the user's `exec` plugin answers with: token or certificate.
+
+    The plugin cannot ask anybody anything. Raises ClusterError, with the plugin's own words.
+    """
+    plugin = access.user.values.get("exec")
+    if not isinstance(plugin, dict) or not plugin.get("command") or not plugin.get("apiVersion"):
+        raise ClusterError(
+            f"{access.place}, context {access.context}: the user's exec must have command and "
+            "apiVersion."
+        )
+    command = str(plugin["command"])
+    if os.sep in command:
+        command = str(access.user.folder / command)
+    which = f"{access.name}: the login's command {plugin['command']}"
+    try:
+        done = subprocess.run(
+            [command, *map(str, plugin.get("args") or [])],
+            env=_plugin_environment(access, plugin),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_EXEC_TIMEOUT,
+        )
+    except FileNotFoundError as error:
+        hint = _one_line(plugin.get("installHint") or "install it, or name another context")
+        raise ClusterError(f"{which} is not there: {hint.rstrip('.')}.") from error
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(
+            f"{which} took more than {_EXEC_TIMEOUT:g} s: run it by hand; it may want an answer."
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ClusterError(f"{which} cannot be run: {error!r}.") from error
+    if done.returncode:
+        said = _one_line(done.stderr) or _one_line(done.stdout) or "it said nothing"
+        raise ClusterError(
+            f"{which} failed with status {done.returncode}: {said.rstrip('.')}. Log in anew, or "
+            "name another context."
+        )
+    try:
+        answer = json.loads(done.stdout)
+        status = answer["status"]
+        if answer["apiVersion"] != plugin["apiVersion"]:
+            raise ClusterError(
+                f"{which} answered as {answer['apiVersion']}, but the kubeconfig expects "
+                f"{plugin['apiVersion']}: write the context anew with your cluster's tool."
+            )
+    except (ValueError, TypeError, KeyError) as error:
+        raise ClusterError(f"{which} answered with no ExecCredential.") from error
+    if not isinstance(status, dict) or not (
+        status.get("token") or status.get("clientCertificateData")
+    ):
+        raise ClusterError(f"{which} answered with neither a token nor a certificate.")
+    return status
+
+
+def _plugin_environment(access: Access, plugin: Mapping[str, Any]) -> dict[str, str]:
+    spec: dict[str, Any] = {"interactive": False}
+    if plugin.get("provideClusterInfo"):
+        spec["cluster"] = {"server": access.server}
+        if access.certificate_authority:
+            authority = base64.b64encode(access.certificate_authority.encode()).decode()
+            spec["cluster"]["certificate-authority-data"] = authority
+    information = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": spec}
+    own = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or []}
+    return {**os.environ, **own, "KUBERNETES_EXEC_INFO": json.dumps(information)}
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())

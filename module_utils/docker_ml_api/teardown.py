@@ -1,0 +1,211 @@
+"""What of a cluster's objects goes with its workloads, and what stays: pure decisions.
+
+The objects are the API's JSON. The project's own objects carry its labels; those of a workload
+also its name as the instance label. Whatever does not is somebody else's, and stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+Object = dict[str, Any]
+
+INSTANCE = "app.kubernetes.io/instance"
+PULL_SECRET_TYPE = "kubernetes.io/dockerconfigjson"  # noqa: S105 - the name of a type
+
+# In this order: a Service first, since its load balancer takes longest; what keeps pods running
+# before the pods' controller.
+KINDS = (
+    "Service",
+    "HorizontalPodAutoscaler",
+    "PodDisruptionBudget",
+    "NetworkPolicy",
+    "Deployment",
+    "ReplicationController",
+    "ConfigMap",
+)
+# Of these only our own are read: the others are nobody's business, and may be many.
+OURS_ONLY = ("ConfigMap",)
+CONTROLLERS = ("Deployment", "ReplicationController")
+
+# Kinds that tell of other objects, and are no possession of anybody.
+_DERIVED = {
+    ("", "events"),
+    ("events.k8s.io", "events"),
+    ("", "endpoints"),
+    ("discovery.k8s.io", "endpointslices"),
+    ("coordination.k8s.io", "leases"),
+}
+_DERIVED_GROUPS = ("metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io")
+# What a cluster puts into each namespace by itself.
+_GIVEN = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+
+_NAMED = 4
+
+
+class Resource(NamedTuple):
+    """A kind of object that can be listed in a namespace; `group` is empty for the core."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    def path(self, namespace: str) -> str:
+        """Return the API's path of the namespace's objects of this kind."""
+        prefix = f"apis/{self.group}" if self.group else "api"
+        return f"/{prefix}/{self.version}/namespaces/{namespace}/{self.plural}"
+
+
+@dataclass
+class Plan:
+    """What happens to one namespace's objects.
+
+    remove: objects to delete, in this order; going: those that are being deleted already;
+    foreign: objects that have a workload's name, but not the project's labels.
+    """
+
+    remove: list[Object] = field(default_factory=list)
+    going: list[Object] = field(default_factory=list)
+    foreign: list[Object] = field(default_factory=list)
+
+
+def is_ours(item: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Return whether the object carries the project's labels."""
+    own = item["metadata"].get("labels") or {}
+    return all(own.get(key) == value for key, value in labels.items())
+
+
+def instance(item: Mapping[str, Any]) -> str:
+    """Return the workload that the object belongs to, by its label."""
+    return str((item["metadata"].get("labels") or {}).get(INSTANCE, ""))
+
+
+def is_going(item: Mapping[str, Any]) -> bool:
+    """Return whether the object is being deleted."""
+    return "deletionTimestamp" in item["metadata"]
+
+
+def plan(
+    found: Mapping[str, Sequence[Object]],
+    secrets: Sequence[Object],
+    names: Collection[str],
+    labels: Mapping[str, str],
+) -> Plan:
+    """Return what happens to the objects of one namespace.
+
+    found: its objects of each of KINDS; secrets: its Secrets of ours; names: the workloads that
+    go. The login for the registry goes with the last workload of ours that uses it.
+    """
+    result = Plan()
+    for kind in KINDS:
+        for item in found[kind]:
+            if is_ours(item, labels):
+                if instance(item) in names:
+                    (result.going if is_going(item) else result.remove).append(item)
+            elif item["metadata"]["name"] in names and kind not in OURS_ONLY:
+                result.foreign.append(item)
+    others = [
+        item
+        for kind in CONTROLLERS
+        for item in found[kind]
+        if is_ours(item, labels) and instance(item) not in names
+    ]
+    if not others:
+        for item in secrets:
+            if item.get("type") == PULL_SECRET_TYPE and not instance(item):
+                (result.going if is_going(item) else result.remove).append(item)
+    return result
+
+
+def resources(discovery: Iterable[Mapping[str, Any]]) -> tuple[list[Resource], list[str]]:
+    """Return what can be in a namespace, and the API groups that cannot be asked.
+
+    discovery: the answers of /api and /apis, each an APIGroupDiscoveryList. Of each group its
+    preferred version counts, which comes first, and others for what that one lacks.
+    """
+    found: dict[tuple[str, str], Resource] = {}
+    silent: list[str] = []
+    for answer in discovery:
+        for group in answer.get("items") or []:
+            name = str(group["metadata"].get("name") or "")
+            if name in _DERIVED_GROUPS:
+                continue
+            for version in group.get("versions") or []:
+                if version.get("freshness") == "Stale":
+                    silent.append(f"{name}/{version['version']}")
+                for item in version.get("resources") or []:
+                    key = (name, item["resource"])
+                    listed = item.get("scope") == "Namespaced" and "list" in item.get("verbs", [])
+                    if listed and key not in _DERIVED:
+                        kind = (item.get("responseKind") or {}).get("kind") or item["resource"]
+                        found.setdefault(key, Resource(name, version["version"], key[1], kind))
+    return list(found.values()), silent
+
+
+def is_left(
+    kind: str, item: Mapping[str, Any], names: Collection[str], labels: Mapping[str, str]
+) -> bool:
+    """Return whether an object keeps its namespace from being deleted.
+
+    names: the workloads that go; what is theirs does not, nor our objects without a workload.
+    """
+    if is_ours(item, labels):
+        return bool(instance(item)) and instance(item) not in names
+    return (kind, item["metadata"]["name"]) not in _GIVEN
+
+
+def without_owned(items: Iterable[tuple[str, Object]]) -> list[tuple[str, Object]]:
+    """Return (kind, object) without those whose owner is there: the owner stands for them."""
+    items = list(items)
+    uids = {item["metadata"].get("uid") for _, item in items}
+    return [
+        (kind, item)
+        for kind, item in items
+        if not any(
+            owner.get("uid") in uids for owner in item["metadata"].get("ownerReferences") or []
+        )
+    ]
+
+
+def naming(items: Sequence[tuple[str, Object]]) -> str:
+    """Return the first few (kind, object) by name, and how many more there are."""
+    named = [f"{kind} {item['metadata']['name']}" for kind, item in items[:_NAMED]]
+    if len(items) > _NAMED:
+        named.append(f"{len(items) - _NAMED} more")
+    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+
+
+def last_warning(events: Iterable[Mapping[str, Any]]) -> str:
+    """Return what the newest event of type Warning says, in one line; empty without any."""
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    if not warnings:
+        return ""
+    return " ".join(str(max(warnings, key=_moment).get("message") or "").split())
+
+
+def _moment(event: Mapping[str, Any]) -> str:
+    # One form and one time zone: texts sort as the moments do.
+    series = event.get("series") or {}
+    return str(
+        series.get("lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("eventTime")
+        or event["metadata"].get("creationTimestamp")
+        or ""
+    )
+
+
+def obstacle(namespace: Mapping[str, Any]) -> str:
+    """Return what a Namespace that does not go says itself; empty if nothing."""
+    conditions = (namespace.get("status") or {}).get("conditions") or []
+    said = [
+        str(condition.get("message") or condition.get("reason") or "")
+        for condition in conditions
+        if condition.get("status") == "True"
+    ]
+    return " ".join(" ".join(said).split())

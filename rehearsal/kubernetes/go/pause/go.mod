@@ -1,0 +1,3 @@
+module docker-ml-api/rehearsal/pause
+
+go 1.24.0

@@ -1,0 +1,406 @@
+"""The commands: up, down, status."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rehearsal.kubernetes import (
+    certificates,
+    configuration,
+    host,
+    layout,
+    network,
+    objects,
+    processes,
+)
+from rehearsal.kubernetes.cgroups import Cgroups
+from rehearsal.kubernetes.components import (
+    PROGRAMS_OF_KUBERNETES,
+    Component,
+    all_components,
+    environment,
+)
+from rehearsal.kubernetes.errors import RehearsalError
+from rehearsal.kubernetes.images import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rehearsal.kubernetes.layout import Layout
+
+    Report = Callable[[str], None]
+
+_USERNAME = "rehearsal"
+_WELL_WITHIN = 90.0
+_POLL = 0.1
+_LONGEST_SOCKET = 107 - len(".ttrpc")  # unix(7); containerd has a second one of that ending
+_ERROR_LINE = re.compile(
+    r'[EF]\d{4} |panic: |[Ee]rror: |.*level=(error|fatal)|.*"level":"(error|fatal)"'
+)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass
+class State:
+    """What `down` must know; written before anything else is done."""
+
+    programs: str
+    owner: int
+    group: int
+    settings: dict[str, str] = field(default_factory=dict)
+    made_folders: list[str] = field(default_factory=list)
+    enabled_controllers: list[str] = field(default_factory=list)
+    boot: str = ""
+    prepared: bool = False
+
+    def write(self, path: Path) -> None:
+        """Write it as a whole or not at all."""
+        new = _unfinished(path)
+        new.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        new.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> State | None:
+        """Read it; None when there is none."""
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+
+
+@dataclass(frozen=True)
+class ComponentStatus:
+    """How a component is."""
+
+    component: Component
+    pid: int | None
+    problem: str | None
+
+
+def up(paths: Layout, programs: Path, report: Report) -> list[str]:
+    """Bring the cluster up, or what of it is missing; return the components that were started."""
+    host.use_system_programs()
+    host.install_missing()
+    with _lock(paths, report):
+        state = State.read(paths.state)
+        if state is None:
+            _refuse_folder(paths)
+            network.refuse_foreign()
+            state = _begin(paths, programs)
+        elif state.programs != str(programs):
+            report("The cluster that is up was built from other sources: `down`, then `up`.")
+        cgroups = Cgroups.of_this_machine(paths.cgroup)
+        state.enabled_controllers += cgroups.create()
+        boot = _BOOT_ID.read_text(encoding="ascii").strip()
+        if state.boot != boot:
+            _forget_boot(paths)
+            state.boot = boot
+        state.write(paths.state)
+        if not state.prepared:
+            _prepare(paths, state)
+        network.ensure()
+        return _start_all(paths, cgroups, report)
+
+
+def down(paths: Layout, report: Report) -> bool:
+    """Take the cluster down and remove everything of it; return whether there was anything."""
+    host.use_system_programs()
+    with _lock(paths, report):
+        state = State.read(paths.state)
+        if state is None and not _is_leftover(paths):
+            return False
+        cgroups = Cgroups.of_this_machine(paths.cgroup)
+        cgroups.end_all()
+        host.unmount_below(paths.folder)
+        if state is not None:  # else nothing but the folder was made
+            network.remove()
+            network.restore_settings(state.settings)
+            host.remove_traces(paths, state.made_folders)
+            cgroups.remove(state.enabled_controllers)
+        # The state goes last: until then another `down` goes on where this one was stopped.
+        for path in paths.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != paths.state:
+                path.unlink()
+        shutil.rmtree(paths.folder)
+        with suppress(OSError):  # others' things are in it
+            paths.folder.parent.rmdir()
+        return True
+
+
+def status(paths: Layout) -> list[ComponentStatus]:
+    """Return how each component is; an empty list when the cluster is not up."""
+    host.use_system_programs()
+    if State.read(paths.state) is None:
+        return []
+    found = []
+    for component in _components(paths):
+        identity = processes.recorded(paths.processes / component.name)
+        if identity is None or not identity.running:
+            found.append(ComponentStatus(component, None, "is not running: `up` starts it"))
+        else:
+            found.append(ComponentStatus(component, identity.pid, component.problem()))
+    return found
+
+
+def _is_leftover(paths: Layout) -> bool:
+    """Whether the folder was made by an `up` that did not come to write its state."""
+    if not paths.folder.is_dir():
+        return False
+    return {path.name for path in paths.folder.iterdir()} <= {_unfinished(paths.state).name}
+
+
+def _refuse_folder(paths: Layout) -> None:
+    """End with a sentence when a cluster cannot live in that folder."""
+    if paths.folder.exists() and not _is_leftover(paths):
+        raise RehearsalError(
+            f"{paths.folder} holds something else than a cluster: name another --folder."
+        )
+    if len(os.fsencode(paths.containerd_socket)) > _LONGEST_SOCKET:
+        raise RehearsalError(
+            f"The path {paths.folder} is too long for the sockets in it: name a --folder of at "
+            f"most {_LONGEST_SOCKET - len('/containerd/containerd.sock')} characters."
+        )
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_suffix(".new")
+
+
+def _begin(paths: Layout, programs: Path) -> State:
+    made = host.missing_shared_folders()
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    state = State(
+        programs=str(programs),
+        owner=int(os.environ.get("SUDO_UID", os.getuid())),
+        group=int(os.environ.get("SUDO_GID", os.getgid())),
+        settings=network.read_settings(),
+        made_folders=made,
+    )
+    state.write(paths.state)
+    return state
+
+
+def _forget_boot(paths: Layout) -> None:
+    """Containerd takes what is in its state folder for running."""
+    for name in ("state", "runc"):
+        shutil.rmtree(paths.containerd / name, ignore_errors=True)
+    shutil.rmtree(paths.processes, ignore_errors=True)
+    paths.processes.mkdir(mode=0o700)
+
+
+def _prepare(paths: Layout, state: State) -> None:
+    """Write every file; done anew until it was done as a whole, before the first start."""
+    for folder in (paths.certificates, paths.kubeconfigs, paths.configuration, paths.etcd):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    for folder in (paths.logs, paths.programs, paths.containerd, paths.registry, paths.kubelet):
+        folder.mkdir(exist_ok=True)
+    programs = Path(state.programs)
+    links = dict.fromkeys(PROGRAMS_OF_KUBERNETES, programs / "kubernetes")
+    links |= {name: programs / name for name in ("etcd", "coredns", "metrics-server")}
+    for name, program in links.items():
+        link = paths.programs / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(program)
+
+    certificates.write(paths.certificates)
+    for name in certificates.SUBJECTS:
+        content = configuration.kubeconfig(paths.certificates, name)
+        _write(paths.kubeconfigs / name, content)
+    password = secrets.token_urlsafe(24)
+    plugins = host.plugins_folder()
+    if plugins is None:
+        raise RehearsalError("The CNI plugins are missing: install containernetworking-plugins.")
+    for path, content in configuration.files(
+        paths,
+        plugins=plugins,
+        snapshotter=host.snapshotter(paths.folder),
+        htpasswd=_run([paths.programs / "htpasswd", _USERNAME], stdin=password),
+    ).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, content)
+    pause = Image({"pause": (programs / "pause").read_bytes()}, {"Entrypoint": ["/pause"]})
+    (paths.containerd / "pause.tar").write_bytes(pause.archive(layout.PAUSE_IMAGE))
+
+    # For the person who asked, whoever that is.
+    _write(paths.kubeconfig, configuration.kubeconfig(paths.certificates, "admin"), state)
+    login = {"host": layout.REGISTRY, "username": _USERNAME, "password": password}
+    _write(paths.login, json.dumps(login), state)
+    _write(paths.audit_log, "", state)
+    state.prepared = True
+    state.write(paths.state)
+
+
+def _components(paths: Layout) -> list[Component]:
+    names = ("containerd", "docker-registry")
+    return all_components(paths, {name: host.installed(name) for name in names})
+
+
+def _start_all(paths: Layout, cgroups: Cgroups, report: Report) -> list[str]:
+    started: list[str] = []
+    components = _components(paths)
+    for stage in sorted({component.stage for component in components}):
+        of_stage = [component for component in components if component.stage == stage]
+        for component in of_stage:
+            if _start(paths, cgroups, component):
+                report(f"  {component.name} started.")
+                started.append(component.name)
+        for component in of_stage:
+            _wait_for(paths, component)
+        if "containerd" in started and stage == 0:
+            _import_pause(paths)
+        if "kube-apiserver" in started and stage == 1:
+            _apply_objects(paths)
+            # metrics-server asks once, and ends when it may not.
+            _wait_until("access for metrics-server", lambda: _access_problem(paths))
+    _wait_until("the node", lambda: _node_problem(paths))
+    _wait_until("the metrics API", lambda: _metrics_problem(paths))
+    return started
+
+
+def _start(paths: Layout, cgroups: Cgroups, component: Component) -> bool:
+    """Start a component that does not run; return whether that was needed."""
+    record = paths.processes / component.name
+    identity = processes.recorded(record)
+    if identity is not None and identity.running:
+        return False
+    processes.end_strays(cgroups, component.name, component.program, record)
+    record.unlink(missing_ok=True)
+    processes.start(
+        [component.program, *component.arguments],
+        record=record,
+        log=paths.logs / f"{component.name}.log",
+        joins=cgroups.joined_by(component.name),
+        environment=environment(component.name, paths.programs, os.environ),
+    )
+    return True
+
+
+def _wait_for(paths: Layout, component: Component) -> None:
+    log = paths.logs / f"{component.name}.log"
+    record = paths.processes / component.name
+
+    def problem() -> str | None:
+        identity = processes.recorded(record)
+        if identity is None:
+            return "did not start"
+        if not identity.running:
+            raise RehearsalError(f"{component.name} ended: {last_error(log)} (all of it: {log})")
+        return component.problem()
+
+    _wait_until(f"{component.name} ({log})", problem)
+
+
+def _wait_until(what: str, problem: Callable[[], str | None]) -> None:
+    end = time.monotonic() + _WELL_WITHIN
+    while found := problem():
+        if time.monotonic() > end:
+            raise RehearsalError(
+                f"After {_WELL_WITHIN:.0f} s {what} is not well ({found}): `down`, then `up`."
+            )
+        time.sleep(_POLL)
+
+
+def _import_pause(paths: Layout) -> None:
+    ctr = [host.installed("ctr"), "--address", paths.containerd_socket, "--namespace", "k8s.io"]
+    _run([*ctr, "images", "import", paths.containerd / "pause.tar"])
+
+
+def _apply_objects(paths: Layout) -> None:
+    authority = base64.b64encode((paths.certificates / "ca.crt").read_bytes()).decode()
+    items = objects.cluster_objects(authority)
+    document = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    _kubectl(paths, "apply", "--server-side", "--force-conflicts", "--filename=-", stdin=document)
+
+
+def _node_problem(paths: Layout) -> str | None:
+    nodes = json.loads(_kubectl(paths, "get", "nodes", "--output=json"))["items"]
+    return _condition_problem(nodes, "Ready", "has not registered")
+
+
+def _metrics_problem(paths: Layout) -> str | None:
+    service = _kubectl(paths, "get", "apiservice", "v1beta1.metrics.k8s.io", "--output=json")
+    return _condition_problem([json.loads(service)], "Available", "is unknown")
+
+
+def _access_problem(paths: Layout) -> str | None:
+    what = "configmaps/extension-apiserver-authentication"
+    command = ["auth", "can-i", "get", what, "--namespace=kube-system"]
+    try:
+        _kubectl(paths, *command, "--as=system:metrics-server")
+    except RehearsalError as error:
+        return str(error)
+    return None
+
+
+def _condition_problem(items: list[dict[str, Any]], kind: str, absent: str) -> str | None:
+    for item in items:
+        for condition in item.get("status", {}).get("conditions", []):
+            if condition["type"] == kind:
+                return None if condition["status"] == "True" else str(condition["message"])
+    return absent
+
+
+def _kubectl(paths: Layout, *arguments: str, stdin: str = "") -> str:
+    own = paths.kubeconfigs / "runner"
+    return _run([paths.kubectl, f"--kubeconfig={own}", *arguments], stdin=stdin)
+
+
+def _run(command: list[Any], stdin: str = "") -> str:
+    answer = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        name = Path(command[0]).name
+        raise RehearsalError(f"{name} failed: {(answer.stderr or answer.stdout).strip()[-1000:]}")
+    return answer.stdout
+
+
+def _write(path: Path, content: str, owner: State | None = None) -> None:
+    """Write a file that its owner alone may read."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(content, encoding="utf-8")
+    if owner is not None:
+        os.chown(path, owner.owner, owner.group)
+
+
+def last_error(log: Path) -> str:
+    """Return the last line of the log that tells of an error, or else its last line."""
+    with suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        if lines:
+            errors = [line for line in lines if _ERROR_LINE.match(line)]
+            return (errors or lines)[-1][:500]
+    return "it wrote nothing"
+
+
+@contextmanager
+def _lock(paths: Layout, report: Report) -> Iterator[None]:
+    """One command at a time; nothing of the lock remains."""
+    path = Path("/run") / f"{paths.cgroup}.lock"
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                report("Another command is at it: waiting for it.")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                continue  # the holder before removed it
+            try:
+                yield
+            finally:
+                path.unlink()
+            return

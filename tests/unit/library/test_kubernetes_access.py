@@ -1,0 +1,156 @@
+"""The module against the real cluster, and against a server for what that one does not answer."""
+
+import itertools
+
+import kubernetes_access
+import pytest
+from ansible.module_utils.docker_ml_api import cluster as cluster_access
+from api_server import Answer, kubeconfig, refusal, serving
+from run_module import run_module
+
+VERSION = {"gitVersion": "v1.31.7-gke.1000", "major": "1", "minor": "31"}
+
+
+def test_the_cluster(cluster, capsys):
+    answer = run_module(
+        kubernetes_access, capsys, kubeconfig=str(cluster.kubeconfig), context=cluster.context
+    )
+    assert not answer["changed"]
+    assert answer["context"] == cluster.context
+    assert answer["server"].startswith("https://")
+    assert answer["version"] in cluster.kubectl("version")
+
+
+def test_a_token_that_the_cluster_does_not_know(cluster, capsys, tmp_path):
+    source = tmp_path / "config"
+    source.write_text(cluster.kubectl("config", "view", "--raw", "--flatten"))
+    copy = cluster.__class__(source, cluster.context, cluster.program)
+    copy.kubectl("config", "set-credentials", "nobody", "--token=unknown")
+    copy.kubectl("config", "set-context", cluster.context, "--user=nobody")
+    answer = run_module(kubernetes_access, capsys, kubeconfig=str(source), context=cluster.context)
+    assert answer["failed"]
+    assert answer["msg"].startswith(
+        f"The cluster of context {cluster.context} does not accept the login of this context: "
+    )
+
+
+def test_a_context_without_a_login(cluster, capsys, tmp_path):
+    """Anybody may ask for the version: that the context has no login must show nevertheless."""
+    source = tmp_path / "config"
+    source.write_text(cluster.kubectl("config", "view", "--raw", "--flatten"))
+    copy = cluster.__class__(source, cluster.context, cluster.program)
+    copy.kubectl("config", "set-context", cluster.context, "--user=")
+    answer = run_module(kubernetes_access, capsys, kubeconfig=str(source), context=cluster.context)
+    assert answer["failed"]
+    assert "The context has no login: write it anew with your cluster's tool." in answer["msg"]
+
+
+def ask(capsys, server, **options):
+    return run_module(kubernetes_access, capsys, kubeconfig=server.kubeconfig(), **options)
+
+
+def test_a_version_of_a_vendor(capsys):
+    with serving(lambda _: Answer(VERSION)) as server:
+        answer = ask(capsys, server)
+    assert (answer["version"], answer["server"]) == ("v1.31.7-gke.1000", server.url)
+    assert [(one.method, one.path) for one in server.requests] == [
+        ("GET", "/api"),
+        ("GET", "/version"),
+    ]
+
+
+def test_a_proxy_that_is_not_for_this_server(capsys, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with serving(lambda _: Answer(VERSION)) as server:
+        assert ask(capsys, server)["no_proxy"] == "127.0.0.1"
+
+
+def test_a_proxy(capsys):
+    with serving(lambda _: Answer(VERSION)) as proxy:
+        source = kubeconfig("http://cluster.invalid", proxy_url=proxy.url)
+        answer = run_module(kubernetes_access, capsys, kubeconfig=source)
+    assert (answer["server"], answer["no_proxy"]) == ("http://cluster.invalid", "")
+
+
+def test_too_old(capsys):
+    with serving(lambda _: Answer(VERSION)) as server:
+        answer = ask(capsys, server, minimum_version="1.32")
+    assert answer["failed"]
+    assert answer["msg"] == (
+        "The cluster of context here runs Kubernetes 1.31, but 1.32 or later is needed: upgrade "
+        "it, or name another context with kubernetes_context."
+    )
+
+
+def test_too_old_for_the_default(capsys):
+    with serving(lambda _: Answer({"major": "1", "minor": "29"})) as server:
+        answer = ask(capsys, server)
+    assert "runs Kubernetes 1.29, but 1.30 or later is needed" in answer["msg"]
+
+
+def test_a_minimum_that_is_none(capsys):
+    with serving(lambda _: Answer(VERSION)) as server:
+        answer = ask(capsys, server, minimum_version="new")
+    assert answer["msg"] == ("minimum_version: 'new' is no version of Kubernetes, such as 1.30.")
+    assert server.requests == []
+
+
+def test_another_api(capsys):
+    with serving(lambda _: Answer({"hello": "world"})) as server:
+        answer = ask(capsys, server)
+    assert answer["failed"]
+    assert "does not answer as the API of Kubernetes: '.' is no version" in answer["msg"]
+
+
+def test_unreachable(capsys):
+    answer = run_module(kubernetes_access, capsys, kubeconfig=kubeconfig("http://127.0.0.1:1"))
+    assert answer["failed"]
+    assert "cannot be reached at http://127.0.0.1:1 (Connection refused)" in answer["msg"]
+
+
+class Clock:
+    """Time passes by sleeping only."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.naps = []
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.naps.append(seconds)
+        self.now += seconds
+
+
+STARTING = refusal(503, "ServiceUnavailable", "the server is starting", Retry_After="0")
+
+
+def wait(answers, timeout):
+    answers = itertools.chain(answers, itertools.repeat(answers[-1]))
+    clock = Clock()
+    with serving(lambda _: next(answers)) as server:
+        connected = cluster_access.connect({"kubeconfig": server.kubeconfig()})
+        return kubernetes_access.ask(connected, timeout, clock, clock.sleep), clock.naps
+
+
+def test_a_cluster_that_starts():
+    # A question is repeated for a lost connection, and for a server that says how long to wait.
+    answers = [None, None, STARTING, STARTING, STARTING, STARTING, Answer(VERSION)]
+    assert wait(answers, timeout=10) == (VERSION, [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [(None, cluster_access.UnreachableError), (STARTING, cluster_access.ApiError)],
+)
+@pytest.mark.parametrize("timeout", [0, 3])
+def test_a_cluster_that_does_not(answer, error, timeout):
+    with pytest.raises(error):
+        wait([answer], timeout)
+
+
+def test_what_waiting_does_not_mend():
+    forbidden = refusal(403, "Forbidden", 'User "tom" cannot get path "/api"')
+    with pytest.raises(cluster_access.ApiError, match="cannot get path"):
+        wait([forbidden, Answer(VERSION)], timeout=10)
