@@ -187,6 +187,9 @@ class Teardown:
             )
         for item in plan.remove:
             self._remove(item)
+        for item in self._cluster.list("Pod", namespace, labels=self._selector):
+            if teardown.instance(item) in names and teardown.is_orphan(item):
+                self._remove(item)
         self.changed |= bool(plan.going)
 
     def _remove(self, item: Object) -> None:

@@ -90,6 +90,15 @@ def is_going(item: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" in item["metadata"]
 
 
+def is_orphan(pod: Mapping[str, Any]) -> bool:
+    """Return whether nothing controls the pod, and it stays until it is deleted itself.
+
+    So do those of a ReplicationController that was deleted with the API's default propagation.
+    """
+    owners = pod["metadata"].get("ownerReferences") or []
+    return not is_going(pod) and not any(owner.get("controller") for owner in owners)
+
+
 def plan(
     found: Mapping[str, Sequence[Object]],
     secrets: Sequence[Object],

@@ -88,8 +88,11 @@ def test_a_command_that_fails_says_what_it_said():
         rehearsed.run(["sh", "-c", "echo to out; echo to err >&2; exit 3"])
 
 
-def test_a_status_that_is_accepted():
-    assert rehearsed.run(["sh", "-c", "cat; exit 3"], stdin="word", accept=(0, 3)) == "word"
+def test_a_command_that_may_fail():
+    assert rehearsed.attempt(["sh", "-c", "cat; exit 3"], stdin="word") == rehearsed.Done(
+        3, "word", ""
+    )
+    assert rehearsed.run(["cat"], stdin="word") == "word"
 
 
 def test_a_command_that_takes_too_long_ends_with_all_that_it_started():
@@ -114,6 +117,38 @@ def test_what_a_run_reports():
     run = rehearsed.PlaybookRun(3.0, {"plays": [{"tasks": tasks}], "stats": stats})
     assert run.changed == 3
     assert run.tasks == [("Ask", 1.75), ("Skipped", 0.0)]
+
+
+REPORT = {
+    "plays": [
+        {
+            "tasks": [
+                {"task": {"name": "Ask"}, "hosts": {"one": {"failed": True, "msg": "No answer."}}},
+                {"task": {"name": "Say"}, "hosts": {"one": {"failed": False, "msg": "Hello."}}},
+            ]
+        }
+    ],
+    "stats": {},
+}
+
+
+def test_a_report_may_stand_behind_warnings():
+    done = rehearsed.Done(0, "[WARNING]: old\n" + json.dumps(REPORT, indent=1), "")
+    assert rehearsed.report_of(done) == REPORT
+
+
+@pytest.mark.parametrize(
+    ("done", "sentence"),
+    [
+        (rehearsed.Done(2, json.dumps(REPORT, indent=1), "more"), "Ask: No answer.\nmore"),
+        (rehearsed.Done(4, "", "couldn't resolve module"), "couldn't resolve module"),
+        (rehearsed.Done(1, '{\n"plays": []}', "no such inventory"), "\nno such inventory"),
+    ],
+)
+def test_a_run_that_failed_says_why(done, sentence):
+    with pytest.raises(rehearsed.Failure) as failure:
+        rehearsed.report_of(done)
+    assert str(failure.value) == f"ansible-playbook failed:\n{sentence.lstrip()}"
 
 
 def test_waiting_has_an_end():

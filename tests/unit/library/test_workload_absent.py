@@ -223,6 +223,20 @@ def test_one_of_two_workloads(site, ours):
     assert not site.is_there(ours)
 
 
+def test_pods_that_lost_their_controller(site, cluster, ours):
+    # A controller with the same selector would take them.
+    documents = objects("web", cluster.image("web"))
+    site.create(ours, *(one for one in documents if one["kind"] != "ReplicationController"))
+    site.login(ours)
+    cluster.kubectl("rollout", "status", "deployment/web", f"--namespace={ours}", "--timeout=90s")
+    where = f"--namespace={ours}"
+    cluster.kubectl("delete", "deployment", "web", where, "--cascade=orphan")
+    cluster.kubectl("delete", "replicaset", "--all", where, "--cascade=orphan")
+    result = site.remove(("web", ours))
+    assert [name for name in result["removed"] if name.startswith(f"Pod {ours}/web-")]
+    assert not cluster.kubectl("get", "ns", ours, "--ignore-not-found")
+
+
 def test_what_is_somebody_elses_stays(site, cluster, ours):
     site.create(ours, *objects("web"))
     cluster.kubectl("create", "configmap", "notes", f"--namespace={ours}")
@@ -463,7 +477,14 @@ def test_secrets_are_not_read():
 def pod(**metadata):
     labels = {**LABELS, "app.kubernetes.io/instance": "web"}
     return {
-        "metadata": {"name": "web-1", "namespace": "n", "uid": "p", "labels": labels, **metadata}
+        "metadata": {
+            "name": "web-1",
+            "namespace": "n",
+            "uid": "p",
+            "labels": labels,
+            "deletionTimestamp": "2026-01-01T00:00:00Z",
+            **metadata,
+        }
     }
 
 

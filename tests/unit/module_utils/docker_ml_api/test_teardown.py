@@ -222,3 +222,20 @@ def test_what_a_namespace_says(conditions, said):
 
 def test_a_namespace_that_says_nothing():
     assert teardown.obstacle({}) == ""
+
+
+CONTROLLED = [{"kind": "ReplicaSet", "name": "web", "uid": "u", "controller": True}]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "orphan"),
+    [
+        ({}, True),
+        ({"ownerReferences": None}, True),
+        ({"ownerReferences": [{**CONTROLLED[0], "controller": False}]}, True),
+        ({"ownerReferences": CONTROLLED}, False),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, False),
+    ],
+)
+def test_pods_without_a_controller(metadata, orphan):
+    assert teardown.is_orphan({"metadata": {"name": "web-1", **metadata}}) is orphan
