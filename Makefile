@@ -8,6 +8,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 # More arguments for ansible-playbook: make deploy ARGS="--ask-become-pass -e test_api_port=9001"
 ARGS ?=
+# Which benchmarks to run, and arguments for them.
+BENCH ?= no_change
+BENCH_ARGS ?=
+BENCHMARKS = $(if $(filter all,$(BENCH)),no_change zero_lost_requests autoscale first_prediction \
+	many_workloads,$(BENCH))
 
 .PHONY: help setup deploy teardown test lint unit go molecule benchmark lock clean
 
@@ -52,8 +57,12 @@ go: .venv/.setup-dev
 molecule: .venv/.setup-dev
 	molecule test --all
 
-benchmark: .venv/.setup
-	python benchmarks/no_change.py
+# The others work on the rehearsal cluster, which is built and started like the tests' own.
+benchmark: .venv/.setup ## measure: BENCH="no_change zero_lost_requests …" or BENCH=all (docs/benchmarks.md)
+	$(if $(filter-out no_change,$(BENCHMARKS)),scripts/setup-test)
+	@status=0; for name in $(BENCHMARKS); do \
+		echo "== $$name"; python -m "benchmarks.$$name" $(BENCH_ARGS) || status=$$?; \
+	done; exit $$status
 
 lock: .venv/.setup-dev ## compile the requirements anew from pyproject.toml
 	scripts/lock

@@ -43,15 +43,27 @@ def cannot_measure(reason: str) -> Never:
     sys.exit(CANNOT_MEASURE)
 
 
-def run(
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    status: int
+    output: str
+    errors: str
+
+    def end(self) -> str:
+        """Return the last that it said."""
+        return f"{self.output[-3000:]}{self.errors[-3000:]}".strip()
+
+
+def attempt(
     command: Sequence[str],
     *,
     stdin: str = "",
     timeout: float = 120,
     environment: Mapping[str, str] | None = None,
-    accept: Sequence[int] = (0,),
-) -> str:
-    """Run a command in the project's folder and return its standard output. Raises Failure.
+) -> Done:
+    """Run a command in the project's folder, to whichever end. Raises Failure.
 
     It ends after `timeout` seconds with all that it started.
     """
@@ -65,18 +77,23 @@ def run(
         text=True,
         start_new_session=True,
     )
-    words = " ".join(command[:6])
     try:
         output, errors = process.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired as error:
-        raise Failure(f"{words} … took more than {timeout:.0f} s") from error
+        raise Failure(f"{' '.join(command[:6])} … took more than {timeout:.0f} s") from error
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-    if process.returncode not in accept:
-        raise Failure(f"{words} … failed:\n{output[-3000:]}{errors[-3000:]}")
-    return output
+    return Done(process.returncode, output, errors)
+
+
+def run(command: Sequence[str], *, stdin: str = "", timeout: float = 120) -> str:
+    """Run a command that must succeed, and return its standard output. Raises Failure."""
+    done = attempt(command, stdin=stdin, timeout=timeout)
+    if done.status:
+        raise Failure(f"{' '.join(command[:6])} … failed:\n{done.end()}")
+    return done.output
 
 
 @dataclass(frozen=True)
@@ -101,22 +118,22 @@ class PlaybookRun:
         ]
 
 
-def report_of(output: str) -> dict[str, Any]:
+def report_of(done: Done) -> dict[str, Any]:
     """Return Ansible's report of a run that succeeded. Raises Failure with what went wrong."""
     # Warnings may stand before the report.
-    start = output.find("{\n")
+    start = done.output.find("{\n")
     if start < 0:
-        raise Failure(f"ansible-playbook failed: {output.strip()[-3000:]}")
-    report: dict[str, Any] = json.loads(output[start:])
-    failed = [
-        f"{task['task']['name']}: {result.get('msg', 'failed')}"
-        for play in report["plays"]
-        for task in play["tasks"]
-        for result in task["hosts"].values()
-        if result.get("failed") or result.get("unreachable")
-    ]
-    if any(stats["failures"] or stats["unreachable"] for stats in report["stats"].values()):
-        raise Failure("ansible-playbook failed:\n" + "\n".join(failed))
+        raise Failure(f"ansible-playbook failed:\n{done.end()}")
+    report: dict[str, Any] = json.loads(done.output[start:])
+    if done.status:
+        reasons = [
+            f"{task['task']['name']}: {result.get('msg', 'failed')}"
+            for play in report["plays"]
+            for task in play["tasks"]
+            for result in task["hosts"].values()
+            if result.get("failed") or result.get("unreachable")
+        ]
+        raise Failure("\n".join(["ansible-playbook failed:", *reasons, done.errors.strip()]))
     return report
 
 
@@ -170,7 +187,7 @@ class Cluster:
             json.dump(settings, file)
             file.flush()
             start = time.perf_counter()
-            output = run(
+            done = attempt(
                 [
                     PLAYBOOK,
                     "--inventory=inventory/kubernetes.yml",
@@ -180,8 +197,6 @@ class Cluster:
                     f"--extra-vars=@{file.name}",
                 ],
                 timeout=timeout,
-                # What went wrong stands in the report.
-                accept=range(256),
                 environment={
                     "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
                     "ANSIBLE_NOCOLOR": "1",
@@ -190,7 +205,7 @@ class Cluster:
                 },
             )
             seconds = time.perf_counter() - start
-        return PlaybookRun(seconds, report_of(output))
+        return PlaybookRun(seconds, report_of(done))
 
     def push_images(self) -> None:
         """Build the project's own images and push them, where the registry lacks them."""

@@ -120,7 +120,8 @@ class Load:
         if not url.startswith("http://127."):
             raise LoadError(f"{url} is not on this machine: no load is sent there")
         self.keep_alive = keep_alive
-        self._folder = Path()
+        # Only a folder that was made here is ever removed.
+        self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._arguments = [
             f"--threads={min(2, connections)}",
@@ -155,7 +156,8 @@ class Load:
         if process.poll() is None:
             process.kill()
         process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def stop(self) -> None:
         """Send no further request; those under way may still be answered."""
@@ -175,11 +177,16 @@ class Load:
 
     @property
     def _stop_file(self) -> Path:
-        return self._folder / "stop"
+        return self._own_folder() / "stop"
 
     @property
     def _report_file(self) -> Path:
-        return self._folder / "report"
+        return self._own_folder() / "report"
+
+    def _own_folder(self) -> Path:
+        if self._folder is None:
+            raise LoadError("wrk was not started")
+        return self._folder
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

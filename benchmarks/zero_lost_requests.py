@@ -228,7 +228,7 @@ def next_version(cluster: Cluster) -> Iterator[None]:
                 rehearsed.run([*docker, "push", tag], timeout=300)
             yield
         finally:
-            rehearsed.run(["docker", "image", "rm", *tags], accept=(0, 1))
+            rehearsed.attempt(["docker", "image", "rm", *tags])
 
 
 def measure(site: Site, variant: str, connections: int) -> list[Result]:
