@@ -1,0 +1,201 @@
+"""Releases that are no good: told soon, in the pods' own words; what served before serves on."""
+
+import json
+import time
+
+import pytest
+from workload_play import OURS, asking, playing
+
+DENY = "nobody-may-say-denied"
+
+
+@pytest.fixture
+def play(cluster, tmp_path):
+    with playing(cluster, tmp_path) as made:
+        # The cluster, not the registry, is to find out which image is not there.
+        made.variables = {"workload_pin_digests": False, "workload_progress_deadline": 10}
+        made.app("app", "one")
+        yield made
+
+
+@pytest.fixture
+def refusing_policy(play):
+    """Refuses Deployments of the namespace that have the label `denied`."""
+    name = f"{play.namespace}-policy"
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {
+                "namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": play.namespace}
+                },
+                "resourceRules": [
+                    {
+                        "apiGroups": ["apps"],
+                        "apiVersions": ["v1"],
+                        "operations": ["CREATE", "UPDATE"],
+                        "resources": ["deployments"],
+                    }
+                ],
+            },
+            "validations": [
+                {"expression": "!('denied' in object.metadata.labels)", "message": DENY}
+            ],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
+    }
+    for document in (policy, binding):
+        play.cluster.kubectl("create", "--filename=-", stdin=json.dumps(document))
+    probe = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "probe", "labels": {"denied": ""}},
+        "spec": {
+            "selector": {"matchLabels": {"app": "probe"}},
+            "template": {
+                "metadata": {"labels": {"app": "probe"}},
+                "spec": {"containers": [{"name": "probe", "image": "none"}]},
+            },
+        },
+    }
+    try:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                play.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(probe))
+            except AssertionError as error:
+                assert DENY in str(error)
+                break
+            time.sleep(0.2)
+        else:
+            pytest.fail("the policy does not get active")
+        yield
+    finally:
+        for document in (binding, policy):
+            play.cluster.kubectl("delete", document["kind"], name)
+
+
+def sentence(failure, name):
+    """Return what a failed run says about a workload, up to the next one."""
+    parts = ("\n" + failure).split("\nWorkload ")
+    return "\n".join(part for part in parts if part.startswith(f"{name} in "))
+
+
+# Workload: what the run says of it, each part in the cluster's own words
+BAD = {
+    "crashing": ["cannot load the model: no such file"],
+    "wrong-tag": ["no-such-image:v9", "not found"],
+    "never-ready": ["503"],
+    "no-room": ["Insufficient cpu"],
+    "over-quota": ["maximum cpu usage per Container is 300m"],
+    "denied": [DENY],
+    "wrong-answer": ['answered "three", expected "four"'],
+}
+
+
+@pytest.mark.usefixtures("refusing_policy")
+def test_bad_releases_among_good_ones(play):
+    for name in ("good", "better", *BAD):
+        play.workload(name)
+    play.workloads["crashing"] |= {"expose": "LoadBalancer", "service_port": 80, "replicas": 2}
+    play.succeed()
+    limits = {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": "limits"},
+        "spec": {"limits": [{"type": "Container", "max": {"cpu": "300m"}}]},
+    }
+    play.kubectl("create", "--filename=-", stdin=json.dumps(limits))
+    pods = {name: {one["metadata"]["uid"] for one in play.pods(name)} for name in BAD}
+
+    play.app("new", "two")
+    play.app("crash", "", image=play.image(kind="crash"))
+    play.app("never", "", image=play.image(kind="never-ready"))
+    play.app("nothing", "", image="no-such-image:v9")
+    play.app("wrong", "four", image=play.image("three"))
+    play.workloads["good"]["app"] = "new"
+    play.workloads["better"]["environment"] = {"GREETING": "hello"}
+    play.workloads["crashing"]["app"] = "crash"
+    play.workloads["wrong-tag"]["app"] = "nothing"
+    play.workloads["never-ready"]["app"] = "never"
+    play.workloads["no-room"]["resources"] = {"requests": {"cpu": "300m", "memory": "900Gi"}}
+    play.workloads["over-quota"]["resources"] = {"limits": {"cpu": "400m"}}
+    play.workloads["denied"]["labels"] = {"denied": "yes"}
+    play.workloads["wrong-answer"]["app"] = "wrong"
+    play.workload("first", "crash")
+    with asking(play.address("crashing")) as answers:
+        run = play.run()
+
+    assert run.status != 0
+    for name, words in BAD.items():
+        said = sentence(run.failure, name)
+        for word in words:
+            assert word in said
+        assert f"{name} in {play.namespace} was rolled back to release 1, which serves" in said
+        assert play.releases(name) == ["one:test"]
+        assert play.answer(name) == "one"
+    assert answers == {"one"}
+    said = sentence(run.failure, "first")
+    assert "cannot load the model: no such file" in said
+    assert "no release of it was good so far, so there is none to go back to" in said
+    assert not sentence(run.failure, "good")
+    assert not sentence(run.failure, "better")
+    assert play.answer("good") == "two"
+    assert play.releases("good") == ["one:test", "two:test"]
+    assert len(play.releases("better")) == 2
+
+    # What is there is what served before, unchanged, once the failed pods are gone.
+    for name in set(BAD) - {"wrong-answer"}:
+        assert pods[name] <= {one["metadata"]["uid"] for one in play.pods(name)}
+    del play.workloads["first"]
+    for name in BAD:
+        play.workload(name)
+    play.workloads["crashing"] |= {"expose": "LoadBalancer", "service_port": 80, "replicas": 2}
+    play.settled()
+
+
+def test_no_going_back_unless_wanted(play):
+    play.workload("web")
+    play.workload("controller", kind="ReplicationController", replicas=2)
+    play.succeed()
+    play.app("app", "two", image=play.image(kind="crash"))
+    play.variables["workload_rollback"] = False
+    failure = play.fail()
+    assert "cannot load the model: no such file" in sentence(failure, "web")
+    assert "cannot load the model: no such file" in sentence(failure, "controller")
+    assert failure.endswith("Nothing was rolled back (workload_rollback is false).")
+    assert "crash:test" in str(play.get("deployment", "web")["spec"])
+    assert play.answer("web") == "one"
+    assert play.answer("controller") == "one"
+
+    # By hand: back to what was good, which is the newest on record.
+    play.succeed("--tags=rollback")
+    for name in play.workloads:
+        assert play.releases(name) == ["one:test"]
+        assert play.answer(name) == "one"
+    assert "crash:test" not in str(play.get("deployment,replicationcontroller"))
+    assert len(play.pods("controller")) == 2
+
+
+def test_a_login_that_the_registry_refuses(play):
+    play.workload("web")
+    play.succeed()
+    play.app("app", "two")
+    play.variables["image_registry_password"] = "wrong"
+    failure = play.fail()
+    assert "401" in failure or "unauthorized" in failure.lower()
+    assert play.answer("web") == "one"
+
+    # With digests the registry is asked before anything is changed.
+    play.variables["workload_pin_digests"] = True
+    failure = play.refuse()
+    assert "image_registry_password" in failure or "login" in failure
+    assert "IMAGE_REGISTRY_PASSWORD" in failure or play.cluster.registry in failure
+    assert play.objects(selector=f"{OURS},app.kubernetes.io/instance=web") >= {"Deployment/web"}

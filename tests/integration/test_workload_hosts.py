@@ -1,0 +1,78 @@
+"""More than one cluster in an inventory, and one name in two namespaces."""
+
+import pytest
+from workload_play import playing
+
+
+@pytest.fixture
+def play(cluster, tmp_path):
+    with playing(cluster, tmp_path) as made:
+        made.app("app", "one")
+        yield made
+
+
+def test_two_clusters_and_a_limit(play):
+    """The second is another context of the same cluster, with a namespace of its own."""
+    play.workload("web")
+    play.workload("second")
+    strict = {"pod-security.kubernetes.io/enforce": "restricted"}
+    with play.cluster.namespace(strict) as other:
+        play.more_hosts["other"] = {
+            "kubernetes_namespace": other,
+            "cluster_workloads": ["web"],
+            "workload_replicas": 2,
+        }
+        for workload in play.workloads.values():
+            del workload["replicas"]
+        play.variables["workload_replicas"] = 1
+
+        play.succeed("--limit=other")
+        assert play.objects() == set()
+        assert len(play.pods("web", other)) == 2
+        assert play.pods("second", other) == []
+
+        play.succeed()
+        assert len(play.pods("web")) == 1
+        assert len(play.pods("second")) == 1
+        assert play.answer("web", other) == "one"
+        play.settled()
+
+        # A trouble of one keeps no other back.
+        play.more_hosts["other"]["image_registry_password"] = "wrong"
+        play.app("app", "two")
+        message = play.fail()
+        assert play.answer("web") == "two"
+        assert play.answer("web", other) == "one"
+        assert play.cluster.registry in message
+
+        play.succeed("--tags=teardown", "--limit=kubernetes")
+        assert play.objects() == set()
+        assert play.answer("web", other) == "one"
+        play.succeed("--tags=teardown")
+        assert play.objects(other) == set()
+
+
+def test_one_name_in_two_namespaces(play):
+    with play.cluster.namespace() as other:
+        play.app("another", "two")
+        play.workload("web")
+        play.workloads["elsewhere"] = {**play.workloads["web"], "namespace": other, "app": "another"}
+        play.succeed()
+        assert play.answer("web") == "one"
+        assert play.answer("web", other) == "two"
+        play.settled()
+
+        # One of the two is bad: the other is delivered.
+        play.app("app", "five")
+        play.app("another", "", image=play.image(kind="crash"))
+        message = play.fail()
+        assert f"Workload web in {other}: " in message
+        assert f"Workload web in {play.namespace}" not in message
+        assert play.answer("web") == "five"
+        assert play.answer("web", other) == "two"
+        assert play.releases("web") == ["one:test", "five:test"]
+
+        del play.workloads["web"]
+        assert play.succeed("--tags=teardown").changed
+        assert play.answer("web") == "five"
+        assert play.objects(other) == set()

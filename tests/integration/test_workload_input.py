@@ -1,0 +1,116 @@
+"""Wrong input: a sentence that says how to mend it, before anything is changed."""
+
+import json
+
+import pytest
+from workload_play import playing
+
+
+@pytest.fixture(scope="module")
+def play(cluster, tmp_path_factory):
+    with playing(cluster, tmp_path_factory.mktemp("play")) as made:
+        made.app("app", "one")
+        made.workload("web")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(play):
+    kept = json.dumps([play.apps, play.workloads, play.variables])
+    yield
+    play.apps, play.workloads, play.variables = json.loads(kept)
+
+
+# What: (the inventory's variables, what the run says)
+VARIABLES = {
+    "no registry": ({"image_registry": ""}, ["image_registry is empty", "docker.io/ACCOUNT"]),
+    "no such kubeconfig": (
+        {"kubernetes_kubeconfig": "/nonexistent/config"},
+        ["/nonexistent/config", "kubeconfig"],
+    ),
+    "no such context": (
+        {"kubernetes_context": "no-such-context"},
+        ["no-such-context", "rehearsal", "context"],
+    ),
+    "not a namespace": (
+        {"kubernetes_namespace": "Not A Name"},
+        ["Not A Name", "namespace"],
+    ),
+    "no such kind": ({"workload_kind": "StatefulSet"}, ["workload_kind", "StatefulSet"]),
+    "not a number": ({"workload_replicas": "many"}, ["workload_replicas", "many"]),
+    "no such state": ({"workload_expose": "Ingress"}, ["workload_expose", "Ingress"]),
+}
+# What: (the workload's options, what the run says)
+OPTIONS = {
+    "no such app": ({"app": "nothing"}, ["web", "nothing"]),
+    "an unknown key": ({"replica": 3}, ["replica"]),
+    "not a name": ({"name": "Web_1"}, ["Web_1"]),
+    "not a port": ({"service_port": 70000}, ["70000", "65535"]),
+    "autoscaled without a request": (
+        {
+            "autoscale": {"min_replicas": 3, "max_replicas": 2},
+        },
+        ["max_replicas"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("variables", "words"), VARIABLES.values(), ids=VARIABLES)
+def test_variables(play, variables, words):
+    play.variables |= variables
+    check(play.refuse(), words)
+
+
+@pytest.mark.parametrize(("options", "words"), OPTIONS.values(), ids=OPTIONS)
+def test_options_of_a_workload(play, options, words):
+    play.workloads["web"] |= options
+    check(play.refuse(), words)
+
+
+def check(message, words):
+    for word in words:
+        assert word in message
+    assert len(message) < 600, message
+    assert "Traceback" not in message
+
+
+def test_a_server_that_is_not_there(play, tmp_path):
+    access = play.cluster.kubectl("config", "view", "--raw", "--output=json")
+    config = json.loads(access)
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    path = tmp_path / "config"
+    path.write_text(json.dumps(config))
+    play.variables["kubernetes_kubeconfig"] = str(path)
+    for stage in ("clusters", "workloads", "check", "rollback", "teardown"):
+        message = play.refuse(f"--tags={stage}")
+        assert "127.0.0.1:1" in message
+        assert len(message) < 600, message
+
+
+def test_two_workloads_of_the_same_name(play):
+    play.workloads["again"] = dict(play.workloads["web"])
+    assert "web" in play.refuse()
+
+
+def test_an_image_that_the_registry_lacks(play):
+    play.app("app", "", image="no-such-image:v9")
+    message = play.refuse()
+    assert f"{play.cluster.registry}/no-such-image:v9" in message
+
+
+def test_objects_of_somebody_elses(play):
+    play.kubectl("create", "service", "clusterip", "web", "--tcp=80:80")
+    play.kubectl("create", "deployment", "web", "--image=none")
+    before = play.kubectl("get", "service/web", "deployment/web", "--output=name")
+    message = play.refuse()
+    assert "Service web" in message
+    assert "Deployment web" in message
+    assert "workload_adopt" in message
+    assert play.kubectl("get", "service/web", "deployment/web", "--output=name") == before
+
+    # Asked for, they are taken over: the Deployment's selector is that of `kubectl create` too.
+    play.variables["workload_adopt"] = True
+    play.succeed()
+    assert play.answer("web") == "one"
+    play.settled()
+    play.succeed("--tags=teardown")
