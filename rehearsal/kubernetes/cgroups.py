@@ -105,9 +105,15 @@ class Cgroups:
                 while folder.is_dir():
                     try:
                         folder.rmdir()
-                    except OSError:  # busy for a moment after its last process
+                    except OSError as error:
+                        # Busy for a moment after its last process, or one has just joined
+                        # whose runner was killed while it started it.
                         if time.monotonic() > end:
-                            raise
+                            raise RehearsalError(
+                                f"{folder} cannot be removed ({error.strerror}): see what is in "
+                                "it, then run `down` again."
+                            ) from error
+                        self.end_all()
                         time.sleep(0.02)
         if enabled:
             with suppress(OSError):  # in use by others meanwhile: theirs now

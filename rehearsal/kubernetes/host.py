@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rehearsal.kubernetes import commands
 from rehearsal.kubernetes.errors import RehearsalError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _PACKAGES = {
     "ip6tables-restore": "iptables",
     "ip": "iproute2",
     "mount": "mount",
+    "setpriv": "util-linux",
     "setsid": "util-linux",
 }
 _PLUGINS = ("ptp", "host-local", "loopback")
@@ -92,9 +94,9 @@ def snapshotter(folder: Path) -> str:
             path.mkdir()
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
         mount = ["mount", "-t", "overlay", "overlay", "-o", options, str(merged)]
-        if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        if not commands.succeeds(mount):
             return "native"
-        subprocess.run(["umount", str(merged)], check=True)
+        commands.run(["umount", str(merged)])
     return "overlayfs"
 
 
@@ -116,7 +118,7 @@ def unmount_below(folder: Path) -> None:
     """Unmount everything below a folder."""
     info = Path("/proc/self/mountinfo")
     for point in mounts_below(folder, info.read_text(encoding="utf-8")):
-        subprocess.run(["umount", "--lazy", str(point)], capture_output=True, check=False)
+        commands.succeeds(["umount", "--lazy", point])
     if left := mounts_below(folder, info.read_text(encoding="utf-8")):
         raise RehearsalError(
             f"{left[0]} cannot be unmounted: see what holds it, then `down` again."

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import socket
-import subprocess
 import time
 from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rehearsal.kubernetes import layout
+from rehearsal.kubernetes import commands, layout
 from rehearsal.kubernetes.errors import RehearsalError
 
 if TYPE_CHECKING:
@@ -100,19 +99,19 @@ def restore_settings(settings: Mapping[str, str]) -> None:
 
 def ensure() -> None:
     """Make the interface and the rules, where they are not there as they must be."""
+    (_PROC_SYS / "net/ipv4/ip_forward").write_text("1", encoding="ascii")
     if not _bridge_is_there():
-        _run("ip", "link", "add", layout.BRIDGE, "type", "bridge")
-    _run("ip", "link", "set", layout.BRIDGE, "addrgenmode", "none")
-    _run("ip", "address", "replace", f"{layout.NODE_ADDRESS}/32", "dev", layout.BRIDGE)
-    _run("ip", "link", "set", layout.BRIDGE, "up")
+        commands.run(["ip", "link", "add", layout.BRIDGE, "type", "bridge"])
+    commands.run(["ip", "link", "set", layout.BRIDGE, "addrgenmode", "none"])
+    commands.run(["ip", "address", "replace", f"{layout.NODE_ADDRESS}/32", "dev", layout.BRIDGE])
+    commands.run(["ip", "link", "set", layout.BRIDGE, "up"])
     if not set(RULES) <= set(_iptables_save("iptables").splitlines()):
         heads = [f":{chain} - [0:0]" for chain in (_FORWARD, _INPUT)]
         _restore("iptables", "\n".join(["*filter", *heads, *RULES, "COMMIT", ""]))
     for chain, target in (("FORWARD", _FORWARD), ("INPUT", _INPUT)):
         rule = (chain, "--jump", target)
-        check = ["iptables", "--wait", "--check", *rule]
-        if subprocess.run(check, capture_output=True, check=False).returncode != 0:
-            _run("iptables", "--wait", "--insert", *rule)
+        if not commands.succeeds(["iptables", "--wait", "--check", *rule]):
+            commands.run(["iptables", "--wait", "--insert", *rule])
 
 
 def remove() -> None:
@@ -168,12 +167,11 @@ def _remove_links() -> None:
     }:
         for device in devices:
             # It may be gone by now.
-            command = ["ip", "link", "delete", "dev", device]
-            subprocess.run(command, capture_output=True, check=False)
+            commands.succeeds(["ip", "link", "delete", "dev", device])
         if time.monotonic() > end:
             raise RehearsalError(f"Interfaces remain ({', '.join(devices)}): run `down` again.")
     if _bridge_is_there():
-        _run("ip", "link", "delete", "dev", layout.BRIDGE)
+        commands.run(["ip", "link", "delete", "dev", layout.BRIDGE])
 
 
 def _bridge_is_there() -> bool:
@@ -188,20 +186,14 @@ def _families() -> tuple[str, ...]:
 
 
 def _routes() -> list[dict[str, Any]]:
-    routes: list[dict[str, Any]] = json.loads(_run("ip", "-4", "-json", "route", "show") or "[]")
+    shown = commands.run(["ip", "-4", "-json", "route", "show"])
+    routes: list[dict[str, Any]] = json.loads(shown or "[]")
     return [route for route in routes if route["dst"] != "default"]
 
 
 def _iptables_save(family: str) -> str:
-    return _run(f"{family}-save")
+    return commands.run([f"{family}-save"])
 
 
 def _restore(family: str, rules: str) -> None:
-    _run(f"{family}-restore", "--noflush", "--wait", stdin=rules)
-
-
-def _run(*command: str, stdin: str = "") -> str:
-    answer = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        raise RehearsalError(f"`{' '.join(command)}` failed: {answer.stderr.strip()}")
-    return answer.stdout
+    commands.run([f"{family}-restore", "--noflush", "--wait"], stdin=rules)

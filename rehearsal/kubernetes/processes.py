@@ -79,8 +79,8 @@ def start(
     """Start a program in a session of its own; its output goes to the log's end."""
     shell = ["/bin/sh", "-ec", _START, "sh", str(record), *map(str, joins), "--", *arguments]
     with log.open("ab") as output:
+        # Nobody's child: it is not this process's to wait for.
         subprocess.run(
-            # The process is nobody's child: it is not this one's to wait for.
             ["setsid", "--fork", *shell],
             stdin=subprocess.DEVNULL,
             stdout=output,

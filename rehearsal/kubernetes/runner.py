@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import shutil
-import subprocess
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rehearsal.kubernetes import (
     certificates,
+    commands,
     configuration,
     host,
     layout,
@@ -64,6 +64,10 @@ class State:
     enabled_controllers: list[str] = field(default_factory=list)
     boot: str = ""
     prepared: bool = False
+    """Every file is written."""
+    pause_imported: bool = False
+    furnished: bool = False
+    """The cluster has the objects that it starts with."""
 
     def write(self, path: Path) -> None:
         """Write it as a whole or not at all."""
@@ -111,7 +115,7 @@ def up(paths: Layout, programs: Path, report: Report) -> list[str]:
         if not state.prepared:
             _prepare(paths, state)
         network.ensure()
-        return _start_all(paths, cgroups, report)
+        return _start_all(paths, state, cgroups, report)
 
 
 def down(paths: Layout, report: Report) -> bool:
@@ -136,8 +140,9 @@ def down(paths: Layout, report: Report) -> bool:
             elif path != paths.state:
                 path.unlink()
         shutil.rmtree(paths.folder)
-        with suppress(OSError):  # others' things are in it
-            paths.folder.parent.rmdir()
+        if state is not None and str(paths.folder.parent) in state.made_folders:
+            with suppress(OSError):  # others' things are in it
+                paths.folder.parent.rmdir()
         return True
 
 
@@ -182,6 +187,8 @@ def _unfinished(path: Path) -> Path:
 
 def _begin(paths: Layout, programs: Path) -> State:
     made = host.missing_shared_folders()
+    if not paths.folder.parent.exists():
+        made.append(str(paths.folder.parent))
     paths.folder.mkdir(parents=True, exist_ok=True)
     state = State(
         programs=str(programs),
@@ -228,7 +235,7 @@ def _prepare(paths: Layout, state: State) -> None:
         paths,
         plugins=plugins,
         snapshotter=host.snapshotter(paths.folder),
-        htpasswd=_run([paths.programs / "htpasswd", _USERNAME], stdin=password),
+        htpasswd=commands.run([paths.programs / "htpasswd", _USERNAME], stdin=password),
     ).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, content)
@@ -249,7 +256,7 @@ def _components(paths: Layout) -> list[Component]:
     return all_components(paths, {name: host.installed(name) for name in names})
 
 
-def _start_all(paths: Layout, cgroups: Cgroups, report: Report) -> list[str]:
+def _start_all(paths: Layout, state: State, cgroups: Cgroups, report: Report) -> list[str]:
     started: list[str] = []
     components = _components(paths)
     for stage in sorted({component.stage for component in components}):
@@ -260,12 +267,16 @@ def _start_all(paths: Layout, cgroups: Cgroups, report: Report) -> list[str]:
                 started.append(component.name)
         for component in of_stage:
             _wait_for(paths, component)
-        if "containerd" in started and stage == 0:
+        if stage == 0 and not state.pause_imported:
             _import_pause(paths)
-        if "kube-apiserver" in started and stage == 1:
+            state.pause_imported = True
+            state.write(paths.state)
+        if stage == 1 and not state.furnished:
             _apply_objects(paths)
             # metrics-server asks once, and ends when it may not.
             _wait_until("access for metrics-server", lambda: _access_problem(paths))
+            state.furnished = True
+            state.write(paths.state)
     _wait_until("the node", lambda: _node_problem(paths))
     _wait_until("the metrics API", lambda: _metrics_problem(paths))
     return started
@@ -315,8 +326,9 @@ def _wait_until(what: str, problem: Callable[[], str | None]) -> None:
 
 
 def _import_pause(paths: Layout) -> None:
-    ctr = [host.installed("ctr"), "--address", paths.containerd_socket, "--namespace", "k8s.io"]
-    _run([*ctr, "images", "import", paths.containerd / "pause.tar"])
+    options = ["--address", str(paths.containerd_socket), "--namespace", "k8s.io"]
+    archive = paths.containerd / "pause.tar"
+    commands.run([str(host.installed("ctr")), *options, "images", "import", str(archive)])
 
 
 def _apply_objects(paths: Layout) -> None:
@@ -356,15 +368,7 @@ def _condition_problem(items: list[dict[str, Any]], kind: str, absent: str) -> s
 
 def _kubectl(paths: Layout, *arguments: str, stdin: str = "") -> str:
     own = paths.kubeconfigs / "runner"
-    return _run([paths.kubectl, f"--kubeconfig={own}", *arguments], stdin=stdin)
-
-
-def _run(command: list[Any], stdin: str = "") -> str:
-    answer = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        name = Path(command[0]).name
-        raise RehearsalError(f"{name} failed: {(answer.stderr or answer.stdout).strip()[-1000:]}")
-    return answer.stdout
+    return commands.run([paths.kubectl, f"--kubeconfig={own}", *arguments], stdin=stdin)
 
 
 def _write(path: Path, content: str, owner: State | None = None) -> None:
