@@ -148,7 +148,9 @@ def open_connections(port: int, tables: Iterable[Path] = TABLES) -> bool:
 def listeners(port: int) -> Iterator[socket.socket]:
     """Yield the sockets by which this process listens on a TCP port."""
     for entry in Path("/proc/self/fd").iterdir():
-        # No socket, or the folder's own descriptor, which is closed by now.
+        if not entry.is_socket():
+            continue
+        # Closed by another thread in the meantime.
         with (
             contextlib.suppress(OSError),
             socket.socket(fileno=os.dup(int(entry.name))) as candidate,

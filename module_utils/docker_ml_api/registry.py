@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DOCKER_HUB = "docker.io"
 # What Docker Hub's API answers on.
-_DOCKER_HUB_API = "registry-1.docker.io"
+DOCKER_HUB_API = "registry-1.docker.io"
 _LOGIN = "set image_registry_username and image_registry_password, or run: docker login {host}"
 _CHALLENGE_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
@@ -36,10 +36,14 @@ class RegistryError(Exception):
 
 @dataclass(frozen=True)
 class Credentials:
-    """A user's name and password at a registry."""
+    """A user's name and password at a registry; without a name, a refresh token.
+
+    *stored*: by the docker client.
+    """
 
     username: str
     password: str
+    stored: bool = False
 
 
 def host_of(registry: str) -> str:
@@ -58,9 +62,7 @@ def check_access(
     engine may judge otherwise). Raises RegistryError.
     """
     host = host_of(registry)
-    with requests.Session() as session:
-        # Neither ~/.netrc nor a redirect decides who we are.
-        session.auth = _anonymous
+    with anonymous_session() as session:
         answer = _ping(session, host, timeout)
         if answer is None:
             return "unverified"
@@ -78,57 +80,131 @@ def check_access(
     )
 
 
+def anonymous_session() -> requests.Session:
+    """Return a session in which neither ~/.netrc nor a redirect decides who we are."""
+    session = requests.Session()
+    session.auth = _anonymous
+    return session
+
+
 def _anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
 def _ping(session: requests.Session, host: str, timeout: float) -> requests.Response | None:
     """Return the answer to an anonymous request, None if its TLS is not trusted here."""
-    path = f"{_DOCKER_HUB_API if host == DOCKER_HUB else host}/v2/"
     try:
-        return session.get(f"https://{path}", timeout=timeout)
+        return ask_api(session, "https", host, timeout)
+    except requests.exceptions.SSLError:
+        # A registry without TLS, or one with a certificate of its own.
+        with contextlib.suppress(RegistryError, requests.exceptions.SSLError):
+            return ask_api(session, "http", host, timeout)
+    return None
+
+
+def ask_api(
+    session: requests.Session,
+    scheme: str,
+    host: str,
+    timeout: float,
+    *,
+    verify: bool | str | None = None,
+) -> requests.Response:
+    """Return the answer of the registry's API to a request without a login.
+
+    *verify*: as requests takes it, for this request. Raises RegistryError, and what requests
+    raises if the TLS is not trusted here.
+    """
+    address = f"{scheme}://{DOCKER_HUB_API if host == DOCKER_HUB else host}/v2/"
+    try:
+        return session.get(address, timeout=timeout, verify=verify)
     except requests.exceptions.InvalidURL as error:
         raise RegistryError(f"image_registry: {host} is no host name.") from error
     except requests.exceptions.SSLError:
-        # A registry without TLS, or one with a certificate of its own.
-        with contextlib.suppress(requests.exceptions.RequestException):
-            return session.get(f"http://{path}", timeout=timeout)
+        raise
     except requests.exceptions.RequestException as error:
         raise RegistryError(
-            f"The registry {host} cannot be reached ({_root_cause(error)}): "
+            f"The registry {host} cannot be reached ({root_cause(error)}): "
             "start it, or mend image_registry."
         ) from error
-    return None
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """What a registry asks for, in an answer 401.
+
+    *kind*: ``basic`` or ``bearer``, lower case. *url*: what was asked. *parameters*: of the
+    header: ``realm``, ``service``, ``scope``.
+    """
+
+    kind: str
+    url: str
+    parameters: dict[str, str]
+
+    @classmethod
+    def of(cls, answer: requests.Response) -> Challenge:
+        """Read the answer's header."""
+        header = answer.headers.get("WWW-Authenticate", "")
+        kind = header.partition(" ")[0].lower()
+        return cls(kind, answer.url, dict(_CHALLENGE_PARAMETER.findall(header)))
+
+
+def ask_token(
+    session: requests.Session,
+    challenge: Challenge,
+    credentials: Credentials | None,
+    timeout: float,
+    *,
+    scope: str = "",
+    verify: bool | str | None = None,
+) -> requests.Response:
+    """Return the answer of a bearer challenge's token service.
+
+    *scope*: what the token is for, ``repository:<path>:pull``; without it, the login is all
+    that is asked about. Raises RegistryError.
+    """
+    address = challenge.parameters.get("realm", "")
+    query = {"service": challenge.parameters.get("service", "")}
+    if scope:
+        query["scope"] = scope
+    try:
+        if credentials and not credentials.username:
+            # A token that a login has stored in the password's place.
+            query |= {"grant_type": "refresh_token", "refresh_token": credentials.password}
+            query["client_id"] = "docker-ml-api"
+            return session.post(address, data=query, timeout=timeout, verify=verify)
+        if not credentials:
+            return session.get(address, params=query, timeout=timeout, verify=verify)
+        query["account"] = credentials.username
+        login = (credentials.username, credentials.password)
+        return session.get(address, params=query, auth=login, timeout=timeout, verify=verify)
+    except requests.exceptions.RequestException as error:
+        raise RegistryError(
+            f"The registry's login at {address} cannot be reached ({root_cause(error)})."
+        ) from error
 
 
 def _let_in(
     session: requests.Session,
-    challenge: requests.Response,
+    answer: requests.Response,
     credentials: Credentials,
     timeout: float,
 ) -> bool:
-    header = challenge.headers.get("WWW-Authenticate", "")
-    kind = header.partition(" ")[0].lower()
-    parameters = dict(_CHALLENGE_PARAMETER.findall(header))
-    address, query = challenge.url, {}
-    if kind == "bearer":
-        address = parameters.get("realm", "")
-        query = {"service": parameters.get("service", ""), "account": credentials.username}
-    try:
-        answer = session.get(
-            address,
-            params=query,
-            auth=(credentials.username, credentials.password),
-            timeout=timeout,
-        )
-    except requests.exceptions.RequestException as error:
-        raise RegistryError(
-            f"The registry's login at {address or header} cannot be reached ({_root_cause(error)})."
-        ) from error
+    challenge = Challenge.of(answer)
+    if challenge.kind == "bearer":
+        answer = ask_token(session, challenge, credentials, timeout)
+    else:
+        login = (credentials.username, credentials.password)
+        try:
+            answer = session.get(challenge.url, auth=login, timeout=timeout)
+        except requests.exceptions.RequestException as error:
+            raise RegistryError(
+                f"The registry's login at {challenge.url} cannot be reached ({root_cause(error)})."
+            ) from error
     return answer.status_code not in (requests.codes.unauthorized, requests.codes.forbidden)
 
 
-def _root_cause(error: BaseException) -> str:
+def root_cause(error: BaseException) -> str:
     """Return the innermost reason, without the layers of the libraries."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return _ERROR_NUMBER.sub("", str(reason or error).rpartition(": ")[2])

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +142,13 @@ def test_listeners_are_of_the_port_alone(listener):
         bound.bind(("127.0.0.1", 0))
         assert list(drain.listeners(bound.getsockname()[1])) == []
         assert len(list(drain.listeners(listener.getsockname()[1]))) == 1
+
+
+def test_looking_for_listeners_opens_nothing(listener):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in drain.listeners(listener.getsockname()[1]):
+        pass
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 class Clock:

@@ -1,0 +1,219 @@
+#!/usr/bin/python
+"""Ansible module registry_manifest: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: registry_manifest
+short_description: Asks registries for the digests of images
+description:
+  - Asks each image's registry over HTTP what it has under the image's tag. Neither an engine nor
+    a docker client is needed.
+  - Basic logins and token services are supported, those that everybody may use included.
+  - A registry on this machine is asked without TLS if it has none, as the engine does.
+  - Fails with a sentence for each image that a registry lacks.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+options:
+  images:
+    description: The images.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: What the image is called in the result.
+        type: str
+        required: true
+      reference:
+        description:
+          - Where it is, as C(REGISTRY/PATH:TAG) or C(REGISTRY/PATH@DIGEST).
+          - Without a registry it is on Docker Hub, without a tag it is V(latest).
+        type: str
+        required: true
+  username:
+    description:
+      - The user's name at the registries; empty, the login that the docker client stores for a
+        registry, if there is one.
+    type: str
+    default: ""
+  password:
+    description: The user's password or access token.
+    type: str
+    default: ""
+  docker_config:
+    description: Folder of the docker client's configuration, or the file itself.
+    type: path
+    default: ~/.docker
+  validate_certs:
+    description:
+      - If V(false), a registry may have any certificate, or no TLS at all. Logins are then sent
+        to whoever answers.
+    type: bool
+    default: true
+  ca_path:
+    description:
+      - File with the certificates of the CAs to trust; without it E(REQUESTS_CA_BUNDLE), or those
+        that the Python package certifi brings.
+    type: path
+  timeout:
+    description: Seconds that each request may take.
+    type: int
+    default: 10
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+requirements: [docker, requests]
+"""
+
+EXAMPLES = r"""
+- name: Find the digests to deploy by
+  registry_manifest:
+    images:
+      - name: diabetes
+        reference: registry.example.com/team/diabetes:v1
+    username: "{{ lookup('ansible.builtin.env', 'IMAGE_REGISTRY_USERNAME') }}"
+    password: "{{ lookup('ansible.builtin.env', 'IMAGE_REGISTRY_PASSWORD') }}"
+  register: answer
+
+- name: Show them
+  ansible.builtin.debug:
+    msg: "{{ answer.images | items2dict(key_name='name', value_name='digest') }}"
+"""
+
+RETURN = r"""
+images:
+  description: One for each image that was found, in the same order; also if others were not.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: As given.
+      type: str
+      sample: diabetes
+    reference:
+      description: As given.
+      type: str
+      sample: registry.example.com/team/diabetes:v1
+    digest:
+      description: Of the image, or of the index of its platforms' images.
+      type: str
+      sample: sha256:9f2b...
+    media_type:
+      description: Of what has this digest.
+      type: str
+      sample: application/vnd.oci.image.index.v1+json
+    platforms:
+      description: Those of an index. Of a single image, empty, as it does not say.
+      type: list
+      elements: str
+      sample: [linux/amd64, linux/arm64/v8]
+"""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+try:
+    from ansible.module_utils.docker_ml_api.registry import Credentials
+    from ansible.module_utils.docker_ml_api.registry_manifests import Trust, look_up
+    from docker import auth
+    from docker.errors import DockerException
+
+    IMPORT_ERROR = None
+except ImportError:
+    IMPORT_ERROR = traceback.format_exc()
+
+ARGUMENTS: dict[str, Any] = {
+    "images": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "reference": {"type": "str", "required": True},
+        },
+    },
+    "username": {"type": "str", "default": ""},
+    "password": {"type": "str", "default": "", "no_log": True},
+    "docker_config": {"type": "path", "default": "~/.docker"},
+    "validate_certs": {"type": "bool", "default": True},
+    "ca_path": {"type": "path"},
+    "timeout": {"type": "int", "default": 10},
+}
+
+
+def stored_login(docker_config: str, host: str) -> Credentials | None:
+    """Return the login that the docker client has for a registry.
+
+    Raises DockerException.
+    """
+    path = Path(docker_config)
+    if path.is_dir():
+        path /= "config.json"
+    if not path.is_file():
+        return None
+    # By the kind of store the keys differ in their letters' case.
+    login = {
+        key.lower(): value
+        for key, value in (auth.load_config(str(path)).resolve_authconfig(host) or {}).items()
+    }
+    if token := login.get("identitytoken"):
+        return Credentials("", token, stored=True)
+    if not login.get("username"):
+        return None
+    return Credentials(login["username"], login["password"], stored=True)
+
+
+def run(params: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return one entry for each image that was found, and the troubles with others."""
+
+    def credentials(host: str) -> Credentials | None:
+        if params["username"]:
+            return Credentials(params["username"], params["password"])
+        return stored_login(params["docker_config"], host)
+
+    found, problems = look_up(
+        [image["reference"] for image in params["images"]],
+        credentials,
+        Trust(params["validate_certs"], params["ca_path"] or ""),
+        params["timeout"],
+    )
+    images = [
+        {
+            **image,
+            "digest": manifest.digest,
+            "media_type": manifest.media_type,
+            "platforms": list(manifest.platforms),
+        }
+        for image in params["images"]
+        if (manifest := found.get(image["reference"]))
+    ]
+    return images, problems
+
+
+def main() -> None:
+    """Wire the options to the questions."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("docker"), exception=IMPORT_ERROR)
+    try:
+        images, problems = run(module.params)
+    except DockerException as error:
+        module.fail_json(msg=f"The docker client's stored login cannot be read: {error}", images=[])
+    if problems:
+        module.fail_json(msg="\n".join(problems), images=images)
+    module.exit_json(changed=False, images=images)
+
+
+if __name__ == "__main__":
+    main()
