@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 module: kubernetes_changes
 short_description: Tells which objects of workloads differ from what was rendered
 description:
-  - Compares the objects that the module M(workload_manifests) rendered with those on a cluster,
+  - Compares the objects that the module C(workload_manifests) rendered with those on a cluster,
     and returns those to apply (server-side, as O(field_manager)) and those to delete. It changes
     nothing itself.
   - An object is to be applied when it is not there, when its annotation

@@ -338,6 +338,20 @@ class TestReplicas:
     def test_the_autoscalers_number_is_left_out(self):
         assert self.applied(4) is None
 
+    def test_the_number_is_no_change_to_show(self):
+        before, after = render(replicas=3), render(**SCALED)
+        live = live_of(*before["objects"])
+        live["Deployment", "ns", "web"]["metadata"]["managedFields"] = [
+            {
+                "manager": US,
+                "operation": "Apply",
+                "fieldsV1": {"f:spec": {"f:replicas": {}, "f:paused": {}}},
+            }
+        ]
+        live["Deployment", "ns", "web"]["spec"]["paused"] = False
+        shown = {one["before_header"]: one["before"] for one in plan([after], live).diff}
+        assert shown["Deployment ns/web"] == "spec.paused: false\n"
+
     def test_a_new_one_without_an_autoscaler_beside_it(self):
         deployment = render(**SCALED)["objects"][1]
         assert object_changes.applicable(deployment, None, [], US) == deployment

@@ -27,6 +27,8 @@ CANONICAL = {
     "0.5Ki": "512",
     "1.1Gi": "1181116007",
     "1025Ki": "1025Ki",
+    "1Ki": "1Ki",
+    "9223372036854775807": "9223372036854775807",
     "64m": "64m",
 }
 
@@ -62,7 +64,7 @@ def test_no_quantity(given):
         quantity.parse(given)
 
 
-@pytest.mark.parametrize("given", ["8Ei", "1e19", "-1e19"])
+@pytest.mark.parametrize("given", ["8Ei", "9223372036854775808", "1e19", "-1e19"])
 def test_too_large(given):
     with pytest.raises(ValueError, match="too large"):
         quantity.parse(given)

@@ -15,6 +15,11 @@ VALUE = (
 KEY = "keys NAME or DOMAIN/NAME of letters, digits, '-', '_' and '.'"
 RC = {"kind": "ReplicationController"}
 LONG = "a" * 64
+DOMAIN_254 = ".".join(["d" * 62] * 4) + "ddd"
+DRAIN = (
+    "disruption_budget.{} lets no pod of {} be evicted, so no node could ever be drained: have "
+    "more replicas, or a budget that lets at least one go."
+)
 
 # What is wrong with the workload: all that is said of it.
 WORKLOADS = {
@@ -207,38 +212,53 @@ WORKLOADS = {
         {"autoscale": autoscale(cpu_percent=0)},
         "autoscale.cpu_percent must be 1 or more, not 0.",
     ),
+    "autoscaled at once and sooner": (
+        {"autoscale": autoscale(scale_down_delay=-1)},
+        "autoscale.scale_down_delay must be from 0 to 3600 seconds, not -1.",
+    ),
+    "autoscaled in an hour and a second": (
+        {"autoscale": autoscale(scale_down_delay=3601)},
+        "autoscale.scale_down_delay must be from 0 to 3600 seconds, not 3601.",
+    ),
+    "label's name too long": (
+        {"labels": {LONG: "x"}},
+        f"labels must have {KEY}, at most 63 characters in NAME, not '{LONG}'.",
+    ),
+    "label's value too long": (
+        {"labels": {"a": LONG}},
+        f"labels must give a {VALUE}; it is '{LONG}'.",
+    ),
+    "label's domain too long": (
+        {"labels": {f"{DOMAIN_254}/a": "x"}},
+        f"labels must have {KEY}, at most 63 characters in NAME, not '{DOMAIN_254}/a'.",
+    ),
+    "budget that rounds up to three of three": (
+        {"replicas": 3, "disruption_budget": budget(min_available="67%")},
+        DRAIN.format("min_available (67%)", "3 replicas"),
+    ),
+    "budget of none": (
+        {"disruption_budget": budget(max_unavailable=0)},
+        DRAIN.format("max_unavailable (0)", "2 replicas"),
+    ),
     "autoscaled in two hours": (
         {"autoscale": autoscale(scale_down_delay=7200)},
         "autoscale.scale_down_delay must be from 0 to 3600 seconds, not 7200.",
     ),
     "budget for the only pod": (
         {"replicas": 1, "disruption_budget": budget(min_available=1)},
-        (
-            "disruption_budget.min_available (1) lets no pod of 1 replica be evicted, so no "
-            "node could ever be drained: have more replicas, or a budget that lets at least one go."
-        ),
+        DRAIN.format("min_available (1)", "1 replica"),
     ),
     "budget that rounds up to all pods": (
         {"replicas": 2, "disruption_budget": budget(min_available="51%")},
-        (
-            "disruption_budget.min_available (51%) lets no pod of 2 replicas be evicted, so no "
-            "node could ever be drained: have more replicas, or a budget that lets at least one go."
-        ),
+        DRAIN.format("min_available (51%)", "2 replicas"),
     ),
     "budget for the fewest of an autoscaler": (
         {"autoscale": autoscale(min_replicas=1), "disruption_budget": budget(min_available=1)},
-        (
-            "disruption_budget.min_available (1) lets no pod of 1 replica be evicted, so no "
-            "node could ever be drained: have more replicas, or a budget that lets at least one go."
-        ),
+        DRAIN.format("min_available (1)", "1 replica"),
     ),
     "budget of nothing": (
         {"disruption_budget": budget(max_unavailable="0%")},
-        (
-            "disruption_budget.max_unavailable (0%) lets no pod of 2 replicas be evicted, so "
-            "no node could ever be drained: have more replicas, or a budget that lets at least "
-            "one go."
-        ),
+        DRAIN.format("max_unavailable (0%)", "2 replicas"),
     ),
     **{
         f"budget {value!r}": (
@@ -317,6 +337,13 @@ APPS = {
     "less than a thousandth": (
         of({"cpu": "100u"}),
         "resources.requests.cpu must be 1m or more, not 100u.",
+    ),
+    "a byte less than a mebibyte": (
+        of(limits={"memory": 1048575}),
+        (
+            "resources.limits.memory must be 1Mi or more, not 1048575 (m is a thousandth here, Mi "
+            "is a mebibyte)."
+        ),
     ),
     "negative": (
         of({"ephemeral-storage": "-1Gi"}),
@@ -457,6 +484,19 @@ RIGHT = {
     "budget as text": {"replicas": 2, "disruption_budget": budget(min_available="1")},
     "device": {"resources": of(limits={"nvidia.com/gpu": 1})["resources"]},
     "node's taints": {"tolerations": [{"operator": "Exists"}]},
+    "first port": {"service_port": 1},
+    "last port": {"service_port": 65535},
+    "longest label": {"labels": {f"{'.'.join(['d' * 62] * 4)}dd/{'n' * 63}": "v" * 63}},
+    "least resources": {
+        "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m"}}
+    },
+    "one replica": {"replicas": 1},
+    "least autoscaler": {
+        "autoscale": autoscale(min_replicas=1, max_replicas=1, cpu_percent=1, scale_down_delay=0)
+    },
+    "slowest autoscaler": {"autoscale": autoscale(scale_down_delay=3600)},
+    "budget of all but one": {"replicas": 3, "disruption_budget": budget(min_available="66%")},
+    "everything may go": {"disruption_budget": budget(max_unavailable="100%")},
 }
 
 
@@ -472,7 +512,12 @@ def test_right(options):
         {"registry": "registry.example.com:5000/team"},
         {"registry": "[::1]:5000"},
         {"digests": {"diabetes": examples.DIGEST}, "pull_secret": "my.secret"},
-        {"min_ready": 0, "pre_stop": 0},
+        {"min_ready": 0, "pre_stop": 0, "progress_deadline": 1},
+        {"pre_stop": 0, "termination_grace": 1},
+        {
+            "apps": [app(resources=of({"cpu": "1m"})["resources"])],
+            "workloads": [workload(autoscale=autoscale())],
+        },
         {"apps": [app(image="example.com:5000/a/b:v1", alive_path=None, ready_path=None)]},
         {"apps": [app(), app(name="unused", resources=None)]},
     ],
