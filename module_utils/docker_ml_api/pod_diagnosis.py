@@ -7,7 +7,8 @@ A trouble is final once it has been seen without a break for its grace, in secon
 who looks (the cluster's own clock may be off). So the cluster "knows" …
 - image: at once when the registry or the runtime gave a final answer (no such image, login
   refused, no such host, certificate, platform, name not valid); at the second attempt for an
-  answer that is not understood and at the third for one of the network, or after 45 s of either.
+  answer that is not understood, or that was given to a kubelet which could not read the pull
+  secret, and at the third for one of the network, or after 45 s of either.
 - configuration, start: at once when the message is final (secret not found, no such program),
   else after 20 s, since the kubelet tries again.
 - crash: at CrashLoopBackOff (the second end) or at the second restart.
@@ -367,7 +368,10 @@ def _image(
     else:
         for pattern, sentence in _IMAGE_ANSWERS:
             if pattern.search(message):
-                advice, final = sentence, True
+                advice = sentence
+                # Without its secret the kubelet was nobody to the registry. One that was made
+                # just before the pod may not be shown to it yet: the next attempt has it.
+                final = missing is None or attempts >= _SECOND_ATTEMPT
                 break
         else:
             final = attempts >= _SECOND_ATTEMPT

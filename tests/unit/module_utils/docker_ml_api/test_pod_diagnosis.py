@@ -85,9 +85,16 @@ TROUBLES = {
                 "server message: insufficient_scope: authorization failed"),
         [], PATIENT, "image", 0, ["IMAGE_REGISTRY_PASSWORD"],
     ),
+    "image: the pull secret cannot be read yet": (
+        pulling("no basic auth credentials"),
+        [event("FailedToRetrieveImagePullSecret", "Unable to retrieve some pull secrets (x)"),
+         *failed_pulls(1)],
+        PATIENT, "image", 45, ["; Unable to retrieve some pull secrets (x)): the registry"],
+    ),
     "image: the pull secret is missing": (
         pulling("no basic auth credentials"),
-        [event("FailedToRetrieveImagePullSecret", "Unable to retrieve some pull secrets (x)")],
+        [event("FailedToRetrieveImagePullSecret", "Unable to retrieve some pull secrets (x)"),
+         *failed_pulls(2)],
         PATIENT, "image", 0, ["; Unable to retrieve some pull secrets (x)): the registry"],
     ),
     "image: no such host": (
