@@ -71,16 +71,25 @@ def marginal_costs(seconds: Mapping[int, float]) -> dict[tuple[int, int], float]
 
 
 def grows_faster_than_linear(seconds: Mapping[int, float], allowance: float = 1.5) -> bool:
-    """Return whether the last step costs more a thing than the first, beyond noise.
+    """Return whether a thing costs more the more of them there are, beyond noise.
 
-    seconds: by the number of things, at least three. The last step may cost `allowance` times
-    the first, and NOISE altogether.
+    That is so when it costs more on average than at the count before, or when the last step
+    costs more a thing than `allowance` times the step before it. The very first step is not
+    compared: few things hide in what must be waited for anyway.
+
+    seconds: by the number of things.
     """
-    costs = marginal_costs(seconds)
-    steps = sorted(costs)
-    first, last = steps[0], steps[-1]
-    expected = max(costs[first], 0.0) * allowance * (last[1] - last[0])
-    return seconds[last[1]] - seconds[last[0]] > expected + NOISE
+    counts = sorted(seconds)
+    on_average = any(
+        seconds[more] > seconds[fewer] / fewer * more + NOISE
+        for fewer, more in itertools.pairwise(counts)
+    )
+    costs = list(marginal_costs(seconds).values())[1:]
+    if len(costs) < 2:  # noqa: PLR2004 - a step and the one before it
+        return on_average
+    before, last = costs[-2:]
+    number = counts[-1] - counts[-2]
+    return on_average or last * number > max(before, 0.0) * allowance * number + NOISE
 
 
 def slowest(tasks: Sequence[tuple[str, float]], number: int = 10) -> list[tuple[str, float]]:

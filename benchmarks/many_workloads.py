@@ -1,13 +1,13 @@
-"""What a workload costs when a cluster carries 1, 10 and 50 of them.
+"""What a workload costs when a cluster carries 1, 10, 50 and 100 of them.
 
-    python -m benchmarks.many_workloads [--counts 1,10,50] [--rounds 1]
+    python -m benchmarks.many_workloads [--counts 1,10,50,100] [--rounds 1]
 
 From one inventory, by site.yml, hello-app under as many names, each with a load balancer: the
 first deployment, a run that changes nothing, and the teardown. Prints the times, what each
 further workload costs, and how many changes the run without change asked the API server for.
 
-What must hold: no time grows faster than linearly; the run without change over the most
-workloads takes less than 60 s, changes nothing and asks for no change.
+What must hold: no time grows faster than linearly; the run without change over up to 50 workloads
+takes less than 60 s; none changes anything or asks for a change. A node takes 110 pods.
 
 Exit status: 0 it holds, 1 it does not, 2 nothing could be measured.
 """
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "benchmark-many"
 NO_CHANGE_AT_MOST = 60.0
+UP_TO = 50
 FIRST, NO_CHANGE, TEARDOWN = "first deployment", "no change", "teardown"
 STAGES = (FIRST, NO_CHANGE, TEARDOWN)
 
@@ -93,20 +94,17 @@ def medians(rounds: Sequence[Round], stage: str) -> dict[int, float]:
 
 def faults(rounds: Sequence[Round]) -> list[str]:
     """Return a sentence for each thing that does not hold."""
-    found = []
-    most = max(one.count for one in rounds)
-    if len({one.count for one in rounds}) > 2:  # noqa: PLR2004 - growth has three points
-        found += [
-            f"The time of '{stage}' grows faster than linearly."
-            for stage in STAGES
-            if figures.grows_faster_than_linear(medians(rounds, stage))
-        ]
-    slow = medians(rounds, NO_CHANGE)[most]
-    if slow >= NO_CHANGE_AT_MOST:
-        found.append(
-            f"A run without change over {most} took {slow:.0f} s; the limit is "
-            f"{NO_CHANGE_AT_MOST:.0f} s."
-        )
+    found = [
+        f"The time of '{stage}' grows faster than linearly."
+        for stage in STAGES
+        if figures.grows_faster_than_linear(medians(rounds, stage))
+    ]
+    found += [
+        f"A run without change over {count} took {seconds:.0f} s; the limit is "
+        f"{NO_CHANGE_AT_MOST:.0f} s."
+        for count, seconds in medians(rounds, NO_CHANGE).items()
+        if count <= UP_TO and seconds >= NO_CHANGE_AT_MOST
+    ]
     found += [
         f"The second run over {one.count} changed {one.changed} tasks."
         for one in rounds
@@ -144,7 +142,7 @@ def report(rounds: Sequence[Round]) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--counts", default="1,10,50")
+    parser.add_argument("--counts", default="1,10,50,100")
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     counts = [int(count) for count in options.counts.split(",")]

@@ -43,13 +43,16 @@ def test_marginal_costs_are_those_of_each_further_one():
 @pytest.mark.parametrize(
     ("seconds", "faster"),
     [
-        pytest.param({1: 10.0, 10: 19.0, 50: 59.0}, False, id="linear"),
-        pytest.param({1: 10.0, 10: 19.0, 50: 30.0}, False, id="less"),
-        pytest.param({1: 10.0, 10: 10.0, 50: 10.0}, False, id="constant"),
-        pytest.param({1: 10.0, 10: 10.1, 50: 12.0}, False, id="noise"),
-        pytest.param({1: 10.0, 10: 9.0, 50: 12.5}, True, id="fell, then rose"),
+        pytest.param({1: 10.0, 10: 19.0, 50: 59.0, 100: 109.0}, False, id="linear"),
+        pytest.param({1: 10.0, 10: 19.0, 50: 30.0, 100: 40.0}, False, id="less"),
+        pytest.param({1: 10.0, 10: 10.0, 50: 10.0, 100: 10.0}, False, id="constant"),
+        pytest.param({1: 10.0, 10: 10.1, 50: 9.5, 100: 11.0}, False, id="noise"),
+        pytest.param({1: 17.0, 10: 19.0, 50: 43.0, 100: 73.0}, False, id="first few hidden"),
+        pytest.param({1: 17.0, 10: 19.0, 50: 43.0}, False, id="no step to compare"),
+        pytest.param({10: 5.0}, False, id="one count"),
         pytest.param({1: 1.0, 10: 100.0, 50: 2500.0}, True, id="quadratic"),
-        pytest.param({1: 8.0, 10: 8.5, 50: 20.5}, True, id="quadratic below a constant"),
+        pytest.param({1: 8.0, 10: 8.5, 50: 20.5, 100: 58.0}, True, id="quadratic and a constant"),
+        pytest.param({1: 10.0, 10: 19.0, 50: 18.0, 100: 21.0}, True, id="fell, then rose"),
     ],
 )
 def test_growth(seconds, faster):

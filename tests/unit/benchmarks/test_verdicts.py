@@ -178,13 +178,15 @@ def a_round(count, *, no_change_seconds=5.0, changed=0, requests=0, first=10.0):
     [
         pytest.param([a_round(1), a_round(10), a_round(50)], [], id="all holds"),
         pytest.param([a_round(1), a_round(10), a_round(50, requests=None)], [], id="no audit log"),
+        pytest.param([a_round(50), a_round(100, no_change_seconds=9.0)], [], id="two"),
+        pytest.param([a_round(100, no_change_seconds=61.0)], [], id="no limit beyond 50"),
         pytest.param([a_round(50, no_change_seconds=60.0)],
                      ["A run without change over 50 took 60 s; the limit is 60 s."], id="slow"),
         pytest.param([a_round(1), a_round(10, changed=2)],
                      ["The second run over 10 changed 2 tasks."], id="changed"),
         pytest.param([a_round(1, requests=3)],
                      ["The run without change over 1 asked for 3 changes."], id="requests"),
-        pytest.param([a_round(1), a_round(10), a_round(50, first=100.0)],
+        pytest.param([a_round(1), a_round(10), a_round(50), a_round(100, first=30.0)],
                      ["The time of 'first deployment' grows faster than linearly."], id="growth"),
     ],
 )  # fmt: skip
