@@ -144,17 +144,21 @@ class Cluster:
         )  # fmt: skip
         return name
 
-    def audit(self) -> list[dict[str, Any]]:
-        """Return the API server's audit events, the oldest first."""
+    def audit(self, containing: str = "") -> list[dict[str, Any]]:
+        """Return the API server's audit events, the oldest first; those with that text alone.
+
+        The log is of all tests: the name of a namespace of one's own finds the own ones, fast.
+        """
         log = self._rehearsal("audit log").audit_log
         older = sorted(log.parent.glob(f"{log.stem}-*{log.suffix}"))
-        lines = [
-            line
-            for path in (*older, log)
-            for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
-        ]
-        # The last line may be half written.
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        found = []
+        for path in (*older, log):
+            with path.open(encoding="utf-8") as file:
+                # The last line may be half written.
+                found += [
+                    json.loads(line) for line in file if containing in line and line[-1] == "\n"
+                ]
+        return found
 
     def _rehearsal(self, what: str) -> Layout:
         if self.layout is None:

@@ -37,13 +37,15 @@ _PACKAGES = {
 _PLUGINS = ("ptp", "host-local", "loopback")
 _PLUGIN_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 
+CNI_RESULTS = Path("/var/lib/cni/results")
+CONTAINER_LOGS = Path("/var/log/containers")
 # Where programs write whatever they are told; removed again when they were not there before.
 SHARED_FOLDERS = (
     Path("/run/containerd"),
     Path("/run/containerd/s"),
-    Path("/var/lib/cni"),
-    Path("/var/lib/cni/results"),
-    Path("/var/log/containers"),
+    CNI_RESULTS.parent,
+    CNI_RESULTS,
+    CONTAINER_LOGS,
 )
 
 
@@ -130,9 +132,9 @@ def remove_traces(paths: Layout, made: Iterable[str]) -> None:
     tasks = paths.containerd / "state" / "io.containerd.runtime.v2.task"
     for address in tasks.glob("*/*/address"):
         Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
-    for result in Path("/var/lib/cni/results").glob(f"{paths.cgroup}-*"):
+    for result in CNI_RESULTS.glob(f"{paths.cgroup}-*"):
         result.unlink()
-    for link in Path("/var/log/containers").glob("*.log"):
+    for link in CONTAINER_LOGS.glob("*.log"):
         if link.is_symlink() and paths.pod_logs in link.readlink().parents:
             link.unlink()
     for name in sorted(made, reverse=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,15 +99,3 @@ def end_strays(cgroups: Cgroups, component: str, program: Path, record: Path) ->
         with suppress(OSError):
             if (_PROC / str(pid) / "exe").resolve() == program.resolve():
                 os.kill(pid, signal.SIGKILL)
-
-
-def end(identity: Identity, within: float = 10.0) -> None:
-    """End a process: asked first, then killed."""
-    deadline = time.monotonic() + within
-    sent = signal.SIGTERM
-    while identity.running:
-        with suppress(ProcessLookupError):
-            os.kill(identity.pid, sent)
-        time.sleep(0.05)
-        if time.monotonic() > deadline:
-            sent = signal.SIGKILL
