@@ -11,11 +11,16 @@ description:
   - Waits until the Services of type C(LoadBalancer) have an address, all of them at once, and
     until a load balancer's host name can be looked up.
   - Ends at once for a load balancer that cannot be made, with the words of the Service's events,
-    as soon as the same failure came twice.
+    as soon as the same failure came twice and was last seen within a minute. One that is older
+    may have been mended since, so the next try is waited for.
   - A cluster without a load balancer (kind, a plain kubeadm) is told by nothing at all having
     happened to the Service within O(no_load_balancer_after) seconds of its creation, no
     finalizer, no status, no event. That is no failure; such a workload is reached by
     port-forward, like one whose Service is of another type.
+  - An API server that goes away while the addresses are waited for is waited for as well.
+  - Reads one list of the Services of each namespace each time it looks. Events are listed only
+    where a load balancer has no address, nodes only for a Service of type C(NodePort); a login
+    that may not list these does without.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -107,6 +112,10 @@ workloads:
       sample: 35.241.237.159
     port:
       description: Port at that address; without an address that of the Service.
+      type: int
+      sample: 80
+    service_port:
+      description: Port of the Service, as it is on the cluster.
       type: int
       sample: 80
     url:

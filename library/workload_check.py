@@ -18,6 +18,9 @@ description:
     Bounds on the latency hold for answers that came by the address only.
   - Pods that end or vanish meanwhile, such as those of a rollout, need not answer; pods that come
     and are ready must.
+  - An answer from a pod of another workload is a problem. For a ready pod that never answers by
+    the address the cluster is asked why, its Service's session affinity and EndpointSlices, the
+    NetworkPolicies, and the pod itself by port-forward.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -69,7 +72,10 @@ options:
     type: str
     default: X-Served-By
   labels:
-    description: Labels of the project's pods. Others that the Service leads to are named as such.
+    description:
+      - Labels of the project's pods. They select no pods, for the Service does not know of them;
+        a pod that the Service leads to without them is asked too, and is named as foreign when
+        it is wrong.
     type: dict
     default: {}
   samples:
@@ -165,7 +171,10 @@ workloads:
           type: str
           sample: http://127.0.10.1:8080/prediction/?f=0.05
         method: {description: By which method., type: str, sample: GET}
-        by: {description: How the pods were told apart., type: str, sample: address}
+        by:
+          description: Where its answers came from, V(address) or V(port-forward).
+          type: str
+          sample: address
         value: {description: The answer as a value; null if it is none., type: raw,
                 sample: [199.60306236]}
         body: {description: The first 500 characters of an answer., type: str,

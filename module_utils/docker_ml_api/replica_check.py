@@ -393,15 +393,15 @@ class Interview:
             replica = self._roster.who(instance)
         if replica is None:
             return self._take_stranger(board, instance, result)
-        if result["problems"] and replica.name not in board.pods:
+        known = board.pods.get(replica.name)
+        if result["problems"] and not (known and known.problem):
             # A pod that ends may answer what it likes: the cluster is about to leave it out.
             self._roster.refresh()
             replica = self._roster.who(instance) or replica
         if replica.leaving:
             return False
-        news = replica.name not in board.pods
         _tell(board.pods.setdefault(replica.name, Told()), result)
-        return news
+        return known is None
 
     def _take_stranger(self, board: Board, instance: str, result: Mapping[str, Any]) -> bool:
         other = self._surroundings.elsewhere(instance) if instance else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.docker_ml_api.cluster import Cluster, ClusterError
 from ansible.module_utils.docker_ml_api.replica_check import (
     Replica,
@@ -79,8 +80,10 @@ class ClusterSurroundings:
     def forward(self, pod: str) -> Client:
         """Return a client that asks this pod."""
         # Its import takes a while, and most runs do without.
-        from ansible.module_utils.docker_ml_api.port_forward import PodClient  # noqa: PLC0415
-
+        try:
+            from ansible.module_utils.docker_ml_api.port_forward import PodClient  # noqa: PLC0415
+        except ImportError as error:
+            raise ClusterError(missing_required_lib("websocket-client")) from error
         workload = self._workload
         client: Client = PodClient(
             self._cluster, workload["namespace"], pod, workload["port"], self._client
@@ -106,10 +109,10 @@ class ClusterSurroundings:
             slices = self._cluster.list(
                 "EndpointSlice", namespace, labels=f"{SERVICE_NAME}={service}"
             )
+            direct = ""
+            if self._check is not None:
+                direct = ask_directly(self.forward(replica.name), self._check, self._timeout)
         except ClusterError as error:
             return f"why, could not be asked: {error}"
-        direct = ""
-        if self._check is not None:
-            direct = ask_directly(self.forward(replica.name), self._check, self._timeout)
         words: str = explain_silence(replica, found, slices, policies, direct)
         return words

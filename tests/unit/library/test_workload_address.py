@@ -52,6 +52,7 @@ def test_the_address_of_a_load_balancer(run, cluster, namespace):
         "via": "load-balancer",
         "address": address,
         "port": 8080,
+        "service_port": 8080,
         "url": f"http://{address}:8080",
         "reason": "",
         "nodes": [],
