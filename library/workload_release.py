@@ -45,6 +45,13 @@ options:
         type: list
         elements: dict
         required: true
+      checks:
+        description:
+          - What it was asked, as the module M(prediction_check) takes it, so that after a rollback
+            it is asked that again. A release that is recorded already keeps its own.
+        type: list
+        elements: dict
+        default: []
   labels:
     description: Labels that mark what is the project's own; each record gets them.
     type: dict
@@ -68,7 +75,7 @@ EXAMPLES = r"""
 - name: Record what runs and answers
   workload_release:
     workloads: "{{ good | community.general.keep_keys(
-      target=['name', 'namespace', 'configuration', 'image', 'objects']) }}"
+      target=['name', 'namespace', 'configuration', 'image', 'objects', 'checks']) }}"
     labels:
       app.kubernetes.io/managed-by: docker-ml-api
 """
@@ -110,6 +117,7 @@ ARGUMENTS: dict[str, Any] = {
             "configuration": {"type": "str", "required": True},
             "image": {"type": "str", "required": True},
             "objects": {"type": "list", "elements": "dict", "required": True},
+            "checks": {"type": "list", "elements": "dict", "default": []},
         },
     },
     "labels": {"type": "dict", "required": True},

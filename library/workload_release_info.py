@@ -32,7 +32,9 @@ options:
         description:
           - Hash over the objects of the release that is no good. The target is then the newest
             release that was; if that is this very one, there is no target.
-          - Without it the target is the release before the newest.
+          - Without it the target is the release before the one that runs. That is the newest if
+            what runs the pods now is in no release, since it was never found good; else it is the
+            release before the newest.
         type: str
         default: ""
   labels:
@@ -90,7 +92,6 @@ workloads:
 targets:
   description:
     - The releases to go back to, each as a workload with its objects; see M(workload_manifests).
-      The checks are not part of a release.
   returned: success
   type: list
   elements: dict
@@ -109,6 +110,10 @@ targets:
     port: {description: The container's port., type: int, sample: 8080}
     configuration: {description: Hash over the objects., type: str, sample: "sha256:91ab..."}
     objects: {description: Its manifests in apply order., type: list, elements: dict}
+    checks:
+      description: What it was asked; empty if that was not recorded.
+      type: list
+      elements: dict
 missing:
   description: The workloads without a target, and why.
   returned: success
@@ -159,16 +164,37 @@ def read(
     }
 
 
+def running(
+    connected: Cluster, namespaces: set[str], labels: Mapping[str, str]
+) -> dict[tuple[str, str], str]:
+    """Return the hash of what runs the pods of each workload, by namespace and name."""
+    selector = releases.selector(labels, records=False)
+    return {
+        (namespace, found["metadata"]["labels"].get(releases.INSTANCE, "")): (
+            releases.configuration(found)
+        )
+        for namespace in sorted(namespaces)
+        for kind in releases.CONTROLLERS
+        for found in connected.list(kind, namespace, labels=selector)
+    }
+
+
 def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
     """Return the histories."""
     params = module.params
     names = {workload["namespace"] for workload in params["workloads"]}
     known = read(connected, names, params["labels"])
+    by_hand = {one["namespace"] for one in params["workloads"] if not one["configuration"]}
+    runs = running(connected, by_hand, params["labels"])
     workloads, targets, missing = [], [], []
     for workload in params["workloads"]:
         where = {"name": workload["name"], "namespace": workload["namespace"]}
         records = known[workload["namespace"]].get(workload["name"], [])
-        target = releases.target(records, workload["configuration"])
+        target = releases.target(
+            records,
+            workload["configuration"],
+            runs.get((workload["namespace"], workload["name"]), ""),
+        )
         workloads.append(
             {
                 **where,

@@ -1,8 +1,9 @@
 """The releases of a workload that were found good, each recorded in a ConfigMap.
 
 A record's name is NAME-release-NUMBER. Its data: `objects`, the manifests as a JSON list;
-`image`; `configuration`, the hash over the objects. It is immutable and carries the project's
-labels, the workload's instance label and the number. Nothing here asks anybody.
+`image`; `configuration`, the hash over the objects; `checks`, what the release was asked, as a
+JSON list, if anything. It is immutable and carries the project's labels, the workload's instance
+label and the number. Nothing here asks anybody.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 INSTANCE = "app.kubernetes.io/instance"
 RELEASE = "docker-ml-api/release"
-_CONTROLLERS = ("Deployment", "ReplicationController")
+_CONFIGURATION = "docker-ml-api/configuration"
+CONTROLLERS = ("Deployment", "ReplicationController")
 
 Object = dict[str, Any]
 
@@ -27,7 +29,7 @@ class DamagedRecordError(Exception):
 
 @dataclass(frozen=True)
 class Release:
-    """One recorded release; `created` is in the API's own form, objects are JSON text."""
+    """One recorded release; `created` is in the API's own form, content and asked are JSON text."""
 
     number: int
     name: str
@@ -36,16 +38,33 @@ class Release:
     configuration: str
     created: str
     content: str
+    asked: str
 
     def objects(self) -> list[Object]:
         """Return the manifests. Raises DamagedRecordError."""
+        return self._list("objects", self.content)
+
+    def checks(self) -> list[Object]:
+        """Return what it was asked; nothing if that was not recorded. Raises DamagedRecordError."""
+        return self._list("checks", self.asked or "[]")
+
+    def controller_configuration(self) -> str:
+        """Return the hash of what ran its pods; empty for a damaged record."""
         try:
-            objects = json.loads(self.content)
+            return next(
+                configuration(item) for item in self.objects() if item.get("kind") in CONTROLLERS
+            )
+        except (DamagedRecordError, StopIteration):
+            return ""
+
+    def _list(self, what: str, text: str) -> list[Object]:
+        try:
+            found = json.loads(text)
         except ValueError:
-            objects = None
-        if not isinstance(objects, list) or not all(isinstance(item, dict) for item in objects):
-            raise DamagedRecordError(f"its ConfigMap {self.name} holds no list of objects")
-        return objects
+            found = None
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise DamagedRecordError(f"its ConfigMap {self.name} holds no list of {what}")
+        return found
 
     def summary(self) -> dict[str, Any]:
         """Return it without its objects."""
@@ -71,9 +90,16 @@ class Plan:
     previous: int | None
 
 
-def selector(labels: Mapping[str, str]) -> str:
-    """Return the label selector of all records."""
-    return ",".join([*(f"{key}={value}" for key, value in sorted(labels.items())), RELEASE])
+def configuration(thing: Mapping[str, Any]) -> str:
+    """Return the hash that an object was rendered with; empty if it says none."""
+    annotations = thing.get("metadata", {}).get("annotations") or {}
+    return str(annotations.get(_CONFIGURATION, ""))
+
+
+def selector(labels: Mapping[str, str], *, records: bool = True) -> str:
+    """Return the label selector of all records, or of all that is ours."""
+    ours = [f"{key}={value}" for key, value in sorted(labels.items())]
+    return ",".join([*ours, RELEASE] if records else ours)
 
 
 def of_workloads(config_maps: Iterable[Object]) -> dict[str, list[Release]]:
@@ -94,6 +120,7 @@ def of_workloads(config_maps: Iterable[Object]) -> dict[str, list[Release]]:
                 configuration=data.get("configuration", ""),
                 created=metadata.get("creationTimestamp", ""),
                 content=data.get("objects", ""),
+                asked=data.get("checks", ""),
             )
         )
     for records in found.values():
@@ -110,8 +137,8 @@ def plan(
 ) -> Plan:
     """Return how to record what a workload is now.
 
-    workload: {name, namespace, configuration, image, objects}; records: its own, newest first;
-    taken: numbers that something else has. A configuration that is recorded already becomes the
+    workload: {name, namespace, configuration, image, objects, checks}; records: its own, newest
+    first; taken: numbers that something else has. A configuration that is recorded already becomes the
     newest release under a new number, as with `kubectl rollout undo`; its old record goes.
     """
     create = None
@@ -138,6 +165,7 @@ def plan(
 
 def record(workload: Mapping[str, Any], number: int, labels: Mapping[str, str]) -> Object:
     """Return the ConfigMap that records a release."""
+    checks = workload.get("checks")
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -150,19 +178,34 @@ def record(workload: Mapping[str, Any], number: int, labels: Mapping[str, str]) 
         "data": {
             "configuration": workload["configuration"],
             "image": workload["image"],
-            "objects": json.dumps(workload["objects"], separators=(",", ":"), sort_keys=True),
+            "objects": _dump(workload["objects"]),
+            **({"checks": _dump(checks)} if checks else {}),
         },
     }
 
 
-def target(records: Sequence[Release], configuration: str = "") -> Release | None:
+def _dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+def target(
+    records: Sequence[Release], configuration: str = "", running: str = ""
+) -> Release | None:
     """Return the release to go back to, if there is one.
 
     records: newest first. configuration: of the release that is no good. It has no record, unless
     it was good once. Where it is the newest release that was good, nothing newer is at fault, and
-    there is nothing to go back to. Without a configuration it is the release before the newest.
+    there is nothing to go back to. Without a configuration it is the release before the one that
+    runs: running is the hash of what runs the pods now. If no record has that, it was never found
+    good, and the newest release is the one before it; else it is the release before the newest,
+    so that a rollback that was stopped half-way is finished and not undone.
     """
     if not configuration:
+        if records and running:
+            known = {record.controller_configuration() for record in records}
+            # A damaged record may be the one.
+            if running not in known and "" not in known:
+                return records[0]
         return records[1] if len(records) > 1 else None
     if not records or records[0].configuration == configuration:
         return None
@@ -185,14 +228,14 @@ def shape(name: str, namespace: str, release: Release) -> dict[str, Any]:
     """Return a recorded release as a workload: what applies it, and what its pods are waited by.
 
     Returns {name, namespace, release, kind, app, image, replicas, autoscaled, service_name,
-    service_port, expose, port, configuration, objects}. Raises DamagedRecordError.
+    service_port, expose, port, configuration, objects, checks}. Raises DamagedRecordError.
     """
     objects = release.objects()
     by_kind = {item.get("kind"): item for item in objects}
-    controller = next((by_kind[kind] for kind in _CONTROLLERS if kind in by_kind), None)
+    controller = next((by_kind[kind] for kind in CONTROLLERS if kind in by_kind), None)
     service = by_kind.get("Service")
     if controller is None or service is None:
-        missing = "Service" if controller else " or ".join(_CONTROLLERS)
+        missing = "Service" if controller else " or ".join(CONTROLLERS)
         raise DamagedRecordError(f"its ConfigMap {release.name} holds no {missing}")
     scaler = by_kind.get("HorizontalPodAutoscaler")
     try:
@@ -216,6 +259,7 @@ def shape(name: str, namespace: str, release: Release) -> dict[str, Any]:
             "port": container["ports"][0]["containerPort"],
             "configuration": release.configuration,
             "objects": objects,
+            "checks": release.checks(),
         }
     except (KeyError, IndexError, TypeError) as error:
         raise DamagedRecordError(

@@ -70,7 +70,7 @@ def test_one_name_in_two_namespaces(play):
         assert f"Workload web in {play.namespace}" not in message
         assert play.answer("web") == "five"
         assert play.answer("web", other) == "two"
-        assert play.releases("web") == ["one:test", "five:test"]
+        assert play.releases("web") == ["one", "five"]
 
         del play.workloads["web"]
         assert play.succeed("--tags=teardown").changed

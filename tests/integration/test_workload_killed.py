@@ -43,7 +43,7 @@ def test_killed_at_each_stage(play):
     for name, count in {"web": 2, "old": 3}.items():
         assert len(play.pods(name)) == count
         assert play.answer(name) == "two"
-        assert play.releases(name)[-1] == "two:test"
+        assert play.releases(name)[-1] == "two"
     play.settled()
 
     del play.workloads["web"]["expose"]
@@ -70,5 +70,5 @@ def test_killed_while_it_goes_back(play):
     play.succeed()
     for name in play.workloads:
         assert play.answer(name) == "one"
-        assert play.releases(name) == ["one:test"]
+        assert play.releases(name) == ["one"]
     play.settled()

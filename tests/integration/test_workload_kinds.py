@@ -43,7 +43,7 @@ def test_services_that_have_no_address(play):
         [pod] = play.pods(name)
         assert pod["metadata"]["name"] in said
         assert f"port-forward service/{name} " in said
-        assert play.releases(name) == ["one:test"]
+        assert play.releases(name) == ["one"]
     play.settled()
 
 

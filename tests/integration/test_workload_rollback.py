@@ -39,12 +39,12 @@ def test_back_and_forth(play, kind):
     assert run.changed
     assert play.answer(name) == "one"
     assert len(play.pods(name)) == 2
-    assert play.releases(name) == ["two:test", "one:test"]
+    assert play.releases(name) == ["two", "one"]
     assert f"NetworkPolicy/{name}" not in play.objects()
 
     play.succeed("--tags=rollback")
     assert play.answer(name) == "two"
-    assert play.releases(name) == ["one:test", "two:test"]
+    assert play.releases(name) == ["one", "two"]
     assert f"NetworkPolicy/{name}" in play.objects()
     play.settled()
 

@@ -131,16 +131,14 @@ class Play:
         self.mark()
         run = self.run(*arguments, **environment)
         assert run.status != 0, run.text
-        assert run.changed == []
-        assert self.mutations() == []
+        assert (run.changed, self.mutations()) == ([], [])
         return run.failure
 
     def settled(self) -> None:
         """Run site.yml, which must find nothing to do and send nothing."""
         self.mark()
         run = self.succeed()
-        assert run.changed == []
-        assert self.mutations() == []
+        assert (run.changed, self.mutations()) == ([], [])
 
     def get(self, *arguments: str) -> dict[str, Any]:
         """Return what kubectl finds in the namespace."""
@@ -178,7 +176,10 @@ class Play:
         selector = f"{OURS},app.kubernetes.io/instance={workload},{label}"
         found = self.get("configmaps", f"--selector={selector}")["items"]
         found.sort(key=lambda one: int(one["metadata"]["labels"][label]))
-        return [one["data"]["image"].partition("@")[0].rpartition("/")[2] for one in found]
+        return [
+            one["data"]["image"].rpartition("/")[2].partition("@")[0].removesuffix(":test")
+            for one in found
+        ]
 
     def answer(self, workload: str, namespace: str = "") -> str:
         """Return what the workload's Service answers, by way of the API server."""
@@ -192,7 +193,8 @@ class Play:
         """Return where the load balancer of a Service answers."""
         found = self.get("service", service)
         [balancer] = found["status"]["loadBalancer"]["ingress"]
-        return f"http://{balancer['ip']}:{found['spec']['ports'][0]['port']}/"
+        port = found["spec"]["ports"][0]["port"]
+        return f"http://{balancer['ip']}{'' if port == 80 else f':{port}'}/"
 
     def mark(self) -> None:
         """Let mutations() begin here."""

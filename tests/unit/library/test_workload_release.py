@@ -25,7 +25,8 @@ def rendered(namespace, name="web", **options):
     """A workload as the module workload_manifests returns it, with the keys that count here."""
     given = workload_examples.workload(name=name, namespace=namespace, **options)
     (found,), _ = manifests.render(workload_examples.parameters(given))
-    return {key: found[key] for key in ("name", "namespace", "configuration", "image", "objects")}
+    keys = ("name", "namespace", "configuration", "image", "objects", "checks")
+    return {key: found[key] for key in keys}
 
 
 class History:
@@ -94,6 +95,7 @@ def test_what_is_recorded(history, cluster, namespace):
         "docker-ml-api/release": "1",
     }
     assert json.loads(found["data"].pop("objects")) == web["objects"]
+    assert json.loads(found["data"].pop("checks")) == web["checks"]
     assert found["data"] == {key: web[key] for key in ("configuration", "image")}
 
 
@@ -225,11 +227,11 @@ def test_what_to_go_back_to(history, namespace):
         for one in answer["workloads"]
     ] == [(2, 1, 1, 2), (2, 1, 2, 2), (2, 1, None, 2), (1, None, None, 1), (None, None, None, 0)]
     assert [
-        (one["release"], one["replicas"], one["configuration"], one["objects"])
+        (one["release"], one["replicas"], one["configuration"], one["objects"], one["checks"])
         for one in answer["targets"]
     ] == [
-        (1, 1, a["configuration"], a["objects"]),
-        (2, 2, b["configuration"], b["objects"]),
+        (1, 1, a["configuration"], a["objects"], a["checks"]),
+        (2, 2, b["configuration"], b["objects"], b["checks"]),
     ]
     assert [one["problem"] for one in answer["missing"]] == [
         (
@@ -244,6 +246,22 @@ def test_what_to_go_back_to(history, namespace):
     ]
 
 
+def controller(workload):
+    """What runs its pods."""
+    (found,) = [one for one in workload["objects"] if "template" in one["spec"]]
+    return found
+
+
+def test_what_runs_was_never_found_good(history, cluster, namespace):
+    good, bad = rendered(namespace, replicas=1), rendered(namespace, replicas=0)
+    history.record(rendered(namespace, replicas=5))
+    history.record(good)
+    where = {"name": "web", "namespace": namespace}
+    for runs, target in ((good, 1), (bad, 2)):
+        cluster.kubectl("apply", "--filename=-", stdin=json.dumps(controller(runs)))
+        assert history.info(where)["workloads"][0]["target"] == target
+
+
 def test_info_only_reads(history, cluster, namespace):
     before = len(cluster.audit())
     history.info({"name": "web", "namespace": namespace}, {"name": "b", "namespace": namespace})
@@ -252,7 +270,8 @@ def test_info_only_reads(history, cluster, namespace):
         for event in cluster.audit()[before:]
         if (event.get("objectRef") or {}).get("namespace") == namespace
     ]
-    assert ours == ["list"]
+    # The records, and both kinds of what runs pods.
+    assert ours == ["list"] * 3
 
 
 def test_a_damaged_record(history, cluster, namespace):

@@ -51,8 +51,61 @@ def test_a_record():
     }
 
 
-def test_the_selector():
-    assert releases.selector({"b": "2", "a": "1"}) == "a=1,b=2,docker-ml-api/release"
+def test_the_selectors():
+    labels = {"b": "2", "a": "1"}
+    assert releases.selector(labels) == "a=1,b=2,docker-ml-api/release"
+    assert releases.selector(labels, records=False) == "a=1,b=2"
+
+
+CHECKS = [{"path": "/", "expected_text": "hello"}]
+
+
+@pytest.mark.parametrize(("checks", "kept"), [(CHECKS, CHECKS), ([], []), (None, [])])
+def test_what_a_release_was_asked(checks, kept):
+    made = releases.record(workload("c", checks=checks), 1, LABELS)
+    assert ("checks" in made["data"]) == bool(kept)
+    (found,) = releases.of_workloads([made])["web"]
+    assert found.checks() == kept
+
+
+def controlled(number, running, kind="Deployment"):
+    """A record of a release whose controller has this hash."""
+    service = {"kind": "Service", "metadata": {"annotations": {ANNOTATION: "of the service"}}}
+    controller = {"kind": kind, "metadata": {"annotations": {ANNOTATION: running}}}
+    return config_map(number, f"c{number}", objects=json.dumps([service, controller]))
+
+
+ANNOTATION = manifests.CONFIGURATION_ANNOTATION
+TWO = [controlled(1, "one"), controlled(2, "two", "ReplicationController")]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "running", "target"),
+    [
+        (TWO, "two", 1),
+        # A rollback that was stopped half-way.
+        (TWO, "one", 1),
+        # Never found good.
+        (TWO, "three", 2),
+        (TWO[:1], "three", 1),
+        (TWO[:1], "one", None),
+        ([], "one", None),
+        # Nothing runs.
+        (TWO, "", 1),
+        # It may be the one that runs.
+        ([TWO[0], config_map(2, "b", objects="{")], "three", 1),
+        ([TWO[0], config_map(2, "b")], "three", 1),
+    ],
+)
+def test_targets_by_what_runs(recorded, running, target):
+    known = releases.of_workloads(recorded).get("web", [])
+    found = releases.target(known, running=running)
+    assert (found and found.number) == target
+
+
+def test_the_hash_of_an_object_without_one():
+    assert releases.configuration({}) == ""
+    assert releases.configuration({"metadata": {"annotations": None}}) == ""
 
 
 def test_reading_records():
@@ -161,7 +214,7 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("options", EXAMPLES)
 def test_a_release_is_the_workload_that_it_was(options):
-    """All of its keys but the checks, which are no part of the objects."""
+    """All of its keys."""
     parameters = workload_examples.parameters(workload_examples.workload(**options))
     (rendered,), _ = manifests.render(parameters)
     made = releases.record(rendered, 3, LABELS)
@@ -169,7 +222,7 @@ def test_a_release_is_the_workload_that_it_was(options):
     shape = releases.shape(rendered["name"], rendered["namespace"], release)
     assert shape.pop("release") == 3
     assert shape == {key: rendered[key] for key in shape}
-    assert set(rendered) - set(shape) <= {"checks", "yaml"}
+    assert set(rendered) - set(shape) <= {"yaml"}
 
 
 SERVICE = {"kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}}
@@ -190,4 +243,13 @@ SERVICE = {"kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"
 def test_damaged_records(content, words):
     (release,) = releases.of_workloads([config_map(1, "a", objects=content)])["web"]
     with pytest.raises(DamagedRecordError, match=f"its ConfigMap web-release-1 {words}"):
+        releases.shape("web", "n", release)
+
+
+def test_damaged_checks():
+    (rendered,), _ = manifests.render(workload_examples.parameters())
+    made = releases.record(rendered, 1, LABELS)
+    made["data"]["checks"] = "{"
+    (release,) = releases.of_workloads([made])["web"]
+    with pytest.raises(DamagedRecordError, match="its ConfigMap web-release-1 holds no list of ch"):
         releases.shape("web", "n", release)
