@@ -148,7 +148,8 @@ def _duration(times: Mapping[str, str]) -> float:
 class Cluster:
     """The cluster, its registry, and what the API server writes down.
 
-    registry: host and path that images are pushed to; audit_log: None if it is not to be had.
+    registry: host and path that images are pushed to; audit_log and containerd (the node's
+    socket): None if they are not to be had.
     """
 
     kubeconfig: Path
@@ -157,6 +158,7 @@ class Cluster:
     username: str
     password: str
     audit_log: Path | None
+    containerd: Path | None = None
 
     def kubectl(self, *arguments: str, stdin: str = "", timeout: float = 60) -> str:
         """Run kubectl and return its output. Raises Failure."""
@@ -210,6 +212,13 @@ class Cluster:
     def push_images(self) -> None:
         """Build the project's own images and push them, where the registry lacks them."""
         self.play("images", {}, limit="docker_hosts", timeout=1800)
+
+    def forget_images(self, name: str) -> None:
+        """Remove the node's images of a name, and whatever else they are called there."""
+        node = ["ctr", f"--address={self.containerd}", "--namespace=k8s.io", "images"]
+        references = references_to(name, run([*node, "list"]))
+        if references:
+            run([*node, "remove", "--sync", *references])
 
     @contextlib.contextmanager
     def namespace(self, name: str) -> Iterator[str]:
@@ -287,6 +296,23 @@ def is_settled(pods: Sequence[Mapping[str, Any]], replicas: Mapping[str, int]) -
             return False
         ready[app] += 1
     return ready == dict(replicas)
+
+
+def references_to(name: str, listing: str) -> list[str]:
+    """Return every reference to the images whose repository ends in a name.
+
+    listing: of `ctr images list`: a head, then reference, type and digest in each line.
+    """
+    digests = {}
+    for line in listing.splitlines()[1:]:
+        reference, _, digest = line.split()[:3]
+        digests[reference] = digest
+    named = {
+        digest
+        for reference, digest in digests.items()
+        if reference.partition("@")[0].rpartition("/")[2].partition(":")[0].endswith(name)
+    }
+    return [reference for reference, digest in digests.items() if digest in named]
 
 
 def users_changes(lines: Iterable[str], namespace: str, since: str) -> list[str]:
@@ -371,4 +397,5 @@ def _rehearsal(stack: contextlib.ExitStack) -> Cluster:
         login["username"],
         login["password"],
         layout.audit_log,
+        layout.containerd_socket,
     )
