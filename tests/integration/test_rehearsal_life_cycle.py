@@ -60,6 +60,11 @@ class Machine:
             if not Path(f"/proc/{pid}/exe").resolve().name.startswith("containerd-shim")
         ]
 
+    def writes(self):
+        """The runner's own requests that may change something."""
+        by_runner = self.cluster().audit('"rehearsal-runner"')
+        return [event for event in by_runner if event["verb"] not in {"get", "list", "watch"}]
+
     def traces(self):
         """What the cluster changes on the machine."""
         name = self.paths.cgroup
@@ -202,11 +207,13 @@ def test_down_leaves_nothing(machine, capsys):
     tasks = machine.paths.containerd / "state/io.containerd.runtime.v2.task"
     sockets = {path.read_text().removeprefix("unix://") for path in tasks.glob("*/*/address")}
     assert sockets
+    written = machine.writes()
     capsys.readouterr()
 
     assert machine.run("up") == 0
     assert "is up already" in capsys.readouterr().err
     assert machine.pids() == pids
+    assert machine.writes() == written
     assert machine.run("status") == 0
     assert machine.run("env") == 0
 
