@@ -288,6 +288,9 @@ class Interview:
             else:
                 boards = [Board(check, FORWARD) for check in self._target.checks]
             self._by_forward([board for board in boards if board.by == FORWARD])
+            if any(board.silent for board in boards):
+                # Those that went meanwhile need not answer.
+                self._roster.refresh()
             for board in boards:
                 self._problems += self._judge(board)
             if not self._problems:
@@ -485,8 +488,9 @@ class Interview:
         differing = self._differing(board)
         if differing:
             problems.append(asked + differing)
-        if board.silent:
-            problems.append(where + self._never_answered(board))
+        silent = [replica for name in board.silent if (replica := self._roster.replica(name))]
+        if silent:
+            problems.append(where + self._never_answered(board, silent))
         if not (problems or board.pods or board.not_asked):
             problems.append(f"{where}its pods went away while they were asked: run again")
         if not problems and self._target.url and board.latencies:
@@ -503,16 +507,14 @@ class Interview:
         }
         return f" ({'; '.join(sorted(told))})" if told else ""
 
-    def _never_answered(self, board: Board) -> str:
+    def _never_answered(self, board: Board, silent: Sequence[Replica]) -> str:
         heard = [f"{name} {_times(told.count)}" for name, told in sorted(board.pods.items())]
-        words = f"{_pods(board.silent)} never answered in {board.requests} requests"
+        names = [replica.name for replica in silent]
+        words = f"{_pods(names)} never answered in {board.requests} requests"
         words += f" ({', '.join([*heard, *board.told_healed()])})"
-        replica = self._roster.replica(board.silent[0])
-        if replica is None:
-            return f"{words}: it is gone by now"
-        if not replica.ready:
-            return f"{words}: it is not ready any more{self._troubles([replica.name])}"
-        hint = self._surroundings.hint(replica)
+        if not silent[0].ready:
+            return f"{words}: it is not ready any more{self._troubles(names[:1])}"
+        hint = self._surroundings.hint(silent[0])
         return f"{words}: {hint}" if hint else words
 
     def _differing(self, board: Board) -> str:
