@@ -213,12 +213,34 @@ class Cluster:
         """Build the project's own images and push them, where the registry lacks them."""
         self.play("images", {}, limit="docker_hosts", timeout=1800)
 
-    def forget_images(self, name: str) -> None:
-        """Remove the node's images of a name, and whatever else they are called there."""
+    def forget_image(self, name: str) -> None:
+        """Remove the node's image of a name, and whatever else it is called there.
+
+        Its layers go with it, unless another image has them, too. Raises Failure.
+        """
+        if self.containerd is None:
+            raise Failure("the images of this cluster's nodes cannot be removed from here")
         node = ["ctr", f"--address={self.containerd}", "--namespace=k8s.io", "images"]
         references = references_to(name, run([*node, "list"]))
         if references:
             run([*node, "remove", "--sync", *references])
+
+    @contextlib.contextmanager
+    def pushing(self) -> Iterator[Callable[[str], None]]:
+        """Lend what pushes a tag of the local engine to the registry; the login is kept nowhere."""
+        with tempfile.TemporaryDirectory() as folder:
+            docker = ["docker", f"--config={folder}"]
+            if self.username:
+                host = self.registry.split("/", 1)[0]
+                run(
+                    [*docker, "login", f"--username={self.username}", "--password-stdin", host],
+                    stdin=self.password,
+                )
+
+            def push(tag: str) -> None:
+                run([*docker, "push", tag], timeout=600)
+
+            yield push
 
     @contextlib.contextmanager
     def namespace(self, name: str) -> Iterator[str]:
@@ -299,7 +321,7 @@ def is_settled(pods: Sequence[Mapping[str, Any]], replicas: Mapping[str, int]) -
 
 
 def references_to(name: str, listing: str) -> list[str]:
-    """Return every reference to the images whose repository ends in a name.
+    """Return every reference to the images whose repository has a name.
 
     listing: of `ctr images list`: a head, then reference, type and digest in each line.
     """
@@ -310,7 +332,7 @@ def references_to(name: str, listing: str) -> list[str]:
     named = {
         digest
         for reference, digest in digests.items()
-        if reference.partition("@")[0].rpartition("/")[2].partition(":")[0].endswith(name)
+        if reference.partition("@")[0].rpartition("/")[2].partition(":")[0] == name
     }
     return [reference for reference, digest in digests.items() if digest in named]
 

@@ -32,7 +32,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,26 +208,16 @@ HARD_EVENTS: dict[str, Callable[[Site], None]] = {
 @contextlib.contextmanager
 def next_version(cluster: Cluster) -> Iterator[None]:
     """Push another version of each app's image, of another digest; its local tags go again."""
-    docker = ["docker"]
-    tags = [f"{cluster.registry}/{NEXT}{app}:v1" for app in APPS]
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            docker.append(f"--config={folder}")
-            if cluster.username:
-                rehearsed.run(
-                    [
-                        *docker, "login", f"--username={cluster.username}", "--password-stdin",
-                        cluster.registry.split("/", 1)[0],
-                    ],
-                    stdin=cluster.password,
-                )  # fmt: skip
-            for app, tag in zip(APPS, tags, strict=True):
+    tags = {app: f"{cluster.registry}/{NEXT}{app}:v1" for app in APPS}
+    try:
+        with cluster.pushing() as push:
+            for app, tag in tags.items():
                 recipe = f"FROM {app}:v1\nLABEL docker-ml-api.benchmark={NEXT}{app}\n"
-                rehearsed.run([*docker, "build", f"--tag={tag}", "-"], stdin=recipe)
-                rehearsed.run([*docker, "push", tag], timeout=300)
-            yield
-        finally:
-            rehearsed.attempt(["docker", "image", "rm", *tags])
+                rehearsed.run(["docker", "build", f"--tag={tag}", "-"], stdin=recipe)
+                push(tag)
+        yield
+    finally:
+        rehearsed.attempt(["docker", "image", "rm", *tags.values()])
 
 
 def measure(site: Site, variant: str, connections: int) -> list[Result]:

@@ -181,7 +181,8 @@ def test_references_to_an_image_are_all_of_its_names():
     listing = """REF TYPE DIGEST SIZE PLATFORMS LABELS
 r:5000/x/diabetes:v1 application/manifest sha256:d1 126.0 MiB linux/amd64 -
 r:5000/x/diabetes@sha256:d1 application/manifest sha256:d1 126.0 MiB linux/amd64 -
-r:5000/y/next-diabetes@sha256:d2 application/manifest sha256:d2 126.0 MiB linux/amd64 -
+r:5000/y/diabetes@sha256:d2 application/manifest sha256:d2 126.0 MiB linux/amd64 -
+r:5000/x/next-diabetes:v1 application/manifest sha256:d4 126.0 MiB linux/amd64 -
 r:5000/diabetes/web:v1 application/manifest sha256:d3 1.9 MiB linux/amd64 -
 sha256:c1 application/manifest sha256:d1 126.0 MiB linux/amd64 -
 sha256:c3 application/manifest sha256:d3 1.9 MiB linux/amd64 -
@@ -189,6 +190,6 @@ sha256:c3 application/manifest sha256:d3 1.9 MiB linux/amd64 -
     assert rehearsed.references_to("diabetes", listing) == [
         "r:5000/x/diabetes:v1",
         "r:5000/x/diabetes@sha256:d1",
-        "r:5000/y/next-diabetes@sha256:d2",
+        "r:5000/y/diabetes@sha256:d2",
         "sha256:c1",
     ]

@@ -131,6 +131,23 @@ def test_without_a_login_there_is_no_pull_secret(tmp_path):
     )
 
 
+def test_an_image_in_one_layer_runs_as_the_other_does():
+    config = {
+        "Env": ["PATH=/opt/bin:/bin", "NAME=a b=c"],
+        "User": "65532:65532",
+        "WorkingDir": "/app",
+        "StopSignal": "SIGTERM",
+        "Cmd": ["python", "-m", "model.main"],
+    }
+    assert first_prediction.import_changes(config) == [
+        '--change=ENV PATH="/opt/bin:/bin"',
+        '--change=ENV NAME="a b=c"',
+        "--change=USER 65532:65532",
+        "--change=WORKDIR /app",
+        '--change=CMD ["python", "-m", "model.main"]',
+    ]
+
+
 def test_profile_names_what_is_no_task():
     task = {
         "name": "Ask",
