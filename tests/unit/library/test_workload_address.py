@@ -2,9 +2,11 @@
 
 import json
 
+import documented
 import pytest
 import workload_address
 from answering_pods import apply, login, service, until
+from api_server import Answer, refusal, serving
 from run_module import run_module
 
 # Nobody serves this class: to such a Service nothing happens, as on a cluster without any
@@ -27,9 +29,13 @@ def run(capsys, cluster, namespace):
             for one in workloads
         ]
         access = {"kubeconfig": str(cluster.kubeconfig), "context": cluster.context}
-        return run_module(
-            workload_address, capsys, **{**access, "workloads": given, "timeout": 30, **options}
+        # A busy machine takes its time to care for a load balancer.
+        usual = {"timeout": 60, "no_load_balancer_after": 60}
+        result = run_module(
+            workload_address, capsys, **{**access, **usual, "workloads": given, **options}
         )
+        assert documented.result_differences(workload_address, result) == []
+        return result
 
     return find
 
@@ -122,7 +128,7 @@ def test_a_load_balancer_that_cannot_be_made(run, cluster, namespace):
     metadata = {"name": "poor", "annotations": {REFUSAL: "Quota 'FORWARDING_RULES' exceeded."}}
     apply(cluster, namespace, service("poor", metadata=metadata), service("rich"))
     result = run({"name": "poor"}, {"name": "rich"})
-    assert result["failed"]
+    assert result.get("failed"), result
     (problem,) = result["problems"]
     assert (problem["name"], problem["namespace"]) == ("poor", namespace)
     assert problem["problem"] == result["msg"]
@@ -191,10 +197,66 @@ def test_a_login_that_may_read_services_only(run, cluster, namespace, tmp_path):
     assert none["via"] == "port-forward"
 
 
-def test_an_error_of_the_cluster_is_told(run, namespace):
+def test_an_error_of_the_cluster_is_told(run):
     result = run({"name": "web", "namespace": "Not/A/Namespace"})
     assert result["failed"]
     assert "problems" not in result
+
+
+def a_service(kind="LoadBalancer", **ingress):
+    return {
+        "metadata": {"name": "web", "uid": "u1", "creationTimestamp": "2026-01-02T03:04:05Z"},
+        "spec": {"type": kind, "ports": [{"port": 80, "nodePort": 30080}]},
+        "status": {"loadBalancer": {"ingress": [ingress]} if ingress else {}},
+    }
+
+
+def answering(found, **others):
+    """An API server with one Service; `others` are its answers for other kinds, or their errors."""
+
+    def respond(request):
+        kind = request.path.rpartition("/")[2]
+        if kind == "services":
+            return Answer({"items": [found]})
+        return others.get(kind, Answer({"items": []}))
+
+    return serving(respond)
+
+
+@pytest.mark.parametrize("kind", ["events", "nodes"])
+@pytest.mark.parametrize(("status", "reason"), [(403, "Forbidden"), (500, "InternalError")])
+def test_events_and_nodes_that_are_refused(run, kind, status, reason):
+    """A login that may not read them does without; any other refusal is told."""
+    found = a_service("NodePort" if kind == "nodes" else "LoadBalancer")
+    with answering(found, **{kind: refusal(status, reason, f"no {kind}")}) as server:
+        result = run(
+            {"name": "web", "expose": found["spec"]["type"]},
+            kubeconfig=server.kubeconfig(),
+            context="here",
+            no_load_balancer_after=0,
+            timeout=0,
+        )
+    assert bool(result.get("failed")) is (reason != "Forbidden")
+    assert (f"no {kind}" in result.get("msg", "")) is (reason != "Forbidden")
+
+
+def test_a_host_name_that_is_not_known(run):
+    with answering(a_service(hostname="load-balancer.invalid")) as server:
+        access = {"kubeconfig": server.kubeconfig(), "context": "here"}
+        result = run({"name": "web"}, timeout=0, **access)
+    assert (
+        "the load balancer of Service web has the name load-balancer.invalid, which cannot be "
+        "looked up yet"
+    ) in result["msg"]
+
+
+def test_a_host_name_that_a_proxy_would_look_up(run, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with answering(a_service(hostname="load-balancer.invalid")) as server:
+        access = {"kubeconfig": server.kubeconfig(), "context": "here"}
+        (web,) = run({"name": "web"}, timeout=0, **access)["workloads"]
+    assert web["url"] == "http://load-balancer.invalid"
 
 
 @pytest.mark.parametrize("option", ["timeout", "no_load_balancer_after"])

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 
+import documented
 import pytest
 import workload_check
 from answering_pods import (
@@ -17,6 +18,7 @@ from answering_pods import (
     service,
     until,
 )
+from fresh_module import fresh_module
 from run_module import run_module
 
 CHECK = {"path": PATH, "expected": [199.6], "tolerance": 0.1}
@@ -75,8 +77,8 @@ def run(capsys, cluster, apps):
             }
             for workload in workloads
         ]
-        return run_module(
-            workload_check,
+        result = run_module(
+            options.pop("module", workload_check),
             capsys,
             kubeconfig=str(cluster.kubeconfig),
             context=cluster.context,
@@ -85,6 +87,8 @@ def run(capsys, cluster, apps):
             retry_delay=0.05,
             **options,
         )
+        assert documented.result_differences(workload_check, result) == []
+        return result
 
     yield run_check
     assert set(threading.enumerate()) == before
@@ -166,7 +170,7 @@ def test_pods_that_are_not_ours_are_named(run, cluster, apps):
     assert "it is not ours, for it lacks the label set, but app=mixed leads" in result["msg"]
 
 
-def test_the_address_of_another_workload(run, cluster, apps, url_of):
+def test_the_address_of_another_workload(run, url_of):
     result = run({"name": "good"}, {"name": "anonymous", "url": url_of("good")})
     assert "of workload good: the address belongs to another Service by now" in result["msg"]
     assert [workload["name"] for workload in result["workloads"]] == ["good"]
@@ -241,6 +245,15 @@ def test_a_login_that_may_not_forward_ports(capsys, cluster, apps, tmp_path):
     )
     assert "this login may not forward ports (pods " in result["msg"]
     assert f"get and create of pods/portforward in namespace {apps}" in result["msg"]
+
+
+def test_without_the_package_for_port_forward(run, url_of):
+    with fresh_module("workload_check", "websocket") as module:
+        result = run({"name": "good"}, module=module)
+        by_address = run({"name": "good", "url": url_of("good")}, module=module)
+    assert result["failed"]
+    assert "Failed to import the required Python library (websocket-client)" in result["msg"]
+    assert len(by_address["workloads"][0]["answered"]) == 2
 
 
 def test_nothing_is_written_to_the_cluster(run, cluster, apps):
