@@ -317,6 +317,25 @@ def test_time_is_over():
     )
 
 
+def test_nothing_to_roll():
+    """Nobody is asked, and no time passes."""
+
+    def never(what):
+        raise AssertionError(what)
+
+    outcome = controller_roll.roll(
+        [],
+        never,
+        never,
+        autoscaled=frozenset(),
+        patience=Patience(),
+        limits=Limits(300, 15, 1),
+        clock=lambda: 0.0,
+        sleep=never,
+    )
+    assert outcome == controller_roll.Outcome()
+
+
 def test_a_failure_lets_the_others_settle():
     good, bad = World(1, "O"), World(1, "O", good=False)
     keys = {Key("default", "good"): good, Key("default", "bad"): bad, Key("default", "none"): None}

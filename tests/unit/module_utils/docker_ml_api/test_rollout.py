@@ -213,6 +213,18 @@ NOT_READY = {
         "1 of 2 pods ready; pod web-new-2: running, not ready yet",
         ["deadline"],
     ),
+    "deployment: no progress, though its pods are ready": (
+        DEPLOYMENT,
+        deployed(
+            live.deployment(
+                availableReplicas=1,
+                conditions=[condition("Progressing", "False", "ProgressDeadlineExceeded")],
+            ),
+            *pods("new", 2),
+        ),
+        "2 of 2 pods ready",
+        ["deadline"],
+    ),
     "deployment: no progress, and why; evictions last": (
         DEPLOYMENT,
         deployed(
