@@ -61,7 +61,12 @@ set -eu
     --for=jsonpath='{{.status.loadBalancer.ingress[0].ip}}'
 address=$({kubectl} get service {name} --namespace={namespace} \\
     --output=jsonpath='{{.status.loadBalancer.ingress[0].ip}}')
-test "$(curl --noproxy '*' -fsS "http://$address:8080/isAlive")" = true
+# A pod is ready a moment before every node sends it requests.
+tries=0
+until alive=$(curl --noproxy '*' -fsS "http://$address:8080/isAlive"); do
+    tries=$((tries + 1)); test $tries -lt 100; sleep 0.1
+done
+test "$alive" = true
 curl --noproxy '*' -fsS "http://$address:8080/prediction/?f=0.05" | grep -q '^\\[199\\.6'
 """
 
