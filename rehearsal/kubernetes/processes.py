@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +18,17 @@ if TYPE_CHECKING:
     from rehearsal.kubernetes.cgroups import Cgroups
 
 _PROC = Path("/proc")
-# Joins the groups, writes its own record, then becomes the program: there is no moment at
-# which the program runs without either.
+_SHELL = Path("/bin/sh")
+_STRAYS_END_WITHIN = 10.0
+# Joins the groups, sees whether it is still wanted (its runner may have been killed, and another
+# have taken over), writes its own record, then becomes the program: there is no moment at which
+# the program runs without group and record.
 _START = """\
-record=$1; shift
+record=$1; token=$2; shift 2
 while [ "$1" != -- ]; do echo $$ > "$1"; shift; done
 shift
+read -r wanted < "$record.wanted"
+[ "$wanted" = "$token" ]
 read -r stat < /proc/$$/stat
 echo "$stat" > "$record.new"
 mv "$record.new" "$record"
@@ -70,13 +77,19 @@ def recorded(record: Path) -> Identity | None:
 def start(
     arguments: Sequence[str | os.PathLike[str]],
     *,
+    cgroups: Cgroups,
+    component: str,
     record: Path,
     log: Path,
-    joins: Sequence[Path],
     environment: Mapping[str, str],
 ) -> None:
-    """Start a program in a session of its own; its output goes to the log's end."""
-    shell = ["/bin/sh", "-ec", _START, "sh", str(record), *map(str, joins), "--", *arguments]
+    """Start a component that does not run: in a session of its own, its output at the log's end."""
+    token = secrets.token_hex(8)
+    record.with_suffix(".wanted").write_text(f"{token}\n", encoding="ascii")
+    end_strays(cgroups, component, Path(arguments[0]))
+    record.unlink(missing_ok=True)
+    joins = map(str, cgroups.joined_by(component))
+    shell = [_SHELL, "-ec", _START, "sh", str(record), token, *joins, "--", *arguments]
     with log.open("ab") as output:
         # Nobody's child: it is not this process's to wait for.
         subprocess.run(
@@ -90,12 +103,19 @@ def start(
         )
 
 
-def end_strays(cgroups: Cgroups, component: str, program: Path, record: Path) -> None:
-    """End the processes of a component that no record knows: their runner was killed."""
-    known = recorded(record)
+def end_strays(cgroups: Cgroups, component: str, program: Path) -> None:
+    """End what a killed runner left of a component, whether it is the program yet or not.
+
+    What the program itself started is left alone: containerd's shims hold the pods.
+    """
+    programs = {program.resolve(), _SHELL.resolve()}
+    strays = []
     for pid in cgroups.processes(component):
-        if known is not None and pid == known.pid and known.running:
-            continue
         with suppress(OSError):
-            if (_PROC / str(pid) / "exe").resolve() == program.resolve():
+            found = read_stat(pid)
+            if found is not None and (_PROC / str(pid) / "exe").resolve() in programs:
                 os.kill(pid, signal.SIGKILL)
+                strays.append(found[0])
+    end = time.monotonic() + _STRAYS_END_WITHIN
+    while any(stray.running for stray in strays) and time.monotonic() < end:
+        time.sleep(0.01)

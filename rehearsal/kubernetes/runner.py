@@ -288,13 +288,12 @@ def _start(paths: Layout, cgroups: Cgroups, component: Component) -> bool:
     identity = processes.recorded(record)
     if identity is not None and identity.running:
         return False
-    processes.end_strays(cgroups, component.name, component.program, record)
-    record.unlink(missing_ok=True)
     processes.start(
         [component.program, *component.arguments],
+        cgroups=cgroups,
+        component=component.name,
         record=record,
         log=paths.logs / f"{component.name}.log",
-        joins=cgroups.joined_by(component.name),
         environment=environment(component.name, paths.programs, os.environ),
     )
     return True

@@ -50,15 +50,15 @@ class Machine:
     def pids(self):
         return {each.component.name: each.pid for each in runner.status(self.paths) if each.pid}
 
-    def own_programs(self):
-        """The processes of the components, pods' shims left out."""
+    def each_runs_once(self):
+        """Whether each component is one process; one that is just starting a command is two."""
         cgroups = Cgroups.of_this_machine(self.paths.cgroup)
-        return [
-            pid
-            for component in self.pids()
-            for pid in cgroups.processes(component)
-            if not Path(f"/proc/{pid}/exe").resolve().name.startswith("containerd-shim")
-        ]
+        running = {}
+        for each in runner.status(self.paths):
+            name, program = each.component.name, each.component.program.resolve()
+            pids = cgroups.processes(name)
+            running[name] = [pid for pid in pids if _program(pid) == program]
+        return len(running) == 12 and all(len(pids) == 1 for pids in running.values())
 
     def writes(self):
         """The runner's own requests that may change something."""
@@ -71,7 +71,7 @@ class Machine:
         return {
             "processes": sorted(self._processes()),
             "mounts": [line for line in _lines("/proc/self/mountinfo") if self._names(line)],
-            "cgroups": sorted(map(str, Path("/sys/fs/cgroup").glob(f"**/{name}"))),
+            "cgroups": sorted(map(str, Path("/sys/fs/cgroup").glob(f"*/{name}"))),
             "links": sorted(link["ifname"] for link in _json("ip", "-json", "link")),
             "addresses": [link["addr_info"] for link in _json("ip", "-json", "address")],
             "routes": _json("ip", "-json", "route", "show", "table", "all"),
@@ -109,6 +109,13 @@ class Machine:
         for link in Path("/var/log/containers").glob("*"):
             if self._names(str(link.readlink())):
                 yield link
+
+
+def _program(pid):
+    try:
+        return Path(f"/proc/{pid}/exe").readlink()
+    except FileNotFoundError:
+        return None
 
 
 def _lines(path):
@@ -271,7 +278,7 @@ def test_killed_up_converges(machine, line, then):
     assert machine.run(then) == 0
     if then == "up":
         assert machine.run("status") == 0
-        assert len(machine.own_programs()) == len(machine.pids())
+        _until(machine.each_runs_once, "a component runs twice, or not at all")
         assert machine.run("down") == 0
     machine.assert_as(before)
 
@@ -314,7 +321,7 @@ def test_two_commands_at_once(machine):
     assert (first.returncode, second.returncode) == (0, 0), said
     assert sorted("is up already" in text for text in said) == [False, True]
     assert any("waiting for it" in text for text in said)
-    assert len(machine.own_programs()) == len(machine.pids())
+    _until(machine.each_runs_once, "a component runs twice, or not at all")
 
 
 def test_component_that_cannot_start(machine, capsys):

@@ -46,17 +46,21 @@ def group():
     made.remove([])
 
 
-def start(group, folder, *command):
-    record = folder / "record"
+def order(group, folder, *command):
     processes.start(
         list(command),
-        record=record,
+        cgroups=group,
+        component="component",
+        record=folder / "record",
         log=folder / "log",
-        joins=group.joined_by("component"),
         environment={"PATH": "/usr/bin:/bin", "OWN": "yes"},
     )
-    until(lambda: processes.recorded(record))
-    return processes.recorded(record)
+
+
+def start(group, folder, *command):
+    order(group, folder, *command)
+    until(lambda: processes.recorded(folder / "record"))
+    return processes.recorded(folder / "record")
 
 
 def test_started_process_is_recorded_in_its_group_and_nobodys_child(group, tmp_path):
@@ -83,18 +87,30 @@ def test_program_that_is_missing_tells_so_in_the_log(group, tmp_path):
     assert "/nonexistent/program: not found" in (tmp_path / "log").read_text()
 
 
-def test_program_does_not_start_outside_of_its_group(tmp_path):
-    record = tmp_path / "record"
-    processes.start(
-        ["touch", str(tmp_path / "ran")],
-        record=record,
-        log=tmp_path / "log",
-        joins=[tmp_path / "nonexistent" / "cgroup.procs"],
-        environment={"PATH": "/usr/bin:/bin"},
-    )
-    until(lambda: "nonexistent" in (tmp_path / "log").read_text())
-    assert not record.exists()
+def test_program_does_not_start_outside_of_its_group(group, tmp_path, monkeypatch):
+    missing = tmp_path / "nonexistent" / "cgroup.procs"
+    monkeypatch.setattr(Cgroups, "joined_by", lambda *_: [missing])
+    order(group, tmp_path, "touch", str(tmp_path / "ran"))
+    until(lambda: str(missing) in (tmp_path / "log").read_text())
+    assert not (tmp_path / "record").exists()
     assert not (tmp_path / "ran").exists()
+
+
+def test_program_that_is_no_longer_wanted_does_not_start(group, tmp_path, monkeypatch):
+    """Its runner was killed before it joined its group; another has taken over since."""
+    hold = tmp_path / "hold"
+    os.mkfifo(hold)
+    real = group.joined_by
+    monkeypatch.setattr(Cgroups, "joined_by", lambda _, name: [hold, *real(name)])
+    order(group, tmp_path, "touch", str(tmp_path / "first ran"))
+    monkeypatch.setattr(Cgroups, "joined_by", lambda _, name: real(name))
+    identity = start(group, tmp_path, "sleep", "600")
+
+    late = int(hold.read_text())  # the first goes on
+    until(lambda: processes.read_stat(late) is None)
+    assert processes.recorded(tmp_path / "record") == identity
+    assert identity.running
+    assert not (tmp_path / "first ran").exists()
 
 
 def test_id_that_was_used_again_is_another_process():
@@ -114,18 +130,21 @@ def test_zombie_does_not_run():
     assert processes.read_stat(child.pid) is None
 
 
-def test_strays_end_and_nothing_else(group, tmp_path):
-    """A component without its record is a stray; what it started is not the component."""
+def test_strays_end_and_what_they_started_does_not(group, tmp_path):
+    script = "sleep 600 & exec tail -f /dev/null"
+    stray = start(group, tmp_path, "sh", "-c", script)
+    until(lambda: len(group.processes()) == 2)
+    (child,) = group.processes() - {stray.pid}
+    tail = Path(f"/proc/{stray.pid}/exe")
+    until(lambda: tail.resolve().name == "tail")
+
+    identity = start(group, tmp_path, tail.resolve(), "-f", "/dev/zero")
+    assert not stray.running
+    assert group.processes() == {identity.pid, child}
+
+
+def test_stray_that_is_not_yet_the_program_ends(group, tmp_path):
+    stray = start(group, tmp_path, "sh", "-c", "while :; do read -t 1 x || :; done")
     identity = start(group, tmp_path, "sleep", "600")
-    other = tmp_path / "other"
-    other.mkdir()
-    helper = start(group, other, "sh", "-c", "while :; do read -t 1 x || :; done")
-    program = Path("/usr/bin/sleep")
-
-    processes.end_strays(group, "component", program, tmp_path / "record")
-    assert identity.running
-
-    (tmp_path / "record").unlink()
-    processes.end_strays(group, "component", program, tmp_path / "record")
-    until(lambda: not identity.running)
-    assert helper.running
+    assert not stray.running
+    assert group.processes() == {identity.pid}
