@@ -149,7 +149,7 @@ class Cluster:
 
         The log is of all tests: the name of a namespace of one's own finds the own ones, fast.
         """
-        log = self._rehearsal("audit log").audit_log
+        log = self.rehearsal("audit log").audit_log
         older = sorted(log.parent.glob(f"{log.stem}-*{log.suffix}"))
         found = []
         for path in (*older, log):
@@ -160,13 +160,14 @@ class Cluster:
                 ]
         return found
 
-    def _rehearsal(self, what: str) -> Layout:
+    def rehearsal(self, what: str) -> Layout:
+        """Return the layout of the rehearsal's cluster; on another, skip the test."""
         if self.layout is None:
             pytest.skip(f"The cluster that {NAMED} names has no {what} that the tests know of.")
         return self.layout
 
     def _login(self) -> dict[str, str]:
-        login: dict[str, str] = json.loads(self._rehearsal("registry").login.read_text())
+        login: dict[str, str] = json.loads(self.rehearsal("registry").login.read_text())
         return login
 
 

@@ -69,6 +69,12 @@ def pods(cluster, namespace, app):
     return cluster.get("pods", "-n", namespace, "-l", f"app={app}")["items"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def rehearsal(cluster):
+    """What is tested is the rehearsal's own cluster."""
+    return cluster.rehearsal("address")
+
+
 @pytest.fixture(scope="module")
 def served(cluster):
     """A namespace that enforces `restricted`, with two pods behind a load balancer."""
@@ -296,8 +302,8 @@ def test_requests_of_the_kubeconfig_are_told_from_those_of_components(cluster):
 
 
 @pytest.mark.parametrize("port", [10250, 443])
-def test_node_asks_for_a_login(cluster, port):
-    authority = cluster.layout.certificates / "ca.crt"
+def test_node_asks_for_a_login(rehearsal, port):
+    authority = rehearsal.certificates / "ca.crt"
     answer = requests.get(f"https://10.199.32.1:{port}/pods", verify=authority, timeout=5)
     assert answer.status_code in {401, 403}
 
