@@ -289,10 +289,13 @@ def _ending(namespace: str) -> str:
 
 def _foreign(titles: list[str], labels: dict[str, str]) -> str:
     ours = live_objects.selector(labels)
+    secrets = [title.startswith("Secret ") for title in titles]
+    names = [] if all(secrets) else ["give the workload another name or service_name"]
+    if any(secrets):
+        names.append("set workload_pull_secret to another name")
     return (
-        f"There already is {', '.join(titles)}, not made by us (without the label {ours}): give "
-        "the workload another name or service_name, or let it be taken over with "
-        "workload_adopt: true."
+        f"There already is {', '.join(titles)}, not made by us (without the label {ours}): "
+        f"{', '.join(names)}, or let it be taken over with workload_adopt: true."
     )
 
 

@@ -58,6 +58,8 @@ class _Absent:
 
 
 ABSENT = _Absent()
+# A field manager who owns nothing.
+NOBODY = ""
 
 
 @dataclass(frozen=True)
@@ -388,7 +390,10 @@ def _shown(rendered: Object, live: Object | None, manager: str) -> dict[str, str
     if live is None:
         text = yaml.safe_dump(rendered, default_flow_style=False, sort_keys=True)
         return _texts(title(rendered), "", text)
-    found = differences(rendered, live, manager) + removals(rendered, live, manager)
+    # What we own has changed with the hash; with the same hash only an admission controller has
+    # changed it.
+    judge = manager if _hash(rendered) == _hash(live) else NOBODY
+    found = differences(rendered, live, judge) + removals(rendered, live, manager)
     note = f"metadata.annotations.{CONFIGURATION_ANNOTATION}"
     autoscaled = rendered["kind"] == "Deployment" and "replicas" not in rendered["spec"]
     hidden = {note, "spec.replicas"} if autoscaled else {note}

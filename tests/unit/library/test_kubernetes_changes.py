@@ -148,6 +148,18 @@ def test_what_somebody_edited_is_put_back(place):
     place.settle(rendered)
 
 
+def test_what_changes_is_shown(place):
+    place.settle(place.render({"replicas": 2, "environment": {"GREETING": "hello"}}))
+
+    rendered = place.render({"replicas": 3, "environment": {"GREETING": "good morning"}})
+
+    [shown] = place.changes(rendered)["diff"]
+    value = "spec.template.spec.containers[web].env[GREETING].value"
+    assert yaml.safe_load(shown["before"]) == {"spec.replicas": 2, value: "hello"}
+    assert yaml.safe_load(shown["after"]) == {"spec.replicas": 3, value: "good morning"}
+    place.settle(rendered)
+
+
 def test_what_others_added_is_left_alone(place):
     rendered = place.render()
     place.settle(rendered)
@@ -488,6 +500,10 @@ class TestPullSecret:
         self.make(place, {}, "old")
         answer = self.ask(place)
         assert answer["foreign"] == [f"Secret {place.name}/registry"]
+        assert answer["msg"].endswith(
+            ": set workload_pull_secret to another name, or let it be taken over with "
+            "workload_adopt: true."
+        )
         assert self.ask(place, adopt=True)["secrets"] == [place.name]
 
     def test_of_others_with_this_login_is_used(self, place):
