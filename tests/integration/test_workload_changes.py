@@ -166,7 +166,10 @@ def test_edits_by_hand_are_put_right(play):
     note = play.get("deployment", "plain")["metadata"]["annotations"]
     assert note["somebody.example.com/note"] == "stays"
     assert "auths" in play.kubectl(
-        "get", "secret", SECRET, "--output=go-template={{index .data \".dockerconfigjson\" | base64decode}}"
+        "get",
+        "secret",
+        SECRET,
+        '--output=go-template={{index .data ".dockerconfigjson" | base64decode}}',
     )
     play.settled()
 

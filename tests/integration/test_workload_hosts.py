@@ -38,7 +38,7 @@ def test_two_clusters_and_a_limit(play):
         play.settled()
 
         # A trouble of one keeps no other back.
-        play.more_hosts["other"]["image_registry_password"] = "wrong"
+        play.more_hosts["other"]["image_registry_password"] = other
         play.app("app", "two")
         message = play.fail()
         assert play.answer("web") == "two"
@@ -56,7 +56,11 @@ def test_one_name_in_two_namespaces(play):
     with play.cluster.namespace() as other:
         play.app("another", "two")
         play.workload("web")
-        play.workloads["elsewhere"] = {**play.workloads["web"], "namespace": other, "app": "another"}
+        play.workloads["elsewhere"] = {
+            **play.workloads["web"],
+            "namespace": other,
+            "app": "another",
+        }
         play.succeed()
         assert play.answer("web") == "one"
         assert play.answer("web", other) == "two"

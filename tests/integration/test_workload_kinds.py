@@ -38,7 +38,11 @@ def test_services_that_have_no_address(play):
     play.workload("outside", expose="LoadBalancer", load_balancer_class="example.com/none")
     run = play.succeed()
     [said] = [message for message in run.messages if "'checked'" in message]
-    for name, kind in {"inside": "ClusterIP", "node": "NodePort", "outside": "LoadBalancer"}.items():
+    for name, kind in {
+        "inside": "ClusterIP",
+        "node": "NodePort",
+        "outside": "LoadBalancer",
+    }.items():
         assert play.get("service", name)["spec"]["type"] == kind
         [pod] = play.pods(name)
         assert pod["metadata"]["name"] in said

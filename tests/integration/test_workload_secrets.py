@@ -96,8 +96,10 @@ def test_a_changed_password_changes_the_secret_alone(play):
 def test_a_foreign_secret_of_the_same_name_is_not_touched(play):
     play.kubectl("create", "secret", "generic", SECRET, "--from-literal=a=b")
     message = play.refuse()
-    assert f"Secret {SECRET}" in message
-    play.variables["workload_pull_secret"] = "another-name"
+    assert f"There already is Secret {play.namespace}/{SECRET}, not made by us" in message
+    assert "workload_pull_secret" in message
+    assert "service_name" not in message
+    play.variables |= {"workload_pull_secret": "another-name"}
     play.succeed()
     assert "Secret/another-name" in play.objects()
     assert list(play.get("secret", SECRET)["data"]) == ["a"]
