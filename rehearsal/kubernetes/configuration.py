@@ -222,9 +222,12 @@ def scheduler(paths: Layout) -> dict[str, Any]:
 
 
 def corefile(paths: Layout) -> str:
-    """Return CoreDNS's configuration: the names of the cluster, and of nothing else."""
+    """Return CoreDNS's configuration: the names of the cluster; of any other, that there is none.
+
+    Two blocks, since within one the template would answer before the cluster's names are tried.
+    """
     return f"""\
-.:{layout.DNS_PORT} {{
+{layout.DOMAIN}:{layout.DNS_PORT} in-addr.arpa:{layout.DNS_PORT} ip6.arpa:{layout.DNS_PORT} {{
     bind {layout.NODE_ADDRESS}
     errors
     ready {layout.API_ADDRESS}:{layout.DNS_HEALTH_PORT}
@@ -233,6 +236,10 @@ def corefile(paths: Layout) -> str:
         pods insecure
         ttl 5
     }}
+}}
+.:{layout.DNS_PORT} {{
+    bind {layout.NODE_ADDRESS}
+    errors
     template ANY ANY {{
         rcode NXDOMAIN
     }}

@@ -193,13 +193,15 @@ def test_port_forward(cluster, served):
 
 
 def test_metrics(cluster, served):
-    def measured():
-        with contextlib.suppress(AssertionError):  # none yet
-            return cluster.kubectl("top", "pods", "-n", served, "--no-headers", "-l", "app=web")
+    def measured(*what):
+        with contextlib.suppress(AssertionError):  # nothing yet
+            return cluster.kubectl("top", *what, "--no-headers")
         return ""
 
-    assert re.search(r"^web-\S+ +\d+m +\d+Mi", until(measured, "nothing is measured"))
-    assert cluster.kubectl("top", "nodes", "--no-headers").startswith("rehearsal ")
+    of_pods = until(lambda: measured("pods", "-n", served, "-l", "app=web"), "no pod is measured")
+    assert re.search(r"^web-\S+ +\d+m +\d+Mi", of_pods)
+    of_nodes = until(lambda: measured("nodes"), "no node is measured")
+    assert of_nodes.startswith("rehearsal ")
 
 
 @pytest.mark.parametrize(
