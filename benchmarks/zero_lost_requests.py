@@ -7,7 +7,7 @@ site.yml, and sends each a steady load through its load balancer, from two wrk a
 keeps its connections, one makes a new one for each request. Meanwhile
 
 * a new version of the image is rolled out by site.yml (the ReplicationController's pods too);
-* a pod of each is deleted;
+* a pod of each is deleted, gently and by force (`--grace-period=0 --force`);
 * a replica of each is evicted, as `kubectl drain` does;
 * each is scaled from 2 to 6 and back to 2, by site.yml.
 
@@ -18,8 +18,8 @@ above, another answer than the app's.
 The control is the same with probes and graceful ends switched off (`probes: false`,
 `graceful: false`): it must lose requests, or the measurement shows nothing.
 
-What no server can prevent is measured, too, and does not count: pods that are killed without
-being asked (`kubectl delete --grace-period=0 --force`), and processes that are (SIGKILL).
+What no server can prevent is measured, too, and does not count: processes that are killed without
+being asked (SIGKILL).
 
 Exit status: 0 none lost, 1 some lost, 2 nothing could be measured.
 """
@@ -121,9 +121,12 @@ def roll_out(site: Site) -> None:
     site.deploy(prefix="" if site.prefix else NEXT)
 
 
-def delete_pods(site: Site) -> None:
+def delete_pods(site: Site, *how: str) -> None:
     """Delete a pod of each workload."""
-    _delete(site)
+    names = [pod["metadata"]["name"] for pod in site.victims()]
+    site.cluster.kubectl(
+        "delete", "pod", *names, f"--namespace={site.namespace}", "--wait=true", *how
+    )
 
 
 def evict_pods(site: Site) -> None:
@@ -158,9 +161,9 @@ def scale(site: Site) -> None:
     site.deploy(replicas=REPLICAS)
 
 
-def kill_pods(site: Site) -> None:
-    """Kill a pod of each workload without asking it."""
-    _delete(site, "--grace-period=0", "--force")
+def delete_pods_by_force(site: Site) -> None:
+    """Make the API server forget a pod of each workload at once, as one does when it hangs."""
+    delete_pods(site, "--grace-period=0", "--force")
 
 
 def kill_processes(site: Site) -> None:
@@ -169,13 +172,6 @@ def kill_processes(site: Site) -> None:
         for process in processes_of(pod["metadata"]["uid"]):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-
-
-def _delete(site: Site, *how: str) -> None:
-    names = [pod["metadata"]["name"] for pod in site.victims()]
-    site.cluster.kubectl(
-        "delete", "pod", *names, f"--namespace={site.namespace}", "--wait=true", *how
-    )
 
 
 def processes_of(uid: str, folder: Path = Path("/proc")) -> list[int]:
@@ -196,13 +192,11 @@ EVENTS: dict[str, Callable[[Site], None]] = {
     "nothing": hold,
     "new version": roll_out,
     "pod deleted": delete_pods,
+    "pod deleted by force": delete_pods_by_force,
     "replica drained": evict_pods,
     f"scaled {REPLICAS}-{MORE_REPLICAS}-{REPLICAS}": scale,
 }
-HARD_EVENTS: dict[str, Callable[[Site], None]] = {
-    "pod killed by force": kill_pods,
-    "process killed": kill_processes,
-}
+HARD_EVENTS: dict[str, Callable[[Site], None]] = {"process killed": kill_processes}
 
 
 @contextlib.contextmanager
@@ -277,13 +271,27 @@ def verdict(results: list[Result]) -> tuple[int, str]:
 
 
 def report(results: list[Result]) -> str:
+    """Return the tables of what was lost in each event, and of all results."""
+    rows = []
+    for event in dict.fromkeys(one.event for one in results):
+        cells = [event + (" (does not count)" if event in HARD_EVENTS else "")]
+        for variant in (SERVED, CONTROL):
+            parts = [one.counts for one in results if (one.event, one.variant) == (event, variant)]
+            counts = wrk.total(parts)
+            cells += [f"{counts.sent:,}", f"{counts.lost:,}"] if parts else ["-", "-"]
+        rows.append(cells)
+    heads = ("event", "sent", "lost", "control: sent", "control: lost")
+    return f"{details(results)}\n\n{figures.table(heads, rows)}"
+
+
+def details(results: list[Result]) -> str:
     """Return the table of all results."""
     return figures.table(
         ("variant", "event", "workload", "connections", "sent", "a second", "lost", "p99", "by"),
         [
             (
                 one.variant,
-                one.event + (" (does not count)" if one.event in HARD_EVENTS else ""),
+                one.event,
                 one.workload,
                 one.client,
                 f"{one.counts.sent:,}",

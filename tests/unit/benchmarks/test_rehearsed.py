@@ -95,9 +95,12 @@ def test_a_command_that_may_fail():
     assert rehearsed.run(["cat"], stdin="word") == "word"
 
 
-def test_a_command_that_takes_too_long_ends_with_all_that_it_started():
+def test_a_command_that_takes_too_long_ends_with_all_that_it_started(tmp_path):
+    late = tmp_path / "late"
     with pytest.raises(rehearsed.Failure, match="took more than 0 s"):
-        rehearsed.run(["sh", "-c", "sleep 60 & wait"], timeout=0.1)
+        rehearsed.run(["sh", "-c", f"(sleep 2; touch {late}) & wait"], timeout=0.1)
+    # Otherwise its output would have been waited for.
+    assert not late.exists()
 
 
 def test_no_figure_is_no_success(capsys):

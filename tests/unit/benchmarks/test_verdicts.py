@@ -47,11 +47,22 @@ def test_lost_requests(results, status, sentence):
     assert sentence in words
 
 
-def test_lost_requests_are_reported_by_event_and_client():
-    lines = zero_lost_requests.report([lost(SERVED, 0), lost(SERVED, 2, HARD)]).splitlines()
-    assert lines[1].split()[:6] == ["as", "served", "new", "version", "hello", "kept"]
-    assert "process killed (does not count)" in lines[2]
-    assert lines[2].endswith("2 read")
+def test_lost_requests_are_reported_by_client_and_by_event():
+    results = [lost(SERVED, 0), lost(SERVED, 0), lost(CONTROL, 3), lost(SERVED, 2, HARD)]
+    details, events = zero_lost_requests.report(results).split("\n\n")
+    assert details.splitlines()[1].split()[:6] == [
+        *SERVED.split(),
+        "new",
+        "version",
+        "hello",
+        "kept",
+    ]
+    assert details.splitlines()[3].endswith("3 read")
+    assert [line.split()[-4:] for line in events.splitlines()[1:]] == [
+        ["200", "0", "103", "3"],
+        ["102", "2", "-", "-"],
+    ]
+    assert events.splitlines()[2].startswith("process killed (does not count)")
 
 
 def test_processes_of_a_pod(tmp_path):
