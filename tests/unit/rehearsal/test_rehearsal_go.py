@@ -36,9 +36,9 @@ def go():
 
 @pytest.mark.parametrize("module", OWN, ids=lambda module: module.name)
 def test_programs(go, module):
-    # Flags as in the build, whose cache then serves.
-    for command in (["vet"], ["test", "-trimpath"]):
-        done = go(module.folder, *command, "-mod=readonly", "-buildvcs=false", ".")
+    # Flags as in the build, whose cache then serves: without, all of Kubernetes is compiled anew.
+    for command in (["vet"], ["test", "-vet=off"]):
+        done = go(module.folder, *command, "-trimpath", "-mod=readonly", "-buildvcs=false", ".")
         assert done.returncode == 0, done.stdout
 
 
