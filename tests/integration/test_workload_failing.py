@@ -185,6 +185,17 @@ def test_no_going_back_unless_wanted(play):
     assert len(play.pods("controller")) == 2
 
 
+def test_the_check_alone_judges(play):
+    play.workload("web")
+    play.succeed()
+    play.apps["app"]["checks"] = [{"path": "/", "expected_text": "two"}]
+    message = play.refuse("--tags=check")
+    assert message.startswith(f"Workload web in {play.namespace}: ")
+    assert 'answered "one", expected "two"' in message
+    # Check mode tells it, and ends well.
+    assert play.succeed("--tags=check", "--check").changed == []
+
+
 def test_a_login_that_the_registry_refuses(play):
     play.workload("web")
     play.succeed()
