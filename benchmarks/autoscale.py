@@ -210,7 +210,7 @@ def main() -> None:
             ],
         )
     )
-    status, sentence = verdict(samples, counts.lost, counts.sent)
+    status, sentence = verdict(samples, counts.lost, counts.attempts)
     print()
     print(sentence, counts.causes())
     sys.exit(status)

@@ -64,6 +64,11 @@ class Counts:
         return failed + self.unanswered
 
     @property
+    def attempts(self) -> int:
+        """All that was tried: where no connection can be made, nothing is sent."""
+        return self.answered + self.connect + self.read + self.write + self.unanswered
+
+    @property
     def rate(self) -> float:
         """Answers a second."""
         return self.answered / self.seconds if self.seconds else 0.0

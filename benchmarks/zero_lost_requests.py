@@ -28,11 +28,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
+import http.client
 import json
 import os
 import signal
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,11 +107,24 @@ class Site:
             name, app = str(one["name"]), str(one["app"])
             path, expected = APPS[app]
             url = self.cluster.address(self.namespace, name) + path
+            # Pods without probes count as ready before they answer.
+            rehearsed.wait_for(functools.partial(answers, url), 60, f"{url} does not answer")
             for keep_alive, client in ((True, "kept"), (False, "new")):
                 found[name, client] = wrk.Load(
                     url, expected, keep_alive=keep_alive, connections=connections, pause=0.02
                 )
         return found
+
+
+def answers(url: str, times: int = 20) -> bool:
+    """Return whether each of some requests, one after another, is answered."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        for _ in range(times):
+            direct.open(url, timeout=2).close()
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
 
 
 def hold(_: Site) -> None:
@@ -234,8 +250,8 @@ def measure(site: Site, variant: str, connections: int) -> list[Result]:
         for (workload, client), count in zip(loads, counts, strict=True):
             results.append(Result(variant, event, workload, client, count))
         lost = sum(count.lost for count in counts)
-        answered = sum(count.answered for count in counts)
-        print(f"  {event}: {lost:,} lost of {answered:,}", flush=True)
+        attempts = sum(count.attempts for count in counts)
+        print(f"  {event}: {lost:,} lost of {attempts:,}", flush=True)
     return results
 
 
@@ -257,14 +273,17 @@ def verdict(results: list[Result]) -> tuple[int, str]:
         variant: wrk.total([one.counts for one in counted if one.variant == variant])
         for variant in (SERVED, CONTROL)
     }
-    of = {variant: f"{sums[variant].lost:,} of {sums[variant].sent:,} requests" for variant in sums}
+    of = {
+        variant: f"{sums[variant].lost:,} of {sums[variant].attempts:,} requests"
+        for variant in sums
+    }
     if not sums[SERVED].answered:
         return rehearsed.CANNOT_MEASURE, "Nothing was answered: this shows nothing."
     if sums[SERVED].lost:
         return 1, f"Lost: {of[SERVED]} (control: {of[CONTROL]})."
     if not sums[CONTROL].lost:
         return rehearsed.CANNOT_MEASURE, (
-            f"The control lost none of {sums[CONTROL].sent:,} requests, so that none were lost "
+            f"The control lost none of {sums[CONTROL].attempts:,} requests, so that none were lost "
             "otherwise shows nothing."
         )
     return 0, f"Lost: {of[SERVED]}; the control lost {of[CONTROL]}."
@@ -278,23 +297,33 @@ def report(results: list[Result]) -> str:
         for variant in (SERVED, CONTROL):
             parts = [one.counts for one in results if (one.event, one.variant) == (event, variant)]
             counts = wrk.total(parts)
-            cells += [f"{counts.sent:,}", f"{counts.lost:,}"] if parts else ["-", "-"]
+            cells += [f"{counts.attempts:,}", f"{counts.lost:,}"] if parts else ["-", "-"]
         rows.append(cells)
-    heads = ("event", "sent", "lost", "control: sent", "control: lost")
+    heads = ("event", "requests", "lost", "control: requests", "control: lost")
     return f"{details(results)}\n\n{figures.table(heads, rows)}"
 
 
 def details(results: list[Result]) -> str:
     """Return the table of all results."""
     return figures.table(
-        ("variant", "event", "workload", "connections", "sent", "a second", "lost", "p99", "by"),
+        (
+            "variant",
+            "event",
+            "workload",
+            "connections",
+            "requests",
+            "a second",
+            "lost",
+            "p99",
+            "by",
+        ),
         [
             (
                 one.variant,
                 one.event,
                 one.workload,
                 one.client,
-                f"{one.counts.sent:,}",
+                f"{one.counts.attempts:,}",
                 f"{one.counts.rate:,.0f}",
                 f"{one.counts.lost:,}",
                 f"{one.counts.p99_ms:.1f} ms",

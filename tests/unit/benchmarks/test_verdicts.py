@@ -1,6 +1,9 @@
 """What the benchmarks for Kubernetes conclude from their figures."""
 
+import http.server
 import json
+import socket
+import threading
 
 import pytest
 
@@ -78,6 +81,35 @@ def test_processes_of_a_pod(tmp_path):
         (tmp_path / number / "cmdline").write_bytes(command.encode() + b"\0-x\0")
     (tmp_path / "14").mkdir()
     assert sorted(zero_lost_requests.processes_of(uid, tmp_path)) == [10, 12]
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked += 1
+        self.send_response(200 if self.server.asked != self.server.bad else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(("bad", "expected"), [(0, True), (20, False), (21, True)])
+def test_twenty_answers_are_an_answer(bad, expected):
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
+        server.asked, server.bad = 0, bad
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        found = zero_lost_requests.answers(f"http://127.0.0.1:{server.server_port}/")
+        server.shutdown()
+        thread.join()
+    assert found is expected
+
+
+def test_who_does_not_listen_does_not_answer():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert not zero_lost_requests.answers(f"http://127.0.0.1:{port}/")
 
 
 def samples(*replicas):

@@ -53,6 +53,11 @@ def test_lost(counts, unanswered, lost, causes):
     assert (counts.unanswered, counts.lost, counts.causes()) == (unanswered, lost, causes)
 
 
+def test_attempts_are_more_than_what_was_sent_where_no_connection_is_made():
+    assert wrk.Counts(sent=5, answered=4).attempts == 5
+    assert wrk.Counts(sent=5, answered=3, read=900).attempts == 903
+
+
 def test_rate():
     assert wrk.Counts(answered=50, seconds=2.0).rate == 25.0
     assert wrk.Counts().rate == 0.0
