@@ -138,8 +138,8 @@ def plan(
     """Return how to record what a workload is now.
 
     workload: {name, namespace, configuration, image, objects, checks}; records: its own, newest
-    first; taken: numbers that something else has. A configuration that is recorded already becomes the
-    newest release under a new number, as with `kubectl rollout undo`; its old record goes.
+    first; taken: numbers that something else has. A configuration that is recorded already becomes
+    the newest release under a new number, as with `kubectl rollout undo`; its old record goes.
     """
     create = None
     if records and records[0].configuration == workload["configuration"]:
