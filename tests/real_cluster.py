@@ -137,11 +137,16 @@ class Cluster:
 
     def pull_secret(self, namespace: str, name: str = "registry") -> str:
         """Make a secret that pulls from the registry; return its name."""
-        self.kubectl(
-            "create", "secret", "docker-registry", name, f"--namespace={namespace}",
-            f"--docker-server={self.registry}", f"--docker-username={self.username}",
-            f"--docker-password={self.password}",
-        )  # fmt: skip
+        login = {"username": self.username, "password": self.password}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name},
+            "type": "kubernetes.io/dockerconfigjson",
+            "stringData": {".dockerconfigjson": json.dumps({"auths": {self.registry: login}})},
+        }
+        # Not as arguments, which other tests look through for this very password.
+        self.kubectl("create", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(secret))
         return name
 
     def audit(self, containing: str = "") -> list[dict[str, Any]]:

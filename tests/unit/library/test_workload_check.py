@@ -215,7 +215,7 @@ def test_the_service_leads_one_client_to_one_pod(run, cluster, apps):
     place = (until(address), 8080)
     until(lambda: listens(place))
     url = f"http://{place[0]}:8080"
-    result = run({"name": "good", "service_name": "sticky", "url": url}, deadline=1)
+    result = run({"name": "good", "service_name": "sticky", "url": url}, deadline=5)
     message = result["msg"]
     assert " never answered in " in message
     assert "Service sticky has sessionAffinity ClientIP" in message
