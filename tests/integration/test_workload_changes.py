@@ -35,6 +35,8 @@ def ask_for_everything(play):
         disruption_budget={"max_unavailable": 1},
         network_policy=True,
         labels={"env": "prod"},
+        # So much that what these tests ask does not make it scale.
+        resources={"requests": {"cpu": "150m"}},
     )
 
 

@@ -14,7 +14,7 @@ DENY = "nobody-may-say-denied"
 def play(cluster, tmp_path):
     with playing(cluster, tmp_path) as made:
         # The cluster, not the registry, is to find out which image is not there.
-        made.variables = {"workload_pin_digests": False, "workload_progress_deadline": 10}
+        made.variables = {"workload_pin_digests": False, "workload_progress_deadline": 30}
         made.app("app", "one")
         yield made
 
@@ -200,7 +200,7 @@ def test_a_login_that_the_registry_refuses(play):
     play.workload("web")
     play.succeed()
     play.app("app", "two")
-    play.variables["image_registry_password"] = play.namespace
+    play.variables["image_registry_password"] = play.cluster.password[::-1]
     failure = play.fail()
     assert "401" in failure or "unauthorized" in failure.lower()
     assert play.answer("web") == "one"

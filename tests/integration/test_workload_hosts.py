@@ -38,7 +38,7 @@ def test_two_clusters_and_a_limit(play):
         play.settled()
 
         # A trouble of one keeps no other back.
-        play.more_hosts["other"]["image_registry_password"] = other
+        play.more_hosts["other"]["image_registry_password"] = play.cluster.password[::-1]
         play.app("app", "two")
         message = play.fail()
         assert play.answer("web") == "two"

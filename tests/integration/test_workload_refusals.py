@@ -24,6 +24,10 @@ def as_it_was(play):
 # What: (the inventory's variables, what the run says)
 VARIABLES = {
     "no registry": ({"image_registry": ""}, ["image_registry is empty", "docker.io/ACCOUNT"]),
+    "a password that is part of a name": (
+        {"image_registry_password": "app"},
+        ["image_registry_password", "IMAGE_REGISTRY_PASSWORD", "hides"],
+    ),
     "no such kubeconfig": (
         {"kubernetes_kubeconfig": "/nonexistent/config"},
         ["/nonexistent/config", "kubeconfig"],

@@ -242,7 +242,7 @@ def asking(address: str) -> Iterator[set[str]]:
     stop = threading.Event()
 
     def work() -> None:
-        while not stop.wait(0.02):
+        while not stop.wait(0.05):
             try:
                 answers.add(ask(address))
             except OSError as error:
