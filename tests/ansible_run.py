@@ -57,8 +57,8 @@ class Run:
 
     @property
     def failure(self) -> str:
-        """The message of what failed."""
-        return "\n".join(str(item["msg"]) for item in self._failed)
+        """The message of what failed; of a task with no_log, that it is hidden."""
+        return "\n".join(str(item.get("msg") or item["censored"]) for item in self._failed)
 
     @property
     def messages(self) -> list[str]:

@@ -193,7 +193,7 @@ class Cluster:
     @cached_property
     def _provider(self) -> Configuration:
         """An auth-provider is the official client's business, whose import takes a second."""
-        from kubernetes import client, config  # noqa: PLC0415
+        from kubernetes import client, config  # noqa: PLC0415 - only here, for its time
 
         configuration = client.Configuration()
         options = {"context": self.access.context, "client_configuration": configuration}
