@@ -28,6 +28,29 @@ STATUS_NAMES = {
 """The canonical name that Google gives beside each HTTP status."""
 
 
+class Clock(Protocol):
+    """Time as the rehearsal has it: real, put forward, or a test's own."""
+
+    def now(self) -> float:
+        """Return the seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What Google's side is made of; `World(clock, settings)` takes it."""
+
+    project: str = "docker-ml-api-rehearsal"
+    project_number: str = "846157219304"
+    endpoint: str = "127.0.20.1"
+    """Address of every cluster's API server, as `cluster.endpoint` has it: no scheme, no port."""
+    ca_certificate: str = ""
+    """Base64 of the PEM of the authority of that API server's certificate."""
+    durations: Mapping[str, float] = field(
+        default_factory=lambda: {"cluster": 3.0, "pool": 2.0, "update": 1.0, "delete": 2.0}
+    )
+    """Seconds that operations take: creating a cluster, a pool; any update; any deletion."""
+
+
 @dataclass(frozen=True)
 class OperationFault:
     """What is to become of the operation that a call starts, instead of a good end."""
