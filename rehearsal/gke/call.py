@@ -36,22 +36,6 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What Google's side is made of; `World(clock, settings)` takes it."""
-
-    project: str = "docker-ml-api-rehearsal"
-    project_number: str = "846157219304"
-    endpoint: str = "127.0.20.1"
-    """Address of every cluster's API server, as `cluster.endpoint` has it: no scheme, no port."""
-    ca_certificate: str = ""
-    """Base64 of the PEM of the authority of that API server's certificate."""
-    durations: Mapping[str, float] = field(
-        default_factory=lambda: {"cluster": 3.0, "pool": 2.0, "update": 1.0, "delete": 2.0}
-    )
-    """Seconds that operations take: creating a cluster, a pool; any update; any deletion."""
-
-
-@dataclass(frozen=True)
 class OperationFault:
     """What is to become of the operation that a call starts, instead of a good end."""
 
@@ -80,6 +64,8 @@ class Call:
     """The pieces of the path by the flat path's names: {"projectsId": "p", "clustersId": "c"}."""
     operation: OperationFault | None = None
     """What the operation that this call starts, if any, is to suffer."""
+    version: str = "v1"
+    """Of the API: cloudresourcemanager has v1 and v3, with the same method ids."""
     url: str = ""
     """The whole address as the client wrote it, query included, for selfLinks of that form."""
 

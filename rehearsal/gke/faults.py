@@ -1,0 +1,89 @@
+"""Faults: what is to befall which requests."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from rehearsal.gke.call import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass
+class _Waiting:
+    fault: Fault
+    passed: int = 0
+    befallen: int = 0
+
+
+class Faults:
+    """The faults that are to come, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._waiting: list[_Waiting] = []
+
+    def add(self, fault: Fault) -> None:
+        """Let a fault befall what it matches.
+
+        :raises ValueError: no such kind, or no regular expression.
+        """
+        if fault.kind not in Fault.KINDS:
+            raise ValueError(f"{fault.kind!r} is no fault: {', '.join(Fault.KINDS)}")
+        try:
+            re.compile(fault.method)
+        except re.error as error:
+            raise ValueError(f"{fault.method!r} is no regular expression: {error}") from error
+        with self._lock:
+            self._waiting.append(_Waiting(fault))
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._lock:
+            self._waiting.clear()
+
+    def take(self, api: str, method_id: str) -> Fault | None:
+        """Return the fault that befalls this request, which then counts as befallen."""
+        with self._lock:
+            for waiting in self._waiting:
+                fault = waiting.fault
+                if fault.api not in ("", api) or not re.search(fault.method, method_id):
+                    continue
+                if waiting.passed < fault.after:
+                    waiting.passed += 1
+                    continue
+                if fault.count is None or waiting.befallen < fault.count:
+                    waiting.befallen += 1
+                    return fault
+        return None
+
+    def dump(self) -> list[dict[str, Any]]:
+        """Return the faults, with how often each befell and how many matches passed before."""
+        with self._lock:
+            return [
+                {**asdict(each.fault), "befallen": each.befallen, "passed": each.passed}
+                for each in self._waiting
+            ]
+
+
+def fault_from(arguments: Mapping[str, Any]) -> Fault:
+    """Return the fault of the JSON.
+
+    :raises ValueError: it has other fields than a fault, or of other types.
+    """
+    known = {each.name: each for each in fields(Fault)}
+    unknown = sorted(arguments.keys() - known.keys())
+    if unknown or "kind" not in arguments:
+        raise ValueError(f"A fault has a kind and of {', '.join(known)}; not {unknown}.")
+    types: dict[str, type | tuple[type, ...]] = dict.fromkeys(("kind", "api", "method"), str)
+    types |= {"message": str, "seconds": (int, float)}
+    for name, value in arguments.items():
+        optional = name in ("count", "retry_after") and value is None
+        if not optional and not isinstance(value, types.get(name, int)):
+            raise ValueError(f"A fault's {name} cannot be {value!r}.")
+    return Fault(**arguments)
