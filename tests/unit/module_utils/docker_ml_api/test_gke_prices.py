@@ -7,6 +7,7 @@ from ansible.module_utils.docker_ml_api import gke_prices
 from ansible.module_utils.docker_ml_api.gke_prices import PriceFileError, Prices, Source, parse
 
 ROOT = Path(__file__).parents[4]
+AMOUNT = "must be a number of dollars for"
 OURS = ROOT / "roles/gke_cluster/files/prices.yml"
 
 
@@ -98,11 +99,10 @@ WRONG = {
         ),
         [
             *(
-                f"lists[1].machine_hour.a.{region} must be a number of dollars for an hour of a "
-                f"machine, it is {amount}"
+                f"lists[1].machine_hour.a.{region} {AMOUNT} an hour of a machine, it is {amount}"
                 for region, amount in {"r": "'0.5'", "s": -1, "t": True, "u": "nan"}.items()
             ),
-            "lists[1].cluster_hour.b must be a number of dollars for an hour of a cluster, it is None",
+            f"lists[1].cluster_hour.b {AMOUNT} an hour of a cluster, it is None",
         ],
     ),
 }
