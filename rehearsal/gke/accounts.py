@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rehearsal.gke.call import Clock
 
@@ -118,12 +118,12 @@ class Accounts:
         clock: Clock,
         *,
         token_seconds: float = 3600.0,
-        audiences: Sequence[str] = (TOKEN_URI,),
+        audiences: Callable[[], Sequence[str]] = lambda: (TOKEN_URI,),
     ) -> None:
         """Know the accounts; assertions must be meant for one of the audiences."""
         self._by_email = {account.email: account for account in accounts}
         self._clock = clock
-        self._audiences = tuple(audiences)
+        self._audiences = audiences
         self.token_seconds = token_seconds
         self._tokens: dict[str, Token] = {}
 
@@ -202,7 +202,7 @@ class Accounts:
             key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
         except InvalidSignature:
             raise Refused("invalid_grant", "Invalid JWT Signature.") from None
-        if claims.get("aud") not in self._audiences:
+        if claims.get("aud") not in self._audiences():
             raise Refused(
                 "invalid_grant",
                 f"Invalid JWT: Failed audience check. The right audience is {TOKEN_URI}",

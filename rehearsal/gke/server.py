@@ -1,0 +1,214 @@
+"""The sockets: a proxy that ends TLS for Google's hosts, and plain HTTP beside it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, cast
+
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.wrappers import Request as HttpRequest
+from werkzeug.wrappers import Response
+
+from rehearsal.gke import discovery, frontend, layout
+from rehearsal.gke.requestlog import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from io import BufferedIOBase
+
+    from rehearsal.gke.double import Double
+
+_HOST = "rehearsal.host"
+"""The host that a client asked the proxy for, in the WSGI environment."""
+_IDLE_SECONDS = 30
+
+
+class _Handler(WSGIRequestHandler):
+    """Plain HTTP."""
+
+    timeout = _IDLE_SECONDS
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing: the log of requests has it."""
+
+    def connection_dropped(
+        self,
+        error: BaseException,  # noqa: ARG002 - werkzeug's
+        environ: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> None:
+        """Close: by the client's wish, or by a fault's."""
+        self.close_connection = True
+
+
+class _ProxyHandler(_Handler):
+    """CONNECT, then HTTP in TLS."""
+
+    server: _Server
+    connected = ""
+
+    def do_CONNECT(self) -> None:  # noqa: N802 - the method's name
+        """Become the host that is asked for, when it is one of Google's."""
+        host, _, port = self.path.rpartition(":")
+        if host not in discovery.HOSTS or port != "443":
+            self._refuse(host)
+            return
+        self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        try:
+            encrypted = self.server.tls.wrap_socket(self.connection, server_side=True)
+        except OSError as error:  # of TLS too: a client that does not trust our authority
+            self._log(host, 0, f"TLS: {error}")
+            self.close_connection = True
+            return
+        self.connection = self.request = encrypted
+        self.rfile = encrypted.makefile("rb", -1)
+        self.wfile = cast("BufferedIOBase", encrypted.makefile("wb", 0))
+        self.connected = host
+        self.close_connection = False
+
+    def run_wsgi(self) -> None:
+        """Answer, but nobody who did not ask for a tunnel."""
+        if self.connected:
+            super().run_wsgi()
+        else:
+            self._refuse(self.path)
+
+    def make_environ(self) -> dict[str, Any]:
+        """Tell the application the host."""
+        return {**super().make_environ(), _HOST: self.connected, "wsgi.url_scheme": "https"}
+
+    def finish(self) -> None:
+        """Close the encrypted connection: the server knows of the bare one alone."""
+        super().finish()
+        if self.connected:
+            with suppress(OSError):
+                self.connection.close()
+
+    def _refuse(self, what: str) -> None:
+        said = f"The rehearsal has no {what}: only {', '.join(discovery.HOSTS)}.\n".encode()
+        self._log(what, 403, "refused: not one of the double's hosts")
+        self.send_response(403)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(said)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(said)
+
+    def _log(self, host: str, status: int, message: str) -> None:
+        double = self.server.double
+        double.log.add(
+            Entry(double.clock.now(), self.command, host, self.path, status=status, message=message)
+        )
+
+
+class _Server(ThreadedWSGIServer):
+    """With what its handlers need."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, double: Double, host: str, port: int, handler: type[_Handler]) -> None:
+        super().__init__(host, port, application(double), handler)
+        self.double = double
+        self.tls = double.tls
+
+
+class Running:
+    """Both servers, each in a thread of its own."""
+
+    def __init__(
+        self,
+        double: Double,
+        host: str = str(layout.ADDRESS),
+        *,
+        proxy_port: int = layout.PROXY_PORT,
+        plain_port: int = layout.PLAIN_PORT,
+    ) -> None:
+        """Bind the addresses; port 0 is any that is free.
+
+        :raises OSError: an address is taken.
+        """
+        self._servers = [_Server(double, host, proxy_port, _ProxyHandler)]
+        try:
+            self._servers.append(_Server(double, host, plain_port, _Handler))
+        except OSError:
+            self._servers[0].server_close()
+            raise
+        self.proxy_url, self.plain_url = (
+            f"http://{host}:{server.server_address[1]}" for server in self._servers
+        )
+        double.plain_url = self.plain_url
+        self._threads = [
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            for server in self._servers
+        ]
+
+    def start(self) -> None:
+        """Answer from now on."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+        for thread in self._threads:
+            thread.join()
+
+
+def application(double: Double) -> Callable[..., Iterable[bytes]]:
+    """Return the WSGI application."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        return _response(double, HttpRequest(environ))(environ, start_response)
+
+    return answer
+
+
+def _response(double: Double, request: HttpRequest) -> Response:
+    raw = request.environ["RAW_URI"]
+    host = request.environ.get(_HOST, "")
+    if not host:
+        if request.path == layout.TOKEN_REVIEW_PATH:
+            return _json(double.frontend.token_review(request.get_json(silent=True)))
+        if request.path.startswith("/control/"):
+            return _control(double, request)
+        host, raw = discovery.from_prefix(raw)
+        if not host:
+            return Response("No such path: see rehearsal/gke/README.md.\n", status=404)
+    try:
+        reply = double.frontend.handle(
+            frontend.Request(
+                http_method=request.method,
+                host=host,
+                path=raw,
+                headers={name.lower(): value for name, value in request.headers},
+                body=request.get_data(),
+            )
+        )
+    except frontend.Dropped:
+        raise ConnectionResetError from None  # werkzeug then closes the connection
+    if isinstance(reply.body, str):
+        return Response(reply.body, reply.status, reply.headers, content_type="text/html")
+    return _json(reply.body, reply.status, reply.headers)
+
+
+def _control(double: Double, request: HttpRequest) -> Response:
+    if not ip_address(request.remote_addr or "0.0.0.0").is_loopback:  # noqa: S104 - not bound
+        return Response("Only from this machine.\n", status=403)
+    arguments = request.get_json(silent=True) or {}
+    path = request.path.removeprefix("/control/")
+    if request.method == "GET":
+        arguments = request.args.to_dict()
+    try:
+        return _json(double.control(request.method, path, arguments))
+    except ValueError as error:
+        return Response(f"{error}\n", status=400)
+
+
+def _json(body: Any, status: int = 200, headers: Any = None) -> Response:
+    text = json.dumps(body, indent=2, ensure_ascii=False)
+    return Response(f"{text}\n", status, headers, content_type="application/json; charset=UTF-8")
