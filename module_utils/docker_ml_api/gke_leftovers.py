@@ -434,13 +434,13 @@ def _mark_words(mark: Mark) -> str:
 
 def _labelled(one: Found, name: str, location: str) -> bool:
     labels = one.resource.get("labels") or {}
-    named = labels.get(gke_naming.CLUSTER_LABEL), labels.get(gke_naming.LOCATION_LABEL)
-    return named == (name, location)
+    keys = (gke_naming.CLUSTER_LABEL, gke_naming.LOCATION_LABEL)
+    return tuple(labels.get(key) for key in keys) == (name, location)
 
 
 def _references(resource: Mapping[str, Any]) -> list[str]:
     """Return the paths within the project that a resource refers to."""
-    urls: list[Any] = [
+    urls = [
         resource.get("target"),
         resource.get("backendService"),
         resource.get("urlMap"),
@@ -458,6 +458,7 @@ def _references(resource: Mapping[str, Any]) -> list[str]:
 
 def _older(resource: Mapping[str, Any], created: datetime) -> bool:
     try:
-        return cluster_lifetime.read_moment(str(resource.get("creationTimestamp"))) < created
+        made: datetime = cluster_lifetime.read_moment(str(resource.get("creationTimestamp")))
     except ValueError:
         return False
+    return made < created
