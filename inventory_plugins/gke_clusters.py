@@ -1,0 +1,268 @@
+"""Inventory plugin gke_clusters: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ansible.module_utils
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+
+# Modules get the project's module_utils from Ansible, plugins do not.
+_MODULE_UTILS = str(Path(__file__).resolve().parent.parent / "module_utils")
+if _MODULE_UTILS not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_MODULE_UTILS)
+
+try:
+    from ansible.module_utils.docker_ml_api import gke_input, gke_urls, google_api
+    from ansible.module_utils.docker_ml_api.google_errors import GoogleError
+
+    IMPORT_ERROR = ""
+except ImportError as error:
+    IMPORT_ERROR = str(error)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DOCUMENTATION = r"""
+---
+name: gke_clusters
+short_description: The GKE clusters that a project has
+description:
+  - Makes a host of every GKE cluster of ours in a project, whichever inventory or command made it,
+    so that they can be checked, reached and taken down.
+  - A host has the cluster's name. Of clusters with the same name in several locations each has the
+    location behind its name, as in C(hello-cluster.europe-west1-b).
+  - The hosts are in the group C(gke_clusters), which is in those that O(parent_groups) names. They
+    have the connection C(local) and the Python that runs Ansible.
+  - Their variables are C(gke_cluster_project), C(gke_cluster_name), C(gke_cluster_location), and
+    what was found, C(gke_live_status) (C(RUNNING), C(PROVISIONING), C(ERROR), …),
+    C(gke_live_labels), C(gke_live_mode) (C(standard) or C(autopilot)), C(gke_live_version),
+    C(gke_live_nodes), C(gke_live_ours).
+  - Takes one request.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment:
+  - constructed
+  - inventory_cache
+options:
+  plugin:
+    description: This plugin.
+    type: str
+    required: true
+    choices: [gke_clusters]
+  project:
+    description: The project's ID.
+    type: str
+    env:
+      - name: GCP_PROJECT
+  auth_kind:
+    description:
+      - V(serviceaccount) logs in with a service account's key, V(application) with the
+        application default credentials (C(gcloud auth application-default login), a workload's
+        or a machine's own account), V(accesstoken) with a token.
+    type: str
+    choices: [serviceaccount, application, accesstoken]
+    env:
+      - name: GCP_AUTH_KIND
+  service_account_file:
+    description: File of the key.
+    type: path
+    env:
+      - name: GCP_SERVICE_ACCOUNT_FILE
+  service_account_contents:
+    description: The key itself, as JSON text or a mapping. The environment is the place for it.
+    type: raw
+    env:
+      - name: GCP_SERVICE_ACCOUNT_CONTENTS
+  access_token:
+    description: The token, which Google takes for an hour. The environment is the place for it.
+    type: str
+    env:
+      - name: GCP_ACCESS_TOKEN
+  scopes:
+    description: OAuth scopes; without them the cloud platform's and that of the e-mail address.
+    type: list
+    elements: str
+    env:
+      - name: GCP_SCOPES
+  retry_seconds:
+    description:
+      - Seconds for which the request is repeated when Google limits requests, is not well, or the
+        connection is lost.
+    type: float
+    default: 60
+  locations:
+    description: Only clusters in these zones and regions; a region has those of its zones, too.
+    type: list
+    elements: str
+    default: []
+  managed_by:
+    description: Value of the label C(managed-by) by which clusters of ours are told from others.
+    type: str
+    default: docker-ml-api
+  only_ours:
+    description: Whether clusters of others are left out.
+    type: bool
+    default: true
+  parent_groups:
+    description: The groups that the group C(gke_clusters) is in.
+    type: list
+    elements: str
+    default: [clusters, gke]
+requirements: [google-auth, requests]
+"""
+
+EXAMPLES = r"""
+# inventory/gke_clusters.yml, with GCP_PROJECT, GCP_AUTH_KIND, … in the environment:
+plugin: gke_clusters
+
+# Those in Europe, by location and state, with the time at which each was made:
+plugin: gke_clusters
+project: my-project
+auth_kind: application
+locations: [europe-west1, europe-west4]
+strict: true
+keyed_groups:
+  - {prefix: location, key: gke_cluster_location}
+  - {prefix: status, key: gke_live_status | lower}
+compose:
+  created_at: gke_live_labels['created-at'] | default('')
+"""
+
+GROUP = "gke_clusters"
+_LOGIN = (
+    *("project", "auth_kind", "service_account_file", "service_account_contents"),
+    *("access_token", "scopes", "retry_seconds"),
+)
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
+    """Makes hosts of a project's clusters."""
+
+    NAME = GROUP
+
+    def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
+        """Fill the inventory."""
+        super().parse(inventory, loader, path, cache)
+        if IMPORT_ERROR:
+            raise AnsibleParserError(
+                f"{path}: google-auth, requests and the collection google.cloud are needed "
+                f"({IMPORT_ERROR}): run make setup."
+            )
+        self._read_config_data(path)
+        for name in ("project", "auth_kind"):
+            if not self.get_option(name):
+                raise AnsibleParserError(
+                    f"{path}: {name} is not set: write it there, or set GCP_{name.upper()}."
+                )
+        try:
+            found = self._found(path, cache)
+        except GoogleError as error:
+            raise AnsibleParserError(f"{path}: {error}") from error
+        self._complete(found["missing"], path)
+        self._add(found["clusters"])
+
+    def _found(self, path: str, cache: bool) -> dict[str, Any]:
+        """Return the clusters of the project, from the cache where that may be."""
+        project = self.get_option("project")
+        caching = self.get_option("cache")
+        key = self.get_cache_key(path)
+        if caching and cache:
+            kept = self._cache.get(key) or {}
+            # The same file may have served another project.
+            if kept.get("project") == project:
+                return dict(kept)
+        found = {"project": project, **self._ask()}
+        if caching:
+            self._cache[key] = found
+        return found
+
+    def _ask(self) -> dict[str, Any]:
+        params = {name: self.get_option(name) for name in _LOGIN}
+        if isinstance(params["service_account_contents"], dict):
+            params["service_account_contents"] = json.dumps(params["service_account_contents"])
+        with contextlib.closing(google_api.GoogleSession(params)) as session:
+            answer = session.get(gke_urls.clusters(session.project, "-"))
+        return {
+            "clusters": [_described(one) for one in answer.get("clusters") or []],
+            "missing": answer.get("missingZones") or [],
+        }
+
+    def _complete(self, missing: list[str], path: str) -> None:
+        """Fail where clusters may be that were not told of."""
+        unseen = sorted(zone for zone in missing if self._is_wanted_place(zone))
+        if unseen:
+            raise AnsibleParserError(
+                f"{path}: Google could not tell the clusters in {', '.join(unseen)} just now: run "
+                "the same command again, or name the other places with locations."
+            )
+
+    def _is_wanted_place(self, location: str) -> bool:
+        wanted = self.get_option("locations")
+        return not wanted or location in wanted or gke_input.region_of(location) in wanted
+
+    def _add(self, clusters: list[dict[str, Any]]) -> None:
+        self.inventory.add_group(GROUP)
+        for parent in self.get_option("parent_groups"):
+            self.inventory.add_group(parent)
+            self.inventory.add_child(parent, GROUP)
+        for host, variables in self._hosts(clusters):
+            self.inventory.add_host(host, group=GROUP)
+            for name, value in variables.items():
+                self.inventory.set_variable(host, name, value)
+            strict = self.get_option("strict")
+            self._set_composite_vars(self.get_option("compose"), variables, host, strict=strict)
+            known = self.inventory.get_host(host).get_vars()
+            self._add_host_to_composed_groups(self.get_option("groups"), known, host, strict=strict)
+            self._add_host_to_keyed_groups(
+                self.get_option("keyed_groups"), known, host, strict=strict
+            )
+
+    def _hosts(self, clusters: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Return the wanted clusters' names as hosts, with their variables."""
+        managed_by = self.get_option("managed_by")
+        chosen = []
+        for one in clusters:
+            ours = one["labels"].get(gke_input.OWNER_LABEL) == managed_by
+            if self._is_wanted_place(one["location"]) and (
+                ours or not self.get_option("only_ours")
+            ):
+                chosen.append({**one, "ours": ours})
+        names = Counter(one["name"] for one in chosen)
+        for one in sorted(chosen, key=lambda one: (one["name"], one["location"])):
+            name, location = one["name"], one["location"]
+            yield (
+                name if names[name] == 1 else f"{name}.{location}",
+                {
+                    "ansible_connection": "local",
+                    "ansible_python_interpreter": sys.executable,
+                    "gke_cluster_project": self.get_option("project"),
+                    "gke_cluster_name": name,
+                    "gke_cluster_location": location,
+                    **{
+                        f"gke_live_{key}": one[key]
+                        for key in ("status", "labels", "mode", "version", "nodes", "ours")
+                    },
+                },
+            )
+
+
+def _described(cluster: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of a live cluster (the API's JSON)."""
+    autopilot = (cluster.get("autopilot") or {}).get("enabled")
+    return {
+        "name": cluster["name"],
+        "location": cluster["location"],
+        "status": cluster.get("status") or "STATUS_UNSPECIFIED",
+        "labels": dict(cluster.get("resourceLabels") or {}),
+        "mode": gke_input.AUTOPILOT if autopilot else "standard",
+        "version": cluster.get("currentMasterVersion") or "",
+        "nodes": cluster.get("currentNodeCount") or 0,
+    }
