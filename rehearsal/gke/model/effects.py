@@ -1,0 +1,142 @@
+"""What operations do when they end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rehearsal.gke.model import clusters, node_pools
+
+if TYPE_CHECKING:
+    from rehearsal.gke.model.state import State
+
+Error = dict[str, Any] | None
+
+
+def settle(state: State) -> bool:
+    """End every operation whose time has come, in their order; tell whether anything changed."""
+    changed = False
+    while True:
+        due = [
+            record
+            for record in state.operations.values()
+            if record["end"] is None and record["due"] is not None and record["due"] <= state.now
+        ]
+        if not due:
+            break
+        changed = True
+        finish(state, min(due, key=lambda record: float(record["due"])))
+    for record in state.operations.values():
+        if record["end"] is None and record["effect"].get("blue_green"):
+            pool = _pool(state, record)
+            if pool is not None and pool["upgrade"] is not None:
+                node_pools.advance(state, pool, record)
+    return changed
+
+
+def finish(state: State, record: dict[str, Any]) -> None:
+    """End one operation: what it was to do is done, or its error stands."""
+    record["end"] = record["due"]
+    record["error"] = record["planned_error"]
+    cluster = state.clusters.get(record["cluster"])
+    if cluster is not None:
+        EFFECTS[record["effect"]["kind"]](state, cluster, record)
+
+
+def _pool(state: State, record: dict[str, Any]) -> dict[str, Any] | None:
+    cluster = state.clusters.get(record["cluster"])
+    pool = record["rest"].partition("/nodePools/")[2]
+    found: dict[str, Any] | None = (cluster or {"pools": {}})["pools"].get(pool)
+    return found
+
+
+def _create_cluster(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
+    error = record["error"]
+    cluster["status"] = "ERROR" if error else "RUNNING"
+    cluster["message"] = error["message"] if error else ""
+    cluster["ready"] = error is None
+    for pool in cluster["pools"].values():
+        pool["status"] = cluster["status"]
+        pool["message"] = cluster["message"]
+    clusters.touch(state, cluster)
+
+
+def _delete_cluster(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
+    if record["error"] is None:
+        del state.clusters[record["cluster"]]
+        return
+    cluster["status"] = "ERROR"
+    cluster["message"] = record["error"]["message"]
+    for pool in cluster["pools"].values():
+        pool["status"] = "ERROR"
+
+
+def _change_cluster(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
+    """Effect: {"changes": members of live, "pools": {name: members of live}}."""
+    cluster["status"] = "RUNNING"
+    effect = record["effect"]
+    for name in effect.get("pools", {}):
+        if name in cluster["pools"]:
+            cluster["pools"][name]["status"] = "RUNNING"
+    if record["error"] is not None:
+        return
+    cluster["live"].update(effect.get("changes", {}))
+    for name, changes in effect.get("pools", {}).items():
+        pool = cluster["pools"][name]
+        pool["live"].update(changes)
+        node_pools.name_groups(state, cluster, pool)
+        node_pools.touch(state, cluster, pool)
+    clusters.touch(state, cluster)
+
+
+def _create_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
+    cluster["status"] = "RUNNING"
+    pool = _pool(state, record)
+    if pool is None:
+        return
+    error = record["error"]
+    pool["status"] = "ERROR" if error else "RUNNING"
+    pool["message"] = error["message"] if error else ""
+    node_pools.touch(state, cluster, pool)
+
+
+def _delete_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
+    cluster["status"] = "RUNNING"
+    name = record["rest"].partition("/nodePools/")[2]
+    if record["error"] is None:
+        cluster["pools"].pop(name, None)
+        clusters.touch(state, cluster)
+    elif name in cluster["pools"]:
+        cluster["pools"][name].update(status="ERROR", message=record["error"]["message"])
+
+
+def _change_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
+    """Effect: {"changes": members of live, "blue_green": whether the nodes are other ones}."""
+    cluster["status"] = "RUNNING"
+    pool = _pool(state, record)
+    if pool is None:
+        return
+    pool["upgrade"] = None
+    effect = record["effect"]
+    before = {name: pool["live"].get(name) for name in effect["changes"]}
+    if record["error"] is not None:
+        pool.update(status="RUNNING_WITH_ERROR", message=record["error"]["message"], before=before)
+        return
+    pool.update(status="RUNNING", message="", before=before)
+    pool["live"].update(effect["changes"])
+    node_pools.name_groups(state, cluster, pool, again=effect.get("blue_green", False))
+    node_pools.touch(state, cluster, pool)
+
+
+def _nothing(_state: State, cluster: dict[str, Any], _record: dict[str, Any]) -> None:
+    cluster["status"] = "RUNNING"
+
+
+EFFECTS = {
+    "create-cluster": _create_cluster,
+    "delete-cluster": _delete_cluster,
+    "change-cluster": _change_cluster,
+    "create-pool": _create_pool,
+    "delete-pool": _delete_pool,
+    "change-pool": _change_pool,
+    "nothing": _nothing,
+}

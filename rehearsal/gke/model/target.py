@@ -1,0 +1,97 @@
+"""What a request is about, whichever form its path has, and the links to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rehearsal.gke.model import catalog
+
+if TYPE_CHECKING:
+    from rehearsal.gke.call import Call
+    from rehearsal.gke.model.settings import Settings
+
+# The pieces of a path by all the names that the discovery documents give them.
+PIECES = {
+    "project": ("projectsId", "projectId", "project"),
+    "location": ("locationsId", "zonesId", "regionsId", "zone", "region"),
+    "cluster": ("clustersId", "clusterId"),
+    "pool": ("nodePoolsId", "nodePoolId"),
+    "operation": ("operationsId", "operationId", "operation"),
+}
+COLLECTIONS = {
+    "projects": "project",
+    "locations": "location",
+    "zones": "location",
+    "regions": "location",
+    "clusters": "cluster",
+    "nodePools": "pool",
+    "operations": "operation",
+}
+ROOT = "https://container.googleapis.com/v1"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The pieces of a path; empty where the path has none."""
+
+    project: str = ""
+    location: str = ""
+    cluster: str = ""
+    pool: str = ""
+    operation: str = ""
+
+    @property
+    def key(self) -> str:
+        """Of the cluster in the world's state."""
+        return f"{self.location}/{self.cluster}"
+
+    @property
+    def relative(self) -> str:
+        """Name of the resource as Google writes it: zones/ for zones, locations/ for regions."""
+        name = f"projects/{self.project}/{form(self.location)}/{self.location}"
+        for collection, piece in (
+            ("clusters", self.cluster),
+            ("nodePools", self.pool),
+            ("operations", self.operation),
+        ):
+            name += f"/{collection}/{piece}" if piece else ""
+        return name
+
+
+def form(location: str) -> str:
+    """Return the path's word before a location."""
+    return "zones" if catalog.is_zone(location) else "locations"
+
+
+def of(call: Call) -> Target:
+    """Return what a call is about; number and ID of a project stay as they were written."""
+    given = {**call.params, **call.path}
+    pieces = {
+        piece: next((str(given[name]) for name in names if given.get(name)), "")
+        for piece, names in PIECES.items()
+    }
+    if not pieces["project"]:
+        words = str(given.get("name") or given.get("parent") or "").split(":")[0].split("/")
+        for collection, piece in zip(words[::2], words[1::2], strict=False):
+            if collection in COLLECTIONS:
+                pieces[COLLECTIONS[collection]] = piece
+    return Target(**pieces)
+
+
+def self_link(settings: Settings, location: str, rest: str) -> str:
+    """Return the link that a cluster or pool gives of itself: with the project's ID."""
+    return f"{ROOT}/projects/{settings.project}/{form(location)}/{location}/{rest}"
+
+
+def operation_link(settings: Settings, location: str, rest: str) -> str:
+    """Return a link as operations give them: with the project's number."""
+    return f"{ROOT}/projects/{settings.project_number}/{form(location)}/{location}/{rest}"
+
+
+def instance_group_link(settings: Settings, zone: str, name: str) -> str:
+    """Return the link to a managed instance group."""
+    return (
+        f"https://www.googleapis.com/compute/v1/projects/{settings.project}/zones/{zone}"
+        f"/instanceGroupManagers/{name}"
+    )

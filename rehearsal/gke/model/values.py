@@ -1,0 +1,110 @@
+"""JSON as Google's servers write it, and the names that they make up."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+# Fields that Google's servers write even when false or zero ("optional" in proto3).
+ALWAYS_WRITTEN = frozenset(
+    {
+        "allowExternalTraffic",
+        "defaultEnablePrivateNodes",
+        "enableInsecureBindingSystemAuthenticated",
+        "enableInsecureBindingSystemUnauthenticated",
+        "enableK8sCertsViaDns",
+        "enableK8sTokensViaDns",
+        "enablePrivateNodes",
+        "enablePublicEndpoint",
+        "gcpPublicCidrsAccessEnabled",
+        "insecureKubeletReadonlyPortEnabled",
+        "privateEndpointEnforcementEnabled",
+        "satisfiesPzi",
+        "satisfiesPzs",
+    }
+)
+# …but of these messages, where a field of the same name is a plain one.
+PLAIN = {"privateClusterConfig": {"enablePrivateNodes"}}
+
+
+def written(value: Any, parent: str = "") -> Any:
+    """Return a message as Google writes it: without false, 0, "" and empty lists.
+
+    Empty messages stay ("autoscaling": {}), and so do members of maps that are empty strings,
+    as the labels' values.
+    """
+    if isinstance(value, dict):
+        if parent in {"labels", "resourceLabels", "metadata", "maintenanceExclusions"}:
+            return copy.deepcopy(value)
+        kept = {}
+        for name, member in value.items():
+            always = name in ALWAYS_WRITTEN and name not in PLAIN.get(parent, set())
+            if member is None or (not always and _is_default(member)):
+                continue
+            kept[name] = written(member, name)
+        return kept
+    if isinstance(value, list):
+        return [written(each, parent) for each in value]
+    return value
+
+
+def _is_default(member: Any) -> bool:
+    return not isinstance(member, dict) and not member
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return `below` with the members of `above`, messages member by member."""
+    result = copy.deepcopy(below)
+    for name, member in above.items():
+        if isinstance(member, dict) and isinstance(result.get(name), dict):
+            result[name] = merged(result[name], member)
+        else:
+            result[name] = copy.deepcopy(member)
+    return result
+
+
+def time_of(seconds: float) -> str:
+    """Return seconds since 1970 in RFC 3339, as the container API writes them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+
+
+def precise_time_of(seconds: float) -> str:
+    """Return seconds since 1970 in RFC 3339 with fractions, as operations show them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def compute_time_of(seconds: float) -> str:
+    """Return seconds since 1970 as the compute API writes them."""
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return f"{text[:-3]}+00:00"
+
+
+def digest(*parts: object) -> str:
+    """Return 64 hexadecimal digits that stand for the parts."""
+    return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()
+
+
+def uuid_of(*parts: object) -> str:
+    """Return a UUID that stands for the parts."""
+    return str(uuid.UUID(digest(*parts)[:32], version=4))
+
+
+NO_LABELS = "a9dc16a7"
+"""What GKE gives as the fingerprint of no labels."""
+
+
+def label_fingerprint(labels: dict[str, str]) -> str:
+    """Return the fingerprint of a set of labels."""
+    if not labels:
+        return NO_LABELS
+    return digest(*(f"{key}={value}" for key, value in sorted(labels.items())))[:8]
+
+
+def instance_group_name(cluster: str, pool: str, suffix: str) -> str:
+    """Return the name of a pool's managed instance group, cut as GKE cuts it."""
+    room = 33
+    cluster = cluster[: max(room - len(pool), 12)]
+    return f"gke-{cluster}-{pool[: room - len(cluster)]}-{suffix}-grp"
