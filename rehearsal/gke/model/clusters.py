@@ -500,7 +500,7 @@ def public(state: State, record: dict[str, Any]) -> dict[str, Any]:
         shown.update(
             nodePools=pools,
             nodeConfig=pools[0]["config"],
-            instanceGroupUrls=[url for pool in pools for url in pool["instanceGroupUrls"]],
+            instanceGroupUrls=[url for pool in pools for url in pool.get("instanceGroupUrls", ())],
             currentNodeVersion=min(versions, key=catalog.numbers),
             currentNodeCount=node_pools.nodes(record),
             initialNodeCount=pools[0].get("initialNodeCount", 0),

@@ -650,7 +650,7 @@ def _blue_green(
     """Start an upgrade that builds other nodes beside the present ones."""
     cluster, record = found(state, at)
     settings = state.settings
-    blue = public(state, cluster, record)["instanceGroupUrls"]
+    blue = public(state, cluster, record).get("instanceGroupUrls", [])
     shown = _patch(
         state, call, at, kind, changes, seconds=settings.update_seconds + settings.soak_seconds
     )
