@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from rehearsal.gke.layout import SERVICE_ACCOUNT, TOKEN_REVIEW_URL
 from rehearsal.kubernetes import build, layout, runner
 from rehearsal.kubernetes.errors import RehearsalError
 from rehearsal.kubernetes.layout import Layout
@@ -40,6 +41,18 @@ def _parser() -> argparse.ArgumentParser:
         default=layout.DEFAULT_FOLDER,
         help="where the cluster lives (default: %(default)s)",
     )
+    parser.add_argument(
+        "--token-webhook",
+        default="",
+        metavar="URL",
+        help=f"up: who knows about tokens; the double of Google's APIs is at {TOKEN_REVIEW_URL}",
+    )
+    parser.add_argument(
+        "--token-administrator",
+        default=SERVICE_ACCOUNT,
+        metavar="USER",
+        help="up: which of the webhook's users may everything (default: %(default)s)",
+    )
     parser.add_argument("--programs", type=Path, help=argparse.SUPPRESS)
     return parser
 
@@ -47,9 +60,19 @@ def _parser() -> argparse.ArgumentParser:
 def _up(paths: Layout, options: argparse.Namespace) -> int:
     programs = options.programs or build.ensure_built(build.cache_folder(os.environ), _report)
     if os.getuid() != 0:
-        return _as_root("up", paths, "--programs", str(programs))
+        more = ["--programs", str(programs)]
+        if options.token_webhook:
+            more += ["--token-webhook", options.token_webhook]
+            more += ["--token-administrator", options.token_administrator]
+        return _as_root("up", paths, *more)
     began = time.monotonic()
-    started = runner.up(paths, programs, _report)
+    webhook = {}
+    if options.token_webhook:
+        webhook = {
+            "token_webhook": options.token_webhook,
+            "administrator": options.token_administrator,
+        }
+    started = runner.up(paths, programs, _report, **webhook)
     took = time.monotonic() - began
     _report(f"The cluster is up, after {took:.1f} s." if started else "The cluster is up already.")
     _print_environment(paths)

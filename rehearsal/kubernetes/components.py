@@ -50,10 +50,13 @@ PROGRAMS_OF_KUBERNETES = (
 """The names that the one program of Kubernetes is called by."""
 
 
-def all_components(paths: Layout, installed: Mapping[str, Path]) -> list[Component]:
+def all_components(
+    paths: Layout, installed: Mapping[str, Path], *, token_webhook: bool = False
+) -> list[Component]:
     """Return the components in the order of their start.
 
-    `installed` has the machine's own containerd and docker-registry.
+    `installed` has the machine's own containerd and docker-registry; with a `token_webhook` the
+    API server asks it about tokens that it does not know itself.
     """
     folder, kubeconfigs = paths.configuration, paths.kubeconfigs
     api, node = layout.API_ADDRESS, layout.NODE_ADDRESS
@@ -95,7 +98,7 @@ def all_components(paths: Layout, installed: Mapping[str, Path]) -> list[Compone
         ),
         own(
             "kube-apiserver",
-            configuration.api_server_arguments(paths),
+            configuration.api_server_arguments(paths, token_webhook=token_webhook),
             https.check(f"{api}:{layout.API_PORT}/readyz"),
             stage=1,
             address=f"{api}:{layout.API_PORT}",

@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 API_URL = f"https://{layout.API_ADDRESS}"
 _REGISTRY_CONFIGURATION = "registry.json"
 _HTPASSWD = "htpasswd"
+_TOKEN_WEBHOOK = "token-webhook.json"  # noqa: S105 - a file's name
 
 
-def files(paths: Layout, *, plugins: Path, snapshotter: str, htpasswd: str) -> Mapping[Path, str]:
+def files(
+    paths: Layout, *, plugins: Path, snapshotter: str, htpasswd: str, token_webhook: str = ""
+) -> Mapping[Path, str]:
     """Return every configuration file with its content.
 
     `plugins` is the folder of the CNI plugins, `snapshotter` containerd's driver, `htpasswd`
-    the registry's line with the user and the hash of the password.
+    the registry's line with the user and the hash of the password, `token_webhook` the URL that
+    the API server asks about tokens it does not know, if any.
     """
     folder = paths.configuration
+    webhook = {folder / _TOKEN_WEBHOOK: json.dumps(token_review(token_webhook))}
     return {
+        **(webhook if token_webhook else {}),
         folder / "containerd.toml": containerd(paths, plugins=plugins, snapshotter=snapshotter),
         folder / "registries" / layout.REGISTRY / "hosts.toml": (
             f'server = "http://{layout.REGISTRY}"\n[host."http://{layout.REGISTRY}"]\n'
@@ -272,10 +278,31 @@ def kubeconfig(certificates: Path, name: str) -> str:
     )
 
 
-def api_server_arguments(paths: Layout) -> list[str]:
-    """Return the API server's command line."""
+def token_review(url: str) -> dict[str, Any]:
+    """Return the kubeconfig by which the API server reaches who knows about tokens."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "webhook",
+        "clusters": [{"name": "webhook", "cluster": {"server": url}}],
+        "users": [{"name": "api-server", "user": {}}],
+        "contexts": [
+            {"name": "webhook", "context": {"cluster": "webhook", "user": "api-server"}},
+        ],
+    }
+
+
+def api_server_arguments(paths: Layout, *, token_webhook: bool = False) -> list[str]:
+    """Return the API server's command line; with a webhook, `files` has written whom it asks."""
     pki = paths.certificates
+    webhook = [
+        f"--authentication-token-webhook-config-file={paths.configuration}/{_TOKEN_WEBHOOK}",
+        "--authentication-token-webhook-version=v1",
+        # A token that is worth nothing any more must be refused soon.
+        "--authentication-token-webhook-cache-ttl=2s",
+    ]
     return [
+        *(webhook if token_webhook else []),
         f"--bind-address={layout.API_ADDRESS}",
         f"--secure-port={layout.API_PORT}",
         f"--advertise-address={layout.NODE_ADDRESS}",

@@ -10,9 +10,17 @@ _RBAC = "rbac.authorization.k8s.io"
 _SYSTEM = "kube-system"
 
 
-def cluster_objects(authority: str) -> list[dict[str, Any]]:
-    """Return the objects, in the order of their creation; `authority` is base64 of PEM."""
+def cluster_objects(authority: str, administrator: str = "") -> list[dict[str, Any]]:
+    """Return the objects, in the order of their creation.
+
+    `authority` is base64 of PEM, `administrator` a further user who may everything.
+    """
     return [
+        *(
+            [_cluster_binding("rehearsal:administrator", "cluster-admin", administrator)]
+            if administrator
+            else []
+        ),
         _cluster_binding(
             "rehearsal:kubelet-api", "system:kubelet-api-admin", "kube-apiserver-kubelet-client"
         ),

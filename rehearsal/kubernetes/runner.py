@@ -68,6 +68,23 @@ class State:
     pause_imported: bool = False
     furnished: bool = False
     """The cluster has the objects that it starts with."""
+    token_webhook: str = ""
+    """URL that the API server asks about tokens; empty: it asks nobody."""
+    administrator: str = ""
+    """A further user who may everything: one whom the webhook knows."""
+
+    def take_webhook(self, url: str, administrator: str) -> None:
+        """Let the cluster ask the webhook.
+
+        :raises RehearsalError: its files are written already, with another one or without.
+        """
+        if self.prepared and (url, administrator) != (self.token_webhook, self.administrator):
+            asked = f"{self.token_webhook} (for {self.administrator})"
+            raise RehearsalError(
+                f"The cluster that is up asks {asked if self.token_webhook else 'nobody'} about "
+                f"tokens, not {url} (for {administrator}): `down`, then `up`."
+            )
+        self.token_webhook, self.administrator = url, administrator
 
     def write(self, path: Path) -> None:
         """Write it as a whole or not at all."""
@@ -93,8 +110,18 @@ class ComponentStatus:
     problem: str | None
 
 
-def up(paths: Layout, programs: Path, report: Report) -> list[str]:
-    """Bring the cluster up, or what of it is missing; return the components that were started."""
+def up(
+    paths: Layout,
+    programs: Path,
+    report: Report,
+    *,
+    token_webhook: str = "",
+    administrator: str = "",
+) -> list[str]:
+    """Bring the cluster up, or what of it is missing; return the components that were started.
+
+    With a webhook given, it must be the one that the cluster was begun with.
+    """
     host.use_system_programs()
     host.install_missing()
     with _lock(paths, report):
@@ -105,6 +132,8 @@ def up(paths: Layout, programs: Path, report: Report) -> list[str]:
             state = _begin(paths, programs)
         elif state.programs != str(programs):
             report("The cluster that is up was built from other sources: `down`, then `up`.")
+        if token_webhook:
+            state.take_webhook(token_webhook, administrator)
         cgroups = Cgroups.of_this_machine(paths.cgroup)
         state.enabled_controllers += cgroups.create()
         boot = _BOOT_ID.read_text(encoding="ascii").strip()
@@ -149,10 +178,11 @@ def down(paths: Layout, report: Report) -> bool:
 def status(paths: Layout) -> list[ComponentStatus]:
     """Return how each component is; an empty list when the cluster is not up."""
     host.use_system_programs()
-    if State.read(paths.state) is None:
+    state = State.read(paths.state)
+    if state is None:
         return []
     found = []
-    for component in _components(paths):
+    for component in _components(paths, state):
         identity = processes.recorded(paths.processes / component.name)
         if identity is None or not identity.running:
             found.append(ComponentStatus(component, None, "is not running: `up` starts it"))
@@ -236,6 +266,7 @@ def _prepare(paths: Layout, state: State) -> None:
         plugins=plugins,
         snapshotter=host.snapshotter(paths.folder),
         htpasswd=commands.run([paths.programs / "htpasswd", _USERNAME], stdin=password),
+        token_webhook=state.token_webhook,
     ).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, content)
@@ -251,14 +282,15 @@ def _prepare(paths: Layout, state: State) -> None:
     state.write(paths.state)
 
 
-def _components(paths: Layout) -> list[Component]:
+def _components(paths: Layout, state: State) -> list[Component]:
     names = ("containerd", "docker-registry")
-    return all_components(paths, {name: host.installed(name) for name in names})
+    installed = {name: host.installed(name) for name in names}
+    return all_components(paths, installed, token_webhook=bool(state.token_webhook))
 
 
 def _start_all(paths: Layout, state: State, cgroups: Cgroups, report: Report) -> list[str]:
     started: list[str] = []
-    components = _components(paths)
+    components = _components(paths, state)
     for stage in sorted({component.stage for component in components}):
         of_stage = [component for component in components if component.stage == stage]
         for component in of_stage:
@@ -272,7 +304,7 @@ def _start_all(paths: Layout, state: State, cgroups: Cgroups, report: Report) ->
             state.pause_imported = True
             state.write(paths.state)
         if stage == 1 and not state.furnished:
-            _apply_objects(paths)
+            _apply_objects(paths, state)
             # metrics-server asks once, and ends when it may not.
             _wait_until("access for metrics-server", lambda: _access_problem(paths))
             state.furnished = True
@@ -330,9 +362,9 @@ def _import_pause(paths: Layout) -> None:
     commands.run([str(host.installed("ctr")), *options, "images", "import", str(archive)])
 
 
-def _apply_objects(paths: Layout) -> None:
+def _apply_objects(paths: Layout, state: State) -> None:
     authority = base64.b64encode((paths.certificates / "ca.crt").read_bytes()).decode()
-    items = objects.cluster_objects(authority)
+    items = objects.cluster_objects(authority, state.administrator)
     document = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     _kubectl(paths, "apply", "--server-side", "--force-conflicts", "--filename=-", stdin=document)
 

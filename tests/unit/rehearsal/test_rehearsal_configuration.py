@@ -141,6 +141,42 @@ def test_only_what_pulls_images_knows_of_proxies(component, of_runner, no_proxy)
         assert told == {}
 
 
+def test_webhook_is_asked_about_tokens_when_there_is_one():
+    url = "http://127.0.20.3:8080/tokenreview"
+    options = {"plugins": Path("/cni"), "snapshotter": "overlayfs", "htpasswd": "x"}
+    without = configuration.files(PATHS, **options)
+    with_it = configuration.files(PATHS, **options, token_webhook=url)
+    (path,) = with_it.keys() - without.keys()
+    written = json.loads(with_it[path])
+    assert [each["cluster"]["server"] for each in written["clusters"]] == [url]
+    (context,) = written["contexts"]
+    assert written["current-context"] == context["name"]
+    assert context["context"]["cluster"] == written["clusters"][0]["name"]
+    assert context["context"]["user"] == written["users"][0]["name"]
+
+    def arguments(**webhook):
+        found = components.all_components(PATHS, INSTALLED, **webhook)
+        return {each.name: set(each.arguments) for each in found}
+
+    said = arguments(token_webhook=True)
+    assert f"--authentication-token-webhook-config-file={path}" in said["kube-apiserver"]
+    assert "--authentication-token-webhook-version=v1" in said["kube-apiserver"]
+    more = {name: said[name] - before for name, before in arguments().items()}
+    assert [name for name, added in more.items() if added] == ["kube-apiserver"]
+
+
+def test_administrator_may_everything():
+    added = [
+        each
+        for each in objects.cluster_objects("QQ==", "someone@example.com")
+        if each not in objects.cluster_objects("QQ==")
+    ]
+    assert [
+        (each["kind"], each["roleRef"]["name"], each["subjects"][0]["kind"]) for each in added
+    ] == [("ClusterRoleBinding", "cluster-admin", "User")]
+    assert added[0]["subjects"][0]["name"] == "someone@example.com"
+
+
 def test_objects_are_named_once_and_refer_to_one_another():
     made = objects.cluster_objects("QQ==")
     keys = [(each["kind"], each["metadata"]["name"]) for each in made]

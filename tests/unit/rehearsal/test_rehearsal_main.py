@@ -1,12 +1,15 @@
 """The command line as a user meets it, who is not root."""
 
 import os
+import re
 import shlex
 import sys
 
 import pytest
 
+from rehearsal.gke.layout import SERVICE_ACCOUNT
 from rehearsal.kubernetes import __main__, runner
+from rehearsal.kubernetes.errors import RehearsalError
 from rehearsal.kubernetes.layout import Layout
 
 
@@ -37,6 +40,51 @@ def test_user_becomes_root(tmp_path, monkeypatch, command):
         *("-n", sys.executable, "-m", "rehearsal.kubernetes", command),
         *("--folder", str(folder), *programs),
     ]
+
+
+@pytest.mark.usefixtures("not_root")
+def test_root_is_told_of_the_webhook(tmp_path, monkeypatch):
+    asked = tmp_path / "asked"
+    write_sudo(tmp_path, monkeypatch, f'[ "$2" = true ] || printf "%s " "$@" > {asked}')
+    url = "http://127.0.20.3:8080/tokenreview"
+    given = ["--programs", str(tmp_path), "--token-webhook", url]
+    assert __main__.main(["up", "--folder", str(tmp_path / "cluster"), *given]) == 0
+    assert asked.read_text().endswith(
+        f" --token-webhook {url} --token-administrator {SERVICE_ACCOUNT} "
+    )
+
+
+URL, ADMINISTRATOR = "http://127.0.20.3:8080/tokenreview", "someone@example.com"
+
+
+@pytest.mark.parametrize(
+    ("state", "known"),
+    [
+        ({}, "nobody"),
+        (
+            {"token_webhook": "http://127.0.0.1:1", "administrator": ADMINISTRATOR},
+            f"http://127.0.0.1:1 (for {ADMINISTRATOR})",
+        ),
+    ],
+)
+def test_webhook_of_a_cluster_that_is_up_stays(state, known):
+    before = runner.State("/programs", 0, 0, prepared=True, **state)
+    sentence = f"asks {known} about tokens, not {URL} (for {ADMINISTRATOR}): `down`, then `up`."
+    with pytest.raises(RehearsalError, match=re.escape(sentence)):
+        before.take_webhook(URL, ADMINISTRATOR)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"prepared": True, "token_webhook": URL, "administrator": ADMINISTRATOR},
+        {"prepared": False, "token_webhook": "http://127.0.0.1:1"},
+    ],
+)
+def test_webhook_that_is_asked_already_or_can_be_yet(state):
+    taken = runner.State("/programs", 0, 0, **state)
+    taken.take_webhook(URL, ADMINISTRATOR)
+    assert (taken.token_webhook, taken.administrator) == (URL, ADMINISTRATOR)
 
 
 @pytest.mark.parametrize(
