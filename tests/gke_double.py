@@ -18,6 +18,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rehearsal.gke import environment
 from rehearsal.gke.call import Fault
 from rehearsal.gke.clock import RealClock, StandingClock
 from rehearsal.gke.double import Double, Settings
@@ -72,16 +73,12 @@ class Google:
     @property
     def environment(self) -> dict[str, str]:
         """What makes a client take the double for Google, and log in by the key file."""
-        return {
-            "https_proxy": self.proxy,
-            "HTTPS_PROXY": self.proxy,
-            "no_proxy": "",
-            "NO_PROXY": "",
-            "REQUESTS_CA_BUNDLE": str(self.authority),
-            "GCP_PROJECT": self.project,
-            "GCP_AUTH_KIND": "serviceaccount",
-            "GCP_SERVICE_ACCOUNT_FILE": str(self.key_file),
-        }
+        return environment.for_ansible(self.double.paths, self.proxy, self.project)
+
+    @property
+    def gcloud_environment(self) -> dict[str, str]:
+        """What makes gcloud talk to the double."""
+        return environment.for_gcloud(self.double.paths, self.plain, self.project)
 
     @property
     def world(self) -> World:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from rehearsal.gke.call import World
+    from rehearsal.gke.call import Clock, World
     from rehearsal.gke.clock import StandingClock
     from rehearsal.gke.layout import Layout
 
-    MakeWorld = Callable[[Any, Mapping[str, Any]], World]
+    MakeWorld = Callable[[Clock, Mapping[str, Any]], World]
 
 _DEFAULT_SCOPES = (accounts.CLOUD_PLATFORM, "https://www.googleapis.com/auth/userinfo.email")
 
@@ -197,7 +197,7 @@ def write_private(path: Path, text: str) -> None:
     new.replace(path)
 
 
-def _model(clock: Any, settings: Mapping[str, Any]) -> World:
+def _model(clock: Clock, settings: Mapping[str, Any]) -> World:
     from rehearsal.gke.model import World as Model  # noqa: PLC0415 - tests have worlds of their own
 
     world: World = Model(clock, settings)

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -224,6 +225,10 @@ class Frontend:
         except NotModelled:
             entry.problem = f"{call.method_id} is not modelled"
             return refusal(501, f"The rehearsal has no model of {call.method_id}.")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the log must have it
+            traceback.print_exception(error)
+            entry.problem = f"{call.method_id} failed: {error!r}"
+            return refusal(500, f"The rehearsal failed. {entry.problem}")
 
     def _own(self, call: Call, token: Token | None) -> Answer | None:
         """Answer what only the frontend knows: whose a token is."""

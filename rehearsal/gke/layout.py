@@ -51,11 +51,6 @@ class Layout:
         return self.folder / "service-account.json"
 
     @property
-    def access_token(self) -> Path:
-        """A token for clients that cannot make one."""
-        return self.folder / "access-token"
-
-    @property
     def state(self) -> Path:
         """What Google's side knows."""
         return self.folder / "state.json"
