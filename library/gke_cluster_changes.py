@@ -1,0 +1,318 @@
+#!/usr/bin/python
+"""Ansible module gke_cluster_changes: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gke_cluster_changes
+short_description: Tells what makes a live GKE cluster the wanted one
+description:
+  - Compares a wanted cluster with the live one, field by field, and returns what is to be
+    created, updated, replaced and deleted, in this order. It changes nothing itself.
+  - What was not given and Google filled in is no difference; nor is the node count of an
+    autoscaled pool, a newer version than the wanted one, or the label C(created-at).
+  - What cannot change in place is refused with the field's name, unless O(allow_replace) is set.
+    A cluster or pool whose creation failed is made anew without asking; it never worked.
+  - A cluster of the same name without our label is somebody else's; the module fails.
+  - When there is something to do and an operation has the cluster, that is waited for first, so
+    that what an interrupted run had begun is not done twice.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: [google, gke_cluster]
+options:
+  allow_replace:
+    description:
+      - Whether a cluster or pool may be deleted and made anew for what cannot change in place.
+    type: bool
+    default: false
+  timeout:
+    description: Seconds to wait for operations that have the cluster.
+    type: float
+    default: 1800
+attributes:
+  check_mode:
+    support: full
+    description:
+      - Reads only. In check mode it is changed when there is something to do, and does not wait.
+  diff_mode:
+    support: full
+    description: Shows the fields that differ.
+seealso:
+  - module: gke_cluster_update
+  - module: gke_cluster_create
+  - module: gke_cluster_ready
+"""
+
+EXAMPLES = r"""
+- name: Compare the cluster with what it should be
+  gke_cluster_changes:
+    project: my-project
+    auth_kind: application
+    cluster:
+      name: hello-cluster
+      location: europe-west1-b
+      labels: {team: science}
+      node_pools:
+        - name: main
+          nodes: 2
+  register: changes
+
+- name: Change what differs
+  gke_cluster_update:
+    project: my-project
+    auth_kind: application
+    name: hello-cluster
+    location: europe-west1-b
+    updates: "{{ changes.updates }}"
+  when: changes.updates | length > 0
+"""
+
+RETURN = r"""
+exists:
+  description: Whether there is a cluster of the name, of ours.
+  returned: success
+  type: bool
+  sample: true
+ours:
+  description: Whether that cluster carries our label; others make the module fail.
+  returned: success
+  type: bool
+  sample: true
+status:
+  description: The live cluster's status; empty if there is none.
+  returned: success
+  type: str
+  sample: RUNNING
+elsewhere:
+  description: Other locations with a cluster of ours of this name, if there is none here.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+create:
+  description: What is to be created.
+  returned: success
+  type: dict
+  contains:
+    cluster:
+      description:
+        - How the cluster is created, or null. C(by) is V(google_cloud) or V(api); C(parameters)
+          are those of google.cloud.gcp_container_cluster, null with V(api); C(body) is the
+          API's, for M(gke_cluster_create); C(reasons) are the options that google.cloud's module
+          has no parameter for.
+      type: dict
+      sample: null
+    pools:
+      description: How node pools are created, with their C(name); otherwise the same.
+      type: list
+      elements: dict
+      sample: []
+updates:
+  description:
+    - The calls that change things in place, in order, for M(gke_cluster_update). For a cluster
+      that is to be created they follow its creation and come before that of its pools.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    target:
+      description: What is changed.
+      type: str
+      sample: cluster hello-cluster
+    pool:
+      description: The node pool; empty for the cluster itself.
+      type: str
+      sample: ""
+    call:
+      description: The API's method.
+      type: str
+      sample: clusters.setResourceLabels
+    method:
+      description: The method of HTTP.
+      type: str
+      sample: POST
+    path:
+      description: What follows the cluster's URL.
+      type: str
+      sample: ":setResourceLabels"
+    body:
+      description: The request; null if there is none.
+      type: dict
+      sample: {resourceLabels: {team: science}, labelFingerprint: a9dc16a7}
+    fields:
+      description: The options that differ, each with C(path), C(before) and C(after).
+      type: list
+      elements: dict
+      sample: [{path: labels.team, before: null, after: science}]
+    summary:
+      description: The same as text.
+      type: str
+      sample: "labels.team: none → science"
+replace:
+  description:
+    - What is to be deleted and made anew. C(cluster) is null or has C(name), C(location) and
+      C(fields), and is in RV(create) as well; C(pools) are calls as in RV(updates), to be sent
+      before RV(create)'s pools.
+  returned: success
+  type: dict
+  sample: {cluster: null, pools: []}
+delete:
+  description:
+    - Calls as in RV(updates) that delete the pools that are no longer wanted, to be sent after
+      RV(create)'s pools are there.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+refused:
+  description: The fields that cannot change in place, each with C(path), C(before), C(after).
+  returned: when there are any and O(allow_replace) is not set
+  type: list
+  elements: dict
+  sample: [{path: node_pools.main.spot, before: false, after: true}]
+diff:
+  description: For each thing the fields that differ, before and after.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api import gke_input
+from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+
+try:
+    from ansible.module_utils.docker_ml_api import (
+        gke_comparison,
+        gke_diff,
+        gke_live,
+        gke_operations,
+        gke_urls,
+    )
+except ImportError:
+    # run_module says which package is missing.
+    gke_comparison = gke_diff = gke_live = gke_operations = gke_urls = None
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+
+ARGUMENTS: dict[str, Any] = {
+    **gke_input.ARGUMENTS,
+    "allow_replace": {"type": "bool", "default": False},
+    "timeout": {"type": "float", "default": 1800},
+}
+
+
+def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
+    """Read, compare, and return what the module exits with."""
+    params = module.params
+    wanted = params["cluster"]
+    problems = gke_input.problems(wanted)
+    if problems:
+        raise ModuleFailedError("\n".join(f"cluster: {one}" for one in problems))
+    live, plan = _settled(module, session)
+    if plan["refused"]:
+        raise ModuleFailedError(_refused(plan["refused"], wanted), refused=plan["refused"])
+    elsewhere = _elsewhere(session, params) if live is None else []
+    for place in elsewhere:
+        module.warn(
+            f"There also is a cluster {wanted['name']} of ours in {place}: if this one was moved, "
+            f"delete that one with its old location ({place}), since it goes on costing."
+        )
+    return {
+        "changed": module.check_mode and _to_do(plan),
+        "exists": live is not None,
+        "ours": live is not None,
+        "status": live["status"] if live else "",
+        "elsewhere": elsewhere,
+        **{key: plan[key] for key in ("create", "updates", "replace", "delete")},
+        "diff": gke_diff.shown(wanted, plan),
+    }
+
+
+def _settled(
+    module: AnsibleModule, session: GoogleSession
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Return the live cluster and the plan for it, once nothing is under way that matters."""
+    params = module.params
+    wanted = params["cluster"]
+    location, name = wanted["location"], wanted["name"]
+    deadline = gke_operations.Deadline(session, params["timeout"])
+    while True:
+        live = gke_live.find(session, location, name, params["managed_by"])
+        going = live is not None and live.get("status") == gke_comparison.STOPPING
+        there = None if live is None or going else live
+        plan = gke_comparison.plan(
+            wanted,
+            there,
+            session.project,
+            params["managed_by"],
+            datetime.now(UTC),
+            sizes=gke_live.sizes(session, there) if there else {},
+            allow_replace=params["allow_replace"],
+        )
+        passing = live is not None and gke_live.is_passing(live)
+        if module.check_mode or not passing or not (_to_do(plan) or plan["refused"]):
+            return there, plan
+        gke_operations.wait_for_all(session, location, name, deadline)
+        if not deadline.pause():
+            raise gke_operations.timeout(
+                f"Cluster {name} in {location} has not settled within {deadline.seconds:g} "
+                f"seconds: it was last seen {_states(live)}. Run the same command again later "
+                "(gcloud container operations list shows what goes on)."
+            )
+
+
+def _states(live: dict[str, Any]) -> str:
+    pools = [f"its pool {one['name']} {one.get('status')}" for one in live.get("nodePools") or []]
+    return ", ".join([str(live.get("status")), *pools])
+
+
+def _to_do(plan: dict[str, Any]) -> bool:
+    create, replace = plan["create"], plan["replace"]
+    return bool(
+        create["cluster"]
+        or create["pools"]
+        or replace["pools"]
+        or plan["updates"]
+        or plan["delete"]
+    )
+
+
+def _elsewhere(session: GoogleSession, params: dict[str, Any]) -> list[str]:
+    wanted = params["cluster"]
+    answer = session.get(gke_urls.clusters(session.project, "-"))
+    return sorted(
+        one["location"]
+        for one in answer.get("clusters") or []
+        if one["name"] == wanted["name"]
+        and one["location"] != wanted["location"]
+        and gke_input.is_ours(one, params["managed_by"])
+    )
+
+
+def _refused(fields: list[dict[str, Any]], wanted: dict[str, Any]) -> str:
+    texts = [str(gke_comparison.Field(one["path"], one["before"], one["after"])) for one in fields]
+    broken = any(one["path"].endswith("status") for one in fields)
+    pools = all(one["path"].startswith("node_pools.") for one in fields)
+    what = "node pool" if pools else "cluster"
+    why = "is broken" if broken else "cannot be changed in place"
+    return (
+        f"Cluster {wanted['name']} {why} ({'; '.join(texts)}): set it back, or let the {what} be "
+        f"deleted with all that runs on it and made anew with gke_cluster_allow_replace: true."
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGUMENTS, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+#!/usr/bin/python
+"""Ansible module gke_cluster_update: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gke_cluster_update
+short_description: Changes a GKE cluster in place, one call at a time
+description:
+  - Sends the calls that M(gke_cluster_changes) found, in order, and waits for the operation of
+    each before the next one, since GKE takes one at a time.
+  - When another operation has the cluster, that is waited for first.
+  - Every call sets something to a value or deletes something, so that it may be repeated when
+    its answer is lost.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: google
+options:
+  name:
+    description: The cluster's name.
+    type: str
+    required: true
+  location:
+    description: Its zone or region.
+    type: str
+    required: true
+  managed_by:
+    description: Value of the label C(managed-by), without which a cluster is not touched.
+    type: str
+    default: docker-ml-api
+  updates:
+    description: The calls, as M(gke_cluster_changes) returns them.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      target:
+        description: What is changed, for messages.
+        type: str
+        required: true
+      pool:
+        description: The node pool; empty for the cluster itself.
+        type: str
+        default: ''
+      call:
+        description: The API's method.
+        type: str
+        required: true
+      method:
+        description: The method of HTTP.
+        type: str
+        required: true
+        choices: [PUT, POST, DELETE]
+      path:
+        description: What follows the cluster's URL.
+        type: str
+        default: ''
+      body:
+        description: The request.
+        type: dict
+      fields:
+        description: The options that differ.
+        type: list
+        elements: dict
+        default: []
+      summary:
+        description: The same as text.
+        type: str
+        default: ''
+  timeout:
+    description: Seconds for each call and its operation; replacing nodes takes minutes for each.
+    type: float
+    default: 3600
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    description: M(gke_cluster_changes) shows the fields.
+seealso:
+  - module: gke_cluster_changes
+"""
+
+EXAMPLES = r"""
+- name: Change what differs
+  gke_cluster_update:
+    project: my-project
+    auth_kind: application
+    name: hello-cluster
+    location: europe-west1-b
+    updates: "{{ changes.updates }}"
+"""
+
+RETURN = r"""
+updated:
+  description: The calls that were sent.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    target:
+      description: What was changed.
+      type: str
+      sample: cluster hello-cluster
+    call:
+      description: The API's method.
+      type: str
+      sample: clusters.setResourceLabels
+    summary:
+      description: The fields, before and after.
+      type: str
+      sample: "labels.team: none → science"
+    operation:
+      description: Name of the operation; empty when it had been done already.
+      type: str
+      sample: operation-1774000000000-5a1b
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api import gke_input
+from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+
+try:
+    from ansible.module_utils.docker_ml_api import gke_live, gke_updates
+except ImportError:
+    # run_module says which package is missing.
+    gke_live = gke_updates = None
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "location": {"type": "str", "required": True},
+    "managed_by": {"type": "str", "default": gke_input.OWNER},
+    "updates": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "target": {"type": "str", "required": True},
+            "pool": {"type": "str", "default": ""},
+            "call": {"type": "str", "required": True},
+            "method": {"type": "str", "required": True, "choices": ["PUT", "POST", "DELETE"]},
+            "path": {"type": "str", "default": ""},
+            "body": {"type": "dict"},
+            "fields": {"type": "list", "elements": "dict", "default": []},
+            "summary": {"type": "str", "default": ""},
+        },
+    },
+    "timeout": {"type": "float", "default": 3600},
+}
+
+
+def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
+    """Send the calls, and return what the module exits with."""
+    params = module.params
+    location, name = params["location"], params["name"]
+    updates = params["updates"]
+    if not updates or module.check_mode:
+        return {"changed": bool(updates), "updated": []}
+    if gke_live.find(session, location, name, params["managed_by"]) is None:
+        raise ModuleFailedError(
+            f"There is no cluster {name} in {location} of project {session.project}: create it "
+            "first."
+        )
+    updated = []
+    for update in updates:
+        operation = gke_updates.apply(session, location, name, update, params["timeout"])
+        updated.append(
+            {
+                **{key: update[key] for key in ("target", "call", "summary")},
+                "operation": operation["name"] if operation else "",
+            }
+        )
+    return {"changed": True, "updated": updated}
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGUMENTS, run)
+
+
+if __name__ == "__main__":
+    main()
