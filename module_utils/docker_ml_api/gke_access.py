@@ -51,13 +51,16 @@ def kubeconfig_of(
     params: Mapping[str, Any],
     endpoint: str = EXTERNAL,
     environ: Mapping[str, str] | None = None,
+    *,
+    keep: bool = True,
 ) -> dict[str, Any]:
     """Return a kubeconfig for a running cluster, to be given to modules as a mapping.
 
     cluster: as the GKE API describes it (name, location, endpoint, masterAuth …); params: the
     options project, auth_kind, service_account_file, service_account_contents, access_token;
-    endpoint: one of ENDPOINTS. Each process that uses it asks for a token of its own, and again
-    when that one ends.
+    endpoint: one of ENDPOINTS; keep: whether a secret that is in no file and no variable is kept
+    (see `keep_secret`), without which it cannot be used. Each process that uses the kubeconfig
+    asks for a token of its own, and again when that one ends.
 
     It has no apiVersion and kind (see `file_of`): kubernetes.core masks each text of a kubeconfig
     in all that its modules return, and `v1` is in all of them.
@@ -66,12 +69,13 @@ def kubeconfig_of(
     """
     environ = os.environ if environ is None else environ
     name = context_name(str(params["project"]), str(cluster["location"]), str(cluster["name"]))
+    login = _login(params, environ, keep=keep)
     user = {
         "apiVersion": google_credential.API_VERSION,
         "command": sys.executable,
         # One word, since a short one such as "-c" would be masked wherever it occurs.
         "args": [f"-Pc{program()}"],
-        "env": [{"name": google_credential.LOGIN, "value": json.dumps(_login(params, environ))}],
+        "env": [{"name": google_credential.LOGIN, "value": json.dumps(login)}],
         "interactiveMode": "Never",
     }
     return {
@@ -124,7 +128,7 @@ def _server(cluster: Mapping[str, Any], endpoint: str) -> dict[str, str]:
     return {"server": f"https://{host}", "certificate-authority-data": authority}
 
 
-def _login(params: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+def _login(params: Mapping[str, Any], environ: Mapping[str, str], *, keep: bool) -> dict[str, Any]:
     kind = params["auth_kind"]
     login: dict[str, Any] = {"auth_kind": kind}
     if kind == "serviceaccount":
@@ -132,10 +136,11 @@ def _login(params: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, A
             path = Path(params["service_account_file"]).expanduser().absolute()
             login["service_account_file"] = str(path)
         elif not _inherited(params, "service_account_contents", environ):
-            path = keep_secret(_text(params["service_account_contents"]), environ)
-            login["service_account_file"] = str(path)
+            secret = _text(params["service_account_contents"])
+            login["service_account_file"] = str(_secret_file(secret, environ, keep=keep))
     elif kind == "accesstoken" and not _inherited(params, "access_token", environ):
-        login["access_token_file"] = str(keep_secret(params["access_token"], environ))
+        secret = str(params["access_token"])
+        login["access_token_file"] = str(_secret_file(secret, environ, keep=keep))
     way = {key: environ[key] for key in _WAY if key in environ}
     # A proxy's password is a secret; such a proxy has to be in the environment of all tasks.
     login["environment"] = {key: value for key, value in way.items() if not _has_login(value)}
@@ -176,6 +181,15 @@ def private_folder(environ: Mapping[str, str]) -> Path:
     )
 
 
+def _secret_file(secret: str, environ: Mapping[str, str], *, keep: bool) -> Path:
+    return keep_secret(secret, environ) if keep else _path_of(secret, environ)
+
+
+def _path_of(secret: str, environ: Mapping[str, str]) -> Path:
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    return private_folder(environ) / f"google-{digest[:16]}"
+
+
 def keep_secret(secret: str, environ: Mapping[str, str]) -> Path:
     """Keep a secret in a file of mode 0600 and return its path; see `forget_secrets`."""
     folder = private_folder(environ)
@@ -190,7 +204,7 @@ def keep_secret(secret: str, environ: Mapping[str, str]) -> Path:
             f"{folder} is not a folder of yours with mode 0700: remove it, since the login's "
             "secret is kept there."
         )
-    path = folder / f"google-{hashlib.sha256(secret.encode()).hexdigest()[:16]}"
+    path = _path_of(secret, environ)
     handle, temporary = tempfile.mkstemp(dir=folder)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(secret)

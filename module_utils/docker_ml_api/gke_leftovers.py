@@ -15,6 +15,7 @@ What belongs to a cluster that is alive, and what is older than the cluster, is 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,7 +36,7 @@ _MARK_LENGTH = 8
 
 
 class Kind(NamedTuple):
-    """A kind of resource: what people call it, and where the compute API has it.
+    """A kind of resource: what people call it, and where the compute API and gcloud have it.
 
     aggregated: whether one list covers all zones and regions; data: whether it holds data that
     are lost with it.
@@ -43,26 +44,28 @@ class Kind(NamedTuple):
 
     title: str
     collection: str
+    gcloud: str
     aggregated: bool = True
     data: bool = False
 
 
-# In the order to delete: what refers to others comes before them.
+# In the order to delete: what refers to others comes before them. Firewall rules are the last,
+# since their node tags tell whose the others are, to a later run as well.
 KINDS = (
-    Kind("forwarding rule", "forwardingRules"),
-    Kind("target HTTP proxy", "targetHttpProxies"),
-    Kind("target HTTPS proxy", "targetHttpsProxies"),
-    Kind("target pool", "targetPools"),
-    Kind("URL map", "urlMaps"),
-    Kind("backend service", "backendServices"),
-    Kind("health check", "healthChecks"),
-    Kind("HTTP health check", "httpHealthChecks", aggregated=False),
-    Kind("network endpoint group", "networkEndpointGroups"),
-    Kind("instance group", "instanceGroups"),
-    Kind("SSL certificate", "sslCertificates"),
-    Kind("firewall rule", "firewalls", aggregated=False),
-    Kind("address", "addresses"),
-    Kind("disk", "disks", data=True),
+    Kind("forwarding rule", "forwardingRules", "forwarding-rules"),
+    Kind("target HTTP proxy", "targetHttpProxies", "target-http-proxies"),
+    Kind("target HTTPS proxy", "targetHttpsProxies", "target-https-proxies"),
+    Kind("target pool", "targetPools", "target-pools"),
+    Kind("URL map", "urlMaps", "url-maps"),
+    Kind("backend service", "backendServices", "backend-services"),
+    Kind("health check", "healthChecks", "health-checks"),
+    Kind("HTTP health check", "httpHealthChecks", "http-health-checks", aggregated=False),
+    Kind("network endpoint group", "networkEndpointGroups", "network-endpoint-groups"),
+    Kind("instance group", "instanceGroups", "instance-groups unmanaged"),
+    Kind("SSL certificate", "sslCertificates", "ssl-certificates"),
+    Kind("address", "addresses", "addresses"),
+    Kind("disk", "disks", "disks", data=True),
+    Kind("firewall rule", "firewalls", "firewall-rules", aggregated=False),
 )
 _DISKS = "disks"
 _GROUPS = "instanceGroups"
@@ -163,6 +166,16 @@ class Found:
         """Its path within the project, unique in it."""
         return f"{self.scope}/{self.kind.collection}/{self.name}"
 
+    def command(self, project: str) -> str:
+        """Return the command by which a person deletes it."""
+        words = ["gcloud", "compute", *self.kind.gcloud.split(), "delete", self.name]
+        place, _, value = self.scope.partition("/")
+        if value:
+            words += [f"--{place.removesuffix('s')}", value]
+        elif self.kind.aggregated:
+            words.append("--global")
+        return shlex.join([*words, "--project", project])
+
 
 @dataclass(frozen=True)
 class Leftover:
@@ -177,7 +190,7 @@ class Leftover:
     sweep: bool = False
     kept: str = ""
 
-    def public(self) -> dict[str, Any]:
+    def public(self, project: str) -> dict[str, Any]:
         """Return it as modules return it."""
         return {
             "kind": self.found.kind.title,
@@ -189,6 +202,7 @@ class Leftover:
             "why": self.why,
             "sweep": self.sweep,
             "kept": self.kept,
+            "command": self.found.command(project),
         }
 
 

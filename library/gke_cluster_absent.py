@@ -1,0 +1,124 @@
+#!/usr/bin/python
+"""Ansible module gke_cluster_absent: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gke_cluster_absent
+short_description: Deletes a GKE cluster of ours and waits until it is gone
+description:
+  - Waits for operations that run on the cluster, deletes it with all its node pools, and waits
+    until Google no longer has it. What an operation fails with is told in Google's own words.
+  - A cluster that another module, person or killed run is deleting already is only waited for.
+  - A cluster without the label C(managed-by) of this project is never deleted, nor is one with
+    the label C(deletion-protection=true); the module fails.
+  - Load balancers and disks of the cluster stay and cost, unless M(kubernetes_cloud_resources)
+    removed them before.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: google
+options:
+  name:
+    description: The cluster's name.
+    type: str
+    required: true
+  location:
+    description: Its zone or region.
+    type: str
+    required: true
+  managed_by:
+    description: Value of the label C(managed-by) of clusters of ours.
+    type: str
+    default: docker-ml-api
+  timeout:
+    description: Seconds that running operations and the deletion may take together.
+    type: float
+    default: 1800
+attributes:
+  check_mode:
+    support: full
+    description: Says whether it would be deleted.
+  diff_mode:
+    support: full
+    description: Shows the cluster and its node pools.
+"""
+
+EXAMPLES = r"""
+- name: Delete the cluster
+  gke_cluster_absent:
+    project: my-project
+    auth_kind: application
+    name: hello-cluster
+    location: europe-west1-b
+"""
+
+RETURN = r"""
+existed:
+  description: Whether there was such a cluster.
+  returned: success
+  type: bool
+  sample: true
+operations:
+  description: The operations that were waited for.
+  returned: success
+  type: list
+  elements: str
+  sample: [operation-1764700000000-5f1e]
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+
+try:
+    from ansible.module_utils.docker_ml_api import gke_deletion
+except ImportError:
+    # run_module says which package is missing.
+    gke_deletion = None
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "location": {"type": "str", "required": True},
+    "managed_by": {"type": "str", "default": "docker-ml-api"},
+    "timeout": {"type": "float", "default": 1800},
+}
+
+
+def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
+    """Delete the cluster."""
+    params = module.params
+    deletion = gke_deletion.Deletion(session, params["location"], params["name"], params["timeout"])
+    cluster = deletion.find()
+    if cluster is None:
+        return {"existed": False, "operations": []}
+    refusal = gke_deletion.why_not(cluster, params["managed_by"])
+    if refusal:
+        raise ModuleFailedError(refusal)
+    if not module.check_mode:
+        try:
+            deletion.run()
+        except gke_deletion.DeletionError as error:
+            raise ModuleFailedError(str(error)) from error
+    pools = [f"  node pool {one['name']}" for one in cluster.get("nodePools") or []]
+    gone = [f"cluster {params['name']} in {params['location']}", *pools]
+    return {
+        "changed": True,
+        "existed": True,
+        "operations": deletion.operations,
+        "diff": {"before": "\n".join(gone) + "\n", "after": ""},
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGUMENTS, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+#!/usr/bin/python
+"""Ansible module gke_expired: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gke_expired
+short_description: Tells which GKE clusters of ours have outlived their ttl
+description:
+  - Reads the clusters of the project in all zones and regions. Those with this project's label
+    C(managed-by) live as long as their label C(ttl) says (C(30m), C(8h), C(2d), C(none)) since
+    their label C(created-at), or since Google created them if that was later.
+  - It deletes nothing. The clusters of others are not even counted.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: google
+options:
+  managed_by:
+    description: Value of the label C(managed-by) of clusters of ours.
+    type: str
+    default: docker-ml-api
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: Find the clusters whose time is over
+  gke_expired:
+    project: my-project
+    auth_kind: application
+  register: found
+"""
+
+RETURN = r"""
+expired:
+  description: The clusters whose ttl is over, the one longest over first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name: {description: The cluster's name., type: str, sample: hello-cluster}
+    location: {description: Its zone or region., type: str, sample: europe-west1-b}
+    ttl: {description: Its label., type: str, sample: 8h}
+    ends: {description: When it ended (RFC 3339)., type: str, sample: "2026-11-22T22:05:00Z"}
+    status: {description: What Google says of it., type: str, sample: RUNNING}
+living:
+  description: Our other clusters.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name: {description: The cluster's name., type: str, sample: model-test-cluster}
+    location: {description: Its zone or region., type: str, sample: europe-west1-b}
+    ends:
+      description: When it will end (RFC 3339); empty if it has no end.
+      type: str
+      sample: ""
+    reason:
+      description: Why it has no end; empty if it has one.
+      type: str
+      sample: its label ttl is none
+missing_zones:
+  description: Where Google did not list the clusters just now.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api.google_module import run_module
+
+try:
+    from ansible.module_utils.docker_ml_api import cluster_lifetime, gke_input, gke_urls
+except ImportError:
+    # run_module says which package is missing.
+    cluster_lifetime = gke_input = gke_urls = None
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+
+ARGUMENTS: dict[str, Any] = {"managed_by": {"type": "str", "default": "docker-ml-api"}}
+
+
+def sort_out(
+    clusters: list[dict[str, Any]], managed_by: str, now: datetime
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return our clusters that are expired, and our others, as the module documents them."""
+    expired, living = [], []
+    for one in clusters:
+        if not gke_input.is_ours(one, managed_by):
+            continue
+        lifetime = cluster_lifetime.lifetime_of(one)
+        ends = lifetime.ends.strftime("%Y-%m-%dT%H:%M:%SZ") if lifetime.ends else ""
+        found = {"name": one["name"], "location": one["location"], "ends": ends}
+        if lifetime.over(now):
+            ttl = one["resourceLabels"][cluster_lifetime.TTL]
+            expired.append({**found, "ttl": ttl, "status": str(one.get("status") or "")})
+        else:
+            living.append({**found, "reason": lifetime.reason})
+    expired.sort(key=lambda one: (one["ends"], one["name"]))
+    living.sort(key=lambda one: (one["name"], one["location"]))
+    return expired, living
+
+
+def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
+    """Read and sort out."""
+    answer = session.get(gke_urls.clusters(session.project, "-"))
+    clusters = list(answer.get("clusters") or [])
+    expired, living = sort_out(clusters, module.params["managed_by"], datetime.now(UTC))
+    missing = list(answer.get("missingZones") or [])
+    return {"expired": expired, "living": living, "missing_zones": missing}
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGUMENTS, run)
+
+
+if __name__ == "__main__":
+    main()

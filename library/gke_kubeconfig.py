@@ -1,0 +1,224 @@
+#!/usr/bin/python
+"""Ansible module gke_kubeconfig: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gke_kubeconfig
+short_description: Writes a kubeconfig for a GKE cluster, for people and their tools
+description:
+  - Writes a file of mode 0600 with one context, C(gke_PROJECT_LOCATION_NAME), as gcloud calls it.
+    It never merges anything into a file and never replaces one that it did not write; name both
+    in E(KUBECONFIG) to use them together.
+  - The context logs in by google-auth, with the Python that this module runs with. gcloud and its
+    plugin are not needed. A fresh token is fetched for each process, so none is in the file.
+  - With O(auth_kind=serviceaccount) the file names the key's file, so that one has to stay where
+    it is. With O(auth_kind=application) the application default credentials of whoever uses it
+    are taken.
+  - A token or key that was given by E(GCP_ACCESS_TOKEN) or E(GCP_SERVICE_ACCOUNT_CONTENTS) is
+    taken from there again whenever the file is used. One that was given as an option is kept in a
+    file of mode 0600 in a folder of the user's own, in E(XDG_RUNTIME_DIR) or else C(/dev/shm),
+    which is in memory and gone with the next start of the machine. O(state=absent) removes it.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: google
+options:
+  name:
+    description: The cluster's name.
+    type: str
+    required: true
+  location:
+    description: Its zone or region.
+    type: str
+    required: true
+  path:
+    description: The file.
+    type: path
+    required: true
+  endpoint:
+    description:
+      - By which of its addresses the cluster is reached. V(internal) is for machines in its
+        network, V(dns) for clusters with a DNS endpoint.
+    type: str
+    choices: [external, internal, dns]
+    default: external
+  state:
+    description: V(absent) removes the file, if this module wrote it, and what it kept.
+    type: str
+    choices: [present, absent]
+    default: present
+attributes:
+  check_mode:
+    support: full
+    description: Says whether the file would be written or removed.
+  diff_mode:
+    support: full
+    description: Shows the file without the program and the login.
+"""
+
+EXAMPLES = r"""
+- name: Write a kubeconfig
+  gke_kubeconfig:
+    project: my-project
+    auth_kind: application
+    name: hello-cluster
+    location: europe-west1-b
+    path: ~/.kube/hello-cluster
+"""
+
+RETURN = r"""
+path:
+  description: The file.
+  returned: success
+  type: str
+  sample: /home/tom/.kube/hello-cluster
+context:
+  description: The context in it.
+  returned: success
+  type: str
+  sample: gke_my-project_europe-west1-b_hello-cluster
+server:
+  description: The API server's address; empty when the file is absent.
+  returned: success
+  type: str
+  sample: https://203.0.113.7
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+
+try:
+    from ansible.module_utils.docker_ml_api import gke_access, gke_urls
+except ImportError:
+    # run_module says which package is missing.
+    gke_access = gke_urls = None
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "location": {"type": "str", "required": True},
+    "path": {"type": "path", "required": True},
+    "endpoint": {"type": "str", "choices": ["external", "internal", "dns"], "default": "external"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+HEADER = "# Written by docker-ml-api (gke_kubeconfig); changes are lost.\n"
+_MODE = 0o600
+
+
+def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
+    """Write or remove the file."""
+    params = module.params
+    path = Path(params["path"])
+    before = _read(path)
+    context = gke_access.context_name(session.project, params["location"], params["name"])
+    if params["state"] == "absent":
+        return _absent(module, path, before, context)
+    url = gke_urls.cluster(session.project, params["location"], params["name"])
+    cluster = session.find(url)
+    if cluster is None:
+        raise ModuleFailedError(
+            f"There is no cluster {params['name']} in {params['location']} of project "
+            f"{session.project}: create it first (--tags clusters), or mend its name or location."
+        )
+    try:
+        # What secrets have to be kept is decided here as well, but not in check mode.
+        keep = not module.check_mode
+        wanted = gke_access.kubeconfig_of(cluster, params, params["endpoint"], keep=keep)
+    except gke_access.AccessError as error:
+        raise ModuleFailedError(str(error)) from error
+    text = HEADER + yaml.safe_dump(gke_access.file_of(wanted), sort_keys=False, width=1000)
+    changed = before != text or _mode(path) != _MODE
+    if changed and not module.check_mode:
+        _write(path, text)
+    server = wanted["clusters"][0]["cluster"]["server"]
+    return {
+        "changed": changed,
+        "path": str(path),
+        "context": context,
+        "server": server,
+        "diff": {
+            "before_header": str(path),
+            "after_header": str(path),
+            "before": _shown(before),
+            "after": _shown(text),
+        },
+    }
+
+
+def _absent(module: AnsibleModule, path: Path, before: str | None, context: str) -> dict[str, Any]:
+    if not module.check_mode:
+        path.unlink(missing_ok=True)
+        gke_access.forget_secrets(os.environ)
+    return {
+        "changed": before is not None,
+        "path": str(path),
+        "context": context,
+        "server": "",
+        "diff": {"before": _shown(before), "after": ""},
+    }
+
+
+def _read(path: Path) -> str | None:
+    """Return the file's text if this module wrote it, None if there is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ModuleFailedError(
+            f"{path} cannot be read ({reason}): set gke_cluster_kubeconfig_path to another path."
+        ) from error
+    if not text.startswith(HEADER):
+        raise ModuleFailedError(
+            f"{path} is somebody else's kubeconfig, which is left as it is: set "
+            "gke_cluster_kubeconfig_path to another path; KUBECONFIG can name both."
+        )
+    return text
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777 if path.exists() else 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise ModuleFailedError(
+            f"{path} cannot be written ({error.strerror}): set gke_cluster_kubeconfig_path to "
+            "another path."
+        ) from error
+
+
+def _shown(text: str | None) -> str:
+    """Return what of a kubeconfig a person wants to see: the clusters and the contexts."""
+    if not text:
+        return ""
+    content = yaml.safe_load(text)
+    shown = {key: content.get(key) for key in ("clusters", "contexts", "current-context")}
+    login = [one["user"]["exec"]["env"] for one in content["users"]]
+    return str(yaml.safe_dump({**shown, "login": login}, sort_keys=False))
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGUMENTS, run)
+
+
+if __name__ == "__main__":
+    main()
