@@ -37,7 +37,7 @@ def apply(
 
     try:
         operation = gke_operations.start(session, location, name, send, deadline)
-        return gke_operations.wait(session, location, operation, deadline)
+        ended: dict[str, Any] = gke_operations.wait(session, location, operation, deadline)
     except GoogleError as error:
         if error.status and _is_made(session, cluster_url, change, body, error):
             return None
@@ -47,6 +47,7 @@ def apply(
         raise GoogleError(
             error.status, error.reason, error.message, f"{_capital(title)}: {error}"
         ) from error
+    return ended
 
 
 def _versioned(session: GoogleSession, cluster_url: str, change: Change) -> dict[str, Any] | None:

@@ -1,0 +1,138 @@
+#!/usr/bin/python
+"""Ansible module gke_cluster_create: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gke_cluster_create
+short_description: Creates a GKE cluster or node pool through the API
+description:
+  - For what google.cloud's modules have no parameter for (Autopilot, Spot, zones and upgrade
+    settings of a pool); M(gke_cluster_changes) tells which, and returns the request.
+  - Waits until the operation has ended, and fails with its error in Google's words.
+  - What is there already is waited for and left as it is, so that a run that was interrupted, or
+    whose connection was lost, goes on where it was.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: google
+options:
+  name:
+    description: The cluster's name.
+    type: str
+    required: true
+  location:
+    description: Its zone or region.
+    type: str
+    required: true
+  managed_by:
+    description: Value of the label C(managed-by), by which clusters of this project are told.
+    type: str
+    default: docker-ml-api
+  pool:
+    description: Name of the node pool to create; without it the cluster is created.
+    type: str
+    default: ''
+  body:
+    description: The API's Cluster or NodePool.
+    type: dict
+    required: true
+  timeout:
+    description: Seconds to wait in all.
+    type: float
+    default: 1800
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    description: M(gke_cluster_changes) shows what is created.
+seealso:
+  - module: gke_cluster_changes
+  - module: gke_cluster_ready
+"""
+
+EXAMPLES = r"""
+- name: Create the pools that need the API
+  gke_cluster_create:
+    project: my-project
+    auth_kind: application
+    name: hello-cluster
+    location: europe-west1-b
+    pool: "{{ item.name }}"
+    body: "{{ item.body }}"
+  loop: "{{ changes.create.pools | selectattr('by', 'equalto', 'api') }}"
+"""
+
+RETURN = r"""
+status:
+  description: The status of what was created; empty in check mode.
+  returned: success
+  type: str
+  sample: RUNNING
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api import gke_input
+from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+
+try:
+    from ansible.module_utils.docker_ml_api import gke_creating
+except ImportError:
+    # run_module says which package is missing.
+    gke_creating = None
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "location": {"type": "str", "required": True},
+    "managed_by": {"type": "str", "default": gke_input.OWNER},
+    "pool": {"type": "str", "default": ""},
+    "body": {"type": "dict", "required": True},
+    "timeout": {"type": "float", "default": 1800},
+}
+
+
+def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
+    """Create it, and return what the module exits with."""
+    params = module.params
+    body, pool = params["body"], params["pool"]
+    named = body.get("name")
+    if named != (pool or params["name"]):
+        raise ModuleFailedError(
+            f"body.name is '{named}', but {pool or params['name']} is to be created: take body "
+            "from what gke_cluster_changes returns for it."
+        )
+    if not pool and not gke_input.is_ours(body, params["managed_by"]):
+        raise ModuleFailedError(
+            f"body.resourceLabels must hold {gke_input.OWNER_LABEL}: {params['managed_by']}, by "
+            "which the cluster is told to be ours."
+        )
+    place = params["location"], params["name"], params["managed_by"], pool
+    creation = gke_creating.Creation(session, *place)
+    if module.check_mode:
+        return {"changed": _missing(creation, params), "status": ""}
+    made = creation.create(body, params["timeout"])
+    return {"changed": made["created"], "status": made["status"]}
+
+
+def _missing(creation: Any, params: dict[str, Any]) -> bool:
+    """Return whether it would be created; in check mode the cluster of a pool may be missing."""
+    cluster = gke_creating.Creation(
+        creation.session, creation.location, creation.name, params["managed_by"]
+    )
+    return cluster.find() is None or creation.find() is None
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGUMENTS, run)
+
+
+if __name__ == "__main__":
+    main()

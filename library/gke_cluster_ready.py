@@ -1,0 +1,193 @@
+#!/usr/bin/python
+"""Ansible module gke_cluster_ready: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gke_cluster_ready
+short_description: Waits until a GKE cluster is ready, and tells how it is reached
+description:
+  - Waits until the cluster is RUNNING and has an endpoint and a certificate authority, the pools
+    are RUNNING, and no operation is under way but Google's own upgrades and repairs of nodes.
+  - Deletes C(default-pool), which google.cloud's module leaves behind when its deletion is
+    refused once, and tries that again until it is gone.
+  - Fails as soon as no waiting would help, in Google's words. google.cloud's modules report an
+    operation that ended in an error as success; this one does not.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: [google, gke_cluster]
+options:
+  pools:
+    description:
+      - Names of the node pools that must be there. Without it those of the wanted cluster; an
+        empty list when they have not been created yet.
+    type: list
+    elements: str
+  endpoint:
+    description:
+      - By which address the kubeconfig reaches the API server. V(internal) is its address in the
+        network, V(dns) its name, where the cluster has one.
+    type: str
+    choices: [external, internal, dns]
+    default: external
+  timeout:
+    description: Seconds to wait in all.
+    type: float
+    default: 1800
+attributes:
+  check_mode:
+    support: full
+    description: Looks once and does not wait.
+  diff_mode:
+    support: none
+    description: Changes nothing but the pool that nobody asked for.
+seealso:
+  - module: gke_cluster_changes
+"""
+
+EXAMPLES = r"""
+- name: Wait for the cluster and its pool
+  gke_cluster_ready:
+    project: my-project
+    auth_kind: application
+    cluster:
+      name: hello-cluster
+      location: europe-west1-b
+      node_pools: [{name: main, nodes: 2}]
+  register: ready
+
+- name: See its nodes
+  kubernetes.core.k8s_info:
+    kubeconfig: "{{ ready.kubeconfig }}"
+    kind: Node
+"""
+
+RETURN = r"""
+ready:
+  description: Whether it is; only in check mode it may not be.
+  returned: success
+  type: bool
+  sample: true
+missing:
+  description: What is not as it should be, in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+status:
+  description: The cluster's status; empty if there is none.
+  returned: success
+  type: str
+  sample: RUNNING
+endpoint:
+  description: Address of the API server; empty if there is none.
+  returned: success
+  type: str
+  sample: 34.77.12.3
+ca_certificate:
+  description: Base64 of the PEM text of its certificate authority.
+  returned: success
+  type: str
+  sample: LS0tLS1CRUdJTi0=
+version:
+  description: The control plane's version.
+  returned: success
+  type: str
+  sample: 1.34.4-gke.1047000
+context:
+  description: The kubeconfig's one context, as gcloud calls it.
+  returned: success
+  type: str
+  sample: gke_my-project_europe-west1-b_hello-cluster
+kubeconfig:
+  description:
+    - Kubeconfig as a mapping, for the modules of kubernetes.core and ours. google-auth fetches a
+      token for each task; no secret is in it. Empty when the cluster is not ready.
+  returned: success
+  type: dict
+  sample: {}
+pools:
+  description: The node pools.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name: {description: Its name., type: str, sample: main}
+    status: {description: Its status., type: str, sample: RUNNING}
+    version: {description: Its nodes' version., type: str, sample: 1.34.4-gke.1047000}
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api import gke_input
+from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+
+try:
+    from ansible.module_utils.docker_ml_api import gke_access, gke_readiness
+except ImportError:
+    # run_module says which package is missing.
+    gke_access = gke_readiness = None
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+
+ARGUMENTS: dict[str, Any] = {
+    **gke_input.ARGUMENTS,
+    "pools": {"type": "list", "elements": "str"},
+    "endpoint": {
+        "type": "str",
+        "choices": ["external", "internal", "dns"],
+        "default": "external",
+    },
+    "timeout": {"type": "float", "default": 1800},
+}
+
+
+def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
+    """Wait, and return what the module exits with."""
+    params = module.params
+    wanted, pools = params["cluster"], params["pools"]
+    if pools is None:
+        pools = [one["name"] for one in wanted["node_pools"]]
+    readiness = gke_readiness.Readiness(session, wanted, params["managed_by"], pools)
+    if module.check_mode:
+        live = readiness.find() or {}
+        missing = readiness.missing(live) if live else ["there is no cluster yet"]
+    else:
+        live = readiness.wait(params["timeout"])
+        missing = []
+    return {
+        "changed": readiness.deleted,
+        "ready": not missing,
+        "missing": missing,
+        "status": live.get("status", ""),
+        "endpoint": live.get("endpoint", ""),
+        "ca_certificate": (live.get("masterAuth") or {}).get("clusterCaCertificate", ""),
+        "version": live.get("currentMasterVersion", ""),
+        "context": gke_access.context_name(session.project, wanted["location"], wanted["name"]),
+        "kubeconfig": {} if missing else _kubeconfig(live, params),
+        "pools": [
+            {key: one.get(key, "") for key in ("name", "status", "version")}
+            for one in live.get("nodePools") or []
+        ],
+    }
+
+
+def _kubeconfig(live: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = gke_access.kubeconfig_of(live, params, params["endpoint"])
+    except gke_access.AccessError as error:
+        raise ModuleFailedError(str(error)) from error
+    return config
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGUMENTS, run)
+
+
+if __name__ == "__main__":
+    main()
