@@ -57,6 +57,7 @@ class Amount:
         }
 
 
+FEE = "management fee"
 UNKNOWN = Amount(0.0, None)
 NOTHING = Amount(0.0, 0.0)
 
@@ -119,7 +120,7 @@ def costs(
 def _fee(prices: Prices, region: str) -> Cost:
     price = prices.find("cluster_hour", "fee", region)
     hours = (MONTH_HOURS, MONTH_HOURS)
-    return _cost("management fee", "1 cluster", price, hours, of="the management fee")
+    return _cost(FEE, "1 cluster", price, hours, of="the management fee")
 
 
 def _pods(prices: Prices, region: str, requests: Mapping[str, float] | None) -> Iterator[Cost]:

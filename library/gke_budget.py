@@ -1,0 +1,130 @@
+#!/usr/bin/python
+"""Ansible module gke_budget: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gke_budget
+short_description: Shows the plans of GKE clusters as one table, and holds them to a budget
+description:
+  - Puts the plans that M(gke_plan) made into one table and adds up what the clusters cost a month.
+  - With O(budget_monthly) it fails where they may cost more, so that nothing is created. The most
+    that autoscaling allows counts. A price that is not known could be any, so a cluster with one
+    is within no budget.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+options:
+  plans:
+    description: What M(gke_plan) returned as RV(gke_plan#module:plan), for each cluster.
+    type: list
+    elements: dict
+    required: true
+  budget_monthly:
+    description: How many US dollars the clusters may cost a month, together.
+    type: float
+  free_tier:
+    description:
+      - Whether the credit of GKE's free tier, once a billing account and month, is still there
+        for these clusters; then it is counted.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+seealso:
+  - module: gke_plan
+"""
+
+EXAMPLES = r"""
+- name: Stay within the budget
+  gke_budget:
+    plans: "{{ ansible_play_hosts | map('extract', hostvars, 'planned') | map(attribute='plan') }}"
+    budget_monthly: 200
+  run_once: true
+  register: budget
+
+- name: Show the table
+  ansible.builtin.debug:
+    msg: "{{ budget.lines }}"
+  run_once: true
+"""
+
+RETURN = r"""
+lines:
+  description: The plans as a table for people.
+  returned: success, and when the budget is not kept
+  type: list
+  elements: str
+  sample: ["CLUSTER        POOL  ACTION  WHAT  USD A MONTH"]
+rows:
+  description: The rows of all plans.
+  returned: success, and when the budget is not kept
+  type: list
+  elements: dict
+  sample: []
+monthly:
+  description:
+    - What the clusters cost together, in US dollars a month, C(low) and C(high); null as C(high)
+      where a price is not known.
+  returned: success, and when the budget is not kept
+  type: dict
+  sample: {low: 122.65, high: 122.65}
+missing:
+  description: Whose prices are not known.
+  returned: success, and when the budget is not kept
+  type: list
+  elements: str
+  sample: []
+to_do:
+  description: The names of the clusters that the run would change.
+  returned: success, and when the budget is not kept
+  type: list
+  elements: str
+  sample: [hello-cluster]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.docker_ml_api import gke_budget_check, gke_planning
+
+ARGUMENTS: dict[str, Any] = {
+    "plans": {"type": "list", "elements": "dict", "required": True},
+    "budget_monthly": {"type": "float"},
+    "free_tier": {"type": "bool", "default": False},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    plans, budget = module.params["plans"], module.params["budget_monthly"]
+    free_tier = module.params["free_tier"]
+    if not all("rows" in one and "monthly" in one for one in plans):
+        module.fail_json(msg="plans must be what gke_plan returned as plan, for each cluster.")
+    if budget is not None and not 0 <= budget < float("inf"):
+        module.fail_json(
+            msg=f"gke_budget_monthly must be a number of US dollars, 0 or more, it is {budget:g}."
+        )
+    result = {
+        "lines": gke_planning.table(plans, free_tier=free_tier).splitlines(),
+        "rows": [row for one in plans for row in one["rows"]],
+        "monthly": gke_planning.total(plans, free_tier=free_tier).data(),
+        "missing": gke_planning.missing_prices(plans),
+        "to_do": [one["cluster"] for one in plans if gke_planning.is_change(one)],
+    }
+    if budget is not None:
+        problem = gke_budget_check.problem(plans, budget, free_tier=free_tier)
+        if problem:
+            module.fail_json(msg=problem, **result)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
