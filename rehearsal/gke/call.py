@@ -93,6 +93,8 @@ class Fault:
     """How many requests it befalls; None: all, until the faults are cleared."""
     after: int = 0
     """How many matching requests pass unharmed before it."""
+    lasting: float | None = None
+    """Seconds after the first one that it befalls, when it is over whatever `count` says."""
     retry_after: int | None = None
     """Seconds of the header Retry-After (kinds rate-limit, unavailable)."""
     seconds: float = 0.0

@@ -78,7 +78,7 @@ class Double:
             token_seconds=settings.token_seconds,
             audiences=self._audiences,
         )
-        self.faults = Faults()
+        self.faults = Faults(clock)
         self._saved = ""
         self.frontend = Frontend(
             self._new_world(), self.accounts, self.faults, self.log, clock, self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from dataclasses import asdict, dataclass, fields
@@ -12,19 +13,23 @@ from rehearsal.gke.call import Fault
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rehearsal.gke.call import Clock
+
 
 @dataclass
 class _Waiting:
     fault: Fault
     passed: int = 0
     befallen: int = 0
+    over: float = math.inf
 
 
 class Faults:
     """The faults that are to come, in the order in which they were added."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         """Begin with none."""
+        self._clock = clock
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
 
@@ -57,9 +62,13 @@ class Faults:
                 if waiting.passed < fault.after:
                     waiting.passed += 1
                     continue
-                if fault.count is None or waiting.befallen < fault.count:
-                    waiting.befallen += 1
-                    return fault
+                now = self._clock.now()
+                if now >= waiting.over or waiting.befallen == fault.count:
+                    continue
+                if fault.lasting is not None and waiting.befallen == 0:
+                    waiting.over = now + fault.lasting
+                waiting.befallen += 1
+                return fault
         return None
 
     def dump(self) -> list[dict[str, Any]]:
@@ -81,9 +90,9 @@ def fault_from(arguments: Mapping[str, Any]) -> Fault:
     if unknown or "kind" not in arguments:
         raise ValueError(f"A fault has a kind and of {', '.join(known)}; not {unknown}.")
     types: dict[str, type | tuple[type, ...]] = dict.fromkeys(("kind", "api", "method"), str)
-    types |= {"message": str, "seconds": (int, float)}
+    types |= {"message": str, "seconds": (int, float), "lasting": (int, float)}
     for name, value in arguments.items():
-        optional = name in ("count", "retry_after") and value is None
+        optional = name in ("count", "retry_after", "lasting") and value is None
         if not optional and not isinstance(value, types.get(name, int)):
             raise ValueError(f"A fault's {name} cannot be {value!r}.")
     return Fault(**arguments)

@@ -145,6 +145,9 @@ class Frontend:
         entry.fault = fault.kind
         if fault.kind == "drop-before":
             raise Dropped
+        if entry.api == "token" and fault.kind in ("token-expired", "permission-denied"):
+            said = fault.message or "Invalid grant: account not found"
+            return Reply(400, {"error": "invalid_grant", "error_description": said})
         if fault.kind == "token-expired":
             self.accounts.revoke(_bearer(request))
             return _reply(_unauthenticated(_INVALID))
@@ -231,13 +234,15 @@ class Frontend:
             return refusal(500, f"The rehearsal failed. {entry.problem}")
 
     def _own(self, call: Call, token: Token | None) -> Answer | None:
-        """Answer what only the frontend knows: whose a token is."""
+        """Answer what is about accounts and tokens, of which the world knows nothing."""
         if call.method_id in ("oauth2.userinfo.get", "oauth2.userinfo.v2.me.get") and token:
             return Answer(
                 body={"id": token.unique_id, "email": token.email, "verified_email": True}
                 if token.names_email
                 else {"id": token.unique_id}
             )
+        if call.method_id == "iamcredentials.projects.serviceAccounts.getAllowedLocations":
+            return Answer(body={"locations": [], "encodedLocations": "0x0"})
         if call.method_id == "oauth2.tokeninfo":
             asked = self.accounts.find(str(call.params.get("access_token", "")))
             if asked is None:
