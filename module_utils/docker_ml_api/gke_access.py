@@ -124,7 +124,7 @@ def _server(cluster: Mapping[str, Any], endpoint: str) -> dict[str, str]:
         base64.b64decode(authority, validate=True)
     except binascii.Error as error:
         raise AccessError(f"{called} has a certificate authority that is no base64.") from error
-    host = f"[{host}]" if ":" in host else host
+    host = f"[{host}]" if host.count(":") > 1 else host
     return {"server": f"https://{host}", "certificate-authority-data": authority}
 
 
