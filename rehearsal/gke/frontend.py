@@ -43,6 +43,7 @@ _NOT_FOUND = (
     "<p><b>404.</b> <ins>That&rsquo;s an error.</ins>\n<p>The requested URL <code>{path}</code> "
     "was not found on this server. <ins>That&rsquo;s all we know.</ins>\n"
 )
+_SECRET = re.compile(r"\b(access_token|oauth_token|id_token|key)=[^&]*")
 _UNAVAILABLE = "The service is currently unavailable."
 _INTERNAL = "Internal error encountered."
 
@@ -99,7 +100,8 @@ class Frontend:
 
         :raises Dropped: a fault wants the connection closed.
         """
-        entry = Entry(self.clock.now(), request.http_method, request.host, request.path)
+        path = _SECRET.sub(r"\1=…", request.path)
+        entry = Entry(self.clock.now(), request.http_method, request.host, path)
         try:
             reply = self._answered(request, entry)
         except Dropped:
@@ -337,7 +339,8 @@ def _checked(method: Method, answer: Answer, entry: Entry) -> Answer:
     if answer.status < 400:  # noqa: PLR2004 - the errors' first
         problems = method.answer_problems(answer.body)
     else:
-        error = answer.body.get("error", {})
+        error = answer.body.get("error")
+        error = error if isinstance(error, dict) else {}
         sound = error.get("code") == answer.status and error.get("message") and error.get("status")
         problems = [] if sound else [f"an error without code, message or status: {answer.body}"]
     if not problems:
