@@ -101,10 +101,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     if refusal:
         raise ModuleFailedError(refusal)
     if not module.check_mode:
-        try:
-            deletion.run()
-        except gke_deletion.DeletionError as error:
-            raise ModuleFailedError(str(error)) from error
+        deletion.run()
     pools = [f"  node pool {one['name']}" for one in cluster.get("nodePools") or []]
     gone = [f"cluster {params['name']} in {params['location']}", *pools]
     return {
