@@ -155,14 +155,14 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_compute, gke_input, gke_leftovers, gke_urls
+    from ansible.module_utils.docker_ml_api import gke_attribution, gke_compute, gke_input, gke_urls
 except ImportError:
     # run_module says which package is missing.
-    gke_compute = gke_input = gke_leftovers = gke_urls = None
+    gke_attribution = gke_compute = gke_input = gke_urls = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.gke_leftovers import Attribution, Leftover
+    from ansible.module_utils.docker_ml_api.gke_attribution import Attribution, Leftover
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
@@ -207,10 +207,10 @@ class Search:
         mine = [one for one in living if (one.get("name"), one.get("location")) == place]
         self.exists = bool(mine)
         if mine:
-            self.known = [gke_leftovers.identity_of(mine[0], self._labels), *self.known]
-            return gke_leftovers.Attribution()
+            self.known = [gke_attribution.identity_of(mine[0], self._labels), *self.known]
+            return gke_attribution.Attribution()
         try:
-            identity = gke_leftovers.read_identity(*place, *self.known)
+            identity = gke_attribution.read_identity(*place, *self.known)
             resources = gke_compute.list_resources(self._session)
         except ValueError as error:
             raise ModuleFailedError(
@@ -218,7 +218,7 @@ class Search:
             ) from error
         except gke_compute.IncompleteError as error:
             raise ModuleFailedError(str(error)) from error
-        return gke_leftovers.attribute(identity, resources, living, self._labels)
+        return gke_attribution.attribute(identity, resources, living, self._labels)
 
     def settled(self, seconds: float) -> Attribution:
         """Look until nothing is left, or the seconds are over."""

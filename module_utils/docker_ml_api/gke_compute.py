@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_leftovers
-from ansible.module_utils.docker_ml_api.gke_leftovers import KINDS, Found
+from ansible.module_utils.docker_ml_api import gke_attribution
+from ansible.module_utils.docker_ml_api.gke_attribution import KINDS, Found
 from ansible.module_utils.docker_ml_api.google_api import COMPUTE
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ansible.module_utils.docker_ml_api.gke_leftovers import Leftover
+    from ansible.module_utils.docker_ml_api.gke_attribution import Leftover
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
 _PAGE = 500
@@ -41,7 +41,7 @@ def list_resources(session: GoogleSession) -> list[Found]:
         if not kind.aggregated:
             url = f"{base}/global/{kind.collection}"
             items = session.pages(url, "items", query)
-            found += [Found(kind, gke_leftovers.GLOBAL, one) for one in items]
+            found += [Found(kind, gke_attribution.GLOBAL, one) for one in items]
             continue
         while True:
             answer = session.get(f"{base}/aggregated/{kind.collection}", query)
@@ -54,7 +54,7 @@ def list_resources(session: GoogleSession) -> list[Found]:
     return found
 
 
-def _complete(kind: gke_leftovers.Kind, scope: str, content: dict[str, Any]) -> None:
+def _complete(kind: gke_attribution.Kind, scope: str, content: dict[str, Any]) -> None:
     warning = content.get("warning") or {}
     if warning.get("code") in {"UNREACHABLE", "PARTIAL_SUCCESS"}:
         raise IncompleteError(

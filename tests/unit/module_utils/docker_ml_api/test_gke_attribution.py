@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from ansible.module_utils.docker_ml_api import gke_leftovers, gke_naming
-from ansible.module_utils.docker_ml_api.gke_leftovers import KINDS, Found
+from ansible.module_utils.docker_ml_api import gke_attribution, gke_naming
+from ansible.module_utils.docker_ml_api.gke_attribution import KINDS, Found
 
 LABELS = {"managed-by": "docker-ml-api"}
 NAME, ZONE, REGION = "hello-cluster", "europe-west1-b", "europe-west1"
@@ -54,7 +54,7 @@ def living(name="other", location=ZONE, cluster_id=OTHER_ID, **cluster):
 
 
 def known(**values):
-    return gke_leftovers.read_identity(NAME, ZONE, values)
+    return gke_attribution.read_identity(NAME, ZONE, values)
 
 
 NOTHING = known()
@@ -63,7 +63,7 @@ BY_ID = known(cluster_id=ID, ours=True)
 
 def judged(identity, *resources, clusters=()):
     """Path → (attribution, swept), in the order to delete."""
-    answer = gke_leftovers.attribute(identity, resources, clusters, LABELS)
+    answer = gke_attribution.attribute(identity, resources, clusters, LABELS)
     taken = {one.found.path: (one.attribution, one.sweep) for one in answer.leftovers}
     assert list(taken) == sorted(
         taken, key=lambda path: (list(KIND).index(path.split("/")[-2]), path)
@@ -295,8 +295,8 @@ def test_taken(identity, resources, taken):
     assert judged(identity, *resources) == taken
     if identity.ours is None:
         # Of a cluster that was not ours nothing goes.
-        strange = gke_leftovers.read_identity(NAME, ZONE, {**vars(identity), "ours": False})
-        answer = gke_leftovers.attribute(strange, resources, (), LABELS)
+        strange = gke_attribution.read_identity(NAME, ZONE, {**vars(identity), "ours": False})
+        answer = gke_attribution.attribute(strange, resources, (), LABELS)
         assert not any(one.sweep for one in answer.leftovers)
 
 
@@ -348,30 +348,30 @@ def test_what_is_older_than_the_cluster():
     identity = known(cluster_id=ID, ours=True, created="2026-11-22T12:00:00+00:00")
     for moment, kept in (("11:59:59", "older than the cluster"), ("12:00:01", "")):
         made = f"2026-11-22T{moment}.000-00:00"
-        answer = gke_leftovers.attribute(identity, [firewall(creationTimestamp=made)], (), LABELS)
+        answer = gke_attribution.attribute(identity, [firewall(creationTimestamp=made)], (), LABELS)
         (one,) = answer.leftovers
         assert one.sweep is not bool(kept)
         assert (kept in one.why) or not kept
     # As GCE writes them, with its own time zone.
     early = firewall(creationTimestamp="2026-11-22T03:00:00.000-08:00")
-    (one,) = gke_leftovers.attribute(identity, [early], (), LABELS).leftovers
+    (one,) = gke_attribution.attribute(identity, [early], (), LABELS).leftovers
     assert not one.sweep
     odd = firewall(creationTimestamp="lately")
-    (one,) = gke_leftovers.attribute(identity, [odd], (), LABELS).leftovers
+    (one,) = gke_attribution.attribute(identity, [odd], (), LABELS).leftovers
     assert one.sweep
 
 
 def test_disks_that_were_kept():
     kept = disk(labels=labels(cluster_id=ID, **LABELS))
     identity = known(cluster_id=ID, ours=True, keep=["pvc-1"])
-    answer = gke_leftovers.attribute(identity, [kept], (), LABELS)
+    answer = gke_attribution.attribute(identity, [kept], (), LABELS)
     assert answer.leftovers == []
     assert [one.found.name for one in answer.retained] == ["pvc-1"]
     assert not answer.retained[0].sweep
 
 
 def test_what_nobody_knows():
-    answer = gke_leftovers.attribute(NOTHING, [rule(), found("addresses", "mine")], (), LABELS)
+    answer = gke_attribution.attribute(NOTHING, [rule(), found("addresses", "mine")], (), LABELS)
     (one,) = answer.unattributed
     public = one.public("my-project")
     assert (public["name"], public["attribution"], public["sweep"]) == (BALANCER, "", False)
@@ -399,7 +399,7 @@ def test_commands(one, words):
 
 def test_identity_of_a_living_cluster():
     manager = f"{URL}zones/{ZONE}/instanceGroupManagers/gke-hello-cluster-main-0a1b2c3d-grp"
-    told = gke_leftovers.identity_of(
+    told = gke_attribution.identity_of(
         {
             "id": ID,
             "createTime": "2026-11-22T12:00:00+00:00",
@@ -410,12 +410,12 @@ def test_identity_of_a_living_cluster():
     )
     assert told["ours"] is True
     assert "gke-hello-cluster-main-0a1b2c3d-grp" in told["groups"]
-    read = gke_leftovers.read_identity(NAME, ZONE, {"uids": [UID]}, told, {"uids": ["x"]})
+    read = gke_attribution.read_identity(NAME, ZONE, {"uids": [UID]}, told, {"uids": ["x"]})
     assert (read.cluster_id, read.ours, read.uids) == (ID, True, (UID, "x"))
     assert read.created.hour == 12
-    assert gke_leftovers.identity_of({}, LABELS)["ours"] is False
-    assert gke_leftovers.read_identity(NAME, ZONE).ours is None
+    assert gke_attribution.identity_of({}, LABELS)["ours"] is False
+    assert gke_attribution.read_identity(NAME, ZONE).ours is None
 
 
 def test_no_labels_are_not_ours():
-    assert not gke_leftovers.is_ours({"a": "b"}, {})
+    assert not gke_attribution.is_ours({"a": "b"}, {})
