@@ -144,4 +144,5 @@ def running(
         yield google
     finally:
         server.stop()
-    assert google.invalid_answers() == []
+    if problems := google.invalid_answers():
+        raise AssertionError("\n".join(problems))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import threading
 from contextlib import suppress
 from ipaddress import ip_address
@@ -58,7 +60,7 @@ class _ProxyHandler(_Handler):
         self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         try:
             encrypted = self.server.tls.wrap_socket(self.connection, server_side=True)
-        except OSError as error:  # of TLS too: a client that does not trust our authority
+        except OSError as error:
             self._log(host, 0, f"TLS: {error}")
             self.close_connection = True
             return
@@ -67,6 +69,13 @@ class _ProxyHandler(_Handler):
         self.wfile = cast("BufferedIOBase", encrypted.makefile("wb", 0))
         self.connected = host
         self.close_connection = False
+
+    def handle(self) -> None:
+        """Handle requests until the connection ends."""
+        try:
+            super().handle()
+        except ssl.SSLError as error:  # a client that does not trust our authority, for one
+            self._log(self.connected, 0, f"TLS: {error}")
 
     def run_wsgi(self) -> None:
         """Answer, but nobody who did not ask for a tunnel."""
@@ -110,7 +119,9 @@ class _Server(ThreadedWSGIServer):
     block_on_close = False
 
     def __init__(self, double: Double, host: str, port: int, handler: type[_Handler]) -> None:
-        super().__init__(host, port, application(double), handler)
+        # Left to itself, werkzeug ends the process when the address is taken.
+        with socket.create_server((host, port), backlog=128) as bound:
+            super().__init__(host, port, application(double), handler, fd=bound.fileno())
         self.double = double
         self.tls = double.tls
 
