@@ -122,7 +122,10 @@ class Double:
                 self.save()
             return answer
         desk: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
-            ("GET", "health"): lambda _: {"project": self.settings.project},
+            ("GET", "health"): lambda _: {
+                "project": self.settings.project,
+                "folder": str(self.paths.folder),
+            },
             ("GET", "world"): lambda _: self.world.dump(),
             ("GET", "faults"): lambda _: self.faults.dump(),
             ("POST", "faults"): lambda given: self.faults.add(fault_from(given)),

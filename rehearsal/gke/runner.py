@@ -121,7 +121,7 @@ def status(paths: Layout) -> Status | None:
     options = _read_options(paths)
     if not _running(paths):
         return Status(None, "is not running: `up` starts it", options)
-    return Status(_pid(paths), _problem(options), options)
+    return Status(_pid(paths), _problem(paths, options), options)
 
 
 def ask(plain_url: str, verb: str, path: str, arguments: Mapping[str, Any] | None = None) -> Any:
@@ -168,15 +168,17 @@ def serve(folder: Path) -> None:
 def _start(paths: Layout, lock: int) -> None:
     paths.output.parent.mkdir(exist_ok=True)
     with paths.output.open("ab") as output:
-        subprocess.Popen(  # its folder says how to end it
-            [sys.executable, "-m", "rehearsal.gke", "serve", "--folder", str(paths.folder)],
+        # Nobody's child: it is not this process's to wait for.
+        serve = [sys.executable, "-m", "rehearsal.gke", "serve", "--folder", str(paths.folder)]
+        subprocess.run(
+            ["setsid", "--fork", *serve],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             cwd=Path(__file__).parents[2],
             env={name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             pass_fds=[lock],
-            start_new_session=True,
+            check=True,
         )
 
 
@@ -245,12 +247,13 @@ def _wait_until_well(paths: Layout) -> None:
         time.sleep(_POLL)
 
 
-def _problem(options: Mapping[str, Any]) -> str | None:
+def _problem(paths: Layout, options: Mapping[str, Any]) -> str | None:
+    url = _url(options, "plain_port")
     try:
-        ask(_url(options, "plain_port"), "GET", "health")
+        folder = ask(url, "GET", "health")["folder"]
     except RehearsalError as error:
         return str(error)
-    return None
+    return None if folder == str(paths.folder) else f"at {url} is the double of {folder}"
 
 
 def _last_line(log: Path) -> str:
@@ -290,7 +293,11 @@ def _clusters_of(folder: str | None) -> dict[str, str]:
         raise RehearsalError(
             f"{cluster['server']} in {path}: the clusters of GKE are at https://ADDRESS, port 443."
         )
-    return {"endpoint": server.hostname, "cluster_authority": authority}
+    return {
+        "endpoint": server.hostname,
+        "cluster_authority": authority,
+        "kubeconfig": str(path),  # the model looks at what the cluster holds
+    }
 
 
 def _url(options: Mapping[str, Any], port: str) -> str:

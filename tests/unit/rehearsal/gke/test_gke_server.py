@@ -148,7 +148,8 @@ def test_director(google, bare):
         answer = bare.request(verb, f"{google.plain}/control/{path}", **given)
         return answer.json() if answer.status_code == 200 else (answer.status_code, answer.text)
 
-    assert ask("GET", "health") == {"project": google.project}
+    folder = str(google.double.paths.folder)
+    assert ask("GET", "health") == {"project": google.project, "folder": folder}
     assert ask("POST", "faults", json={"kind": "unavailable", "count": 2}) == {}
     assert [each["kind"] for each in ask("GET", "faults")] == ["unavailable"]
     assert bare.get(f"{google.plain}/container/{CLUSTERS}").status_code == 503
