@@ -112,7 +112,8 @@ def serving(
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = respond  # noqa: N815 - as http.server calls them
+        # As http.server calls them.
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = respond  # noqa: N815
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

@@ -145,6 +145,7 @@ class GoogleSession:
     ) -> dict[str, Any]:
         response = self._send(method, url, body, query)
         if response.status_code < HTTPStatus.BAD_REQUEST:
+            # A redirection is not followed: its host would be given the token.
             return _content(response, url)
         failure = google_errors.refusal(response.status_code, response.text, url, self.project)
         if not google_errors.is_transient(failure):
@@ -214,13 +215,14 @@ def _login_failure(error: auth_errors.GoogleAuthError) -> Exception:
 
 
 def _content(response: requests.Response, url: str) -> dict[str, Any]:
-    if not response.content:
+    redirected = response.status_code >= HTTPStatus.MULTIPLE_CHOICES
+    if not response.content and not redirected:
         return {}
     try:
         content = response.json()
     except ValueError:
         content = None
-    if not isinstance(content, dict):
+    if redirected or not isinstance(content, dict):
         raise GoogleError(
             response.status_code,
             google_errors.NO_ANSWER,
@@ -329,10 +331,11 @@ def _said(error: Exception) -> str:
     """Return the innermost error's words, which say the most."""
     inner: Any = error
     while True:
-        following = getattr(inner, "reason", None) or (inner.args[0] if inner.args else None)
-        if not isinstance(following, Exception):
+        following = (getattr(inner, "reason", None), *inner.args)
+        errors = [one for one in following if isinstance(one, Exception)]
+        if not errors:
             break
-        inner = following
+        inner = errors[0]
     parts = [str(one) for one in getattr(inner, "args", ()) if isinstance(one, str)]
     words = " ".join((parts[0] if parts else str(inner) or type(inner).__name__).split())
     return words.rpartition(">: ")[2]

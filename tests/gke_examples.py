@@ -1,0 +1,117 @@
+"""Wanted GKE clusters, as modules get them, and modules at work on a double of Google's APIs."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.docker_ml_api import gke_input
+from run_module import run_module
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pytest
+
+LOCATION = "europe-west1-b"
+NAME = "hello-cluster"
+
+
+def options(*pools: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+    """The option `cluster`, as somebody writes it; without pools it has one, `main`."""
+    given = [dict(one) for one in pools] or [{}]
+    named = [{"name": "main", "nodes": 2, **one} for one in given]
+    if values.get("mode") == gke_input.AUTOPILOT:
+        named = []
+    return {"name": NAME, "location": LOCATION, "node_pools": named, **values}
+
+
+def wanted(*pools: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+    """The same as a module gets it: with every option."""
+    result = ArgumentSpecValidator(gke_input.ARGUMENTS).validate(
+        {"cluster": options(*pools, **values)}
+    )
+    assert not result.error_messages
+    cluster: dict[str, Any] = result.validated_parameters["cluster"]
+    return cluster
+
+
+class Gke:
+    """Modules on a double of Google's APIs."""
+
+    def __init__(
+        self, google: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.google = google
+        self.capsys = capsys
+        for key, value in google.environment.items():
+            monkeypatch.setenv(key, value)
+
+    def run(self, module: str, **given: Any) -> dict[str, Any]:
+        return run_module(importlib.import_module(module), self.capsys, **given)
+
+    def done(self, module: str, **given: Any) -> dict[str, Any]:
+        """Run a module that must not fail."""
+        answer = self.run(module, **given)
+        assert not answer.get("failed"), answer["msg"]
+        return answer
+
+    def changes(self, cluster: Mapping[str, Any], **given: Any) -> dict[str, Any]:
+        return self.done("gke_cluster_changes", cluster=cluster, **given)
+
+    def ready(self, cluster: Mapping[str, Any], **given: Any) -> dict[str, Any]:
+        return self.done("gke_cluster_ready", cluster=cluster, **given)
+
+    def update(self, updates: Sequence[Mapping[str, Any]], **given: Any) -> dict[str, Any]:
+        place = {"name": NAME, "location": LOCATION, **given}
+        return self.done("gke_cluster_update", updates=updates, **place)
+
+    def google_cloud(self, module: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a module of google.cloud, as it is."""
+        return self.done(f"ansible_collections.google.cloud.plugins.modules.{module}", **parameters)
+
+    def create(self, one: Mapping[str, Any], place: Mapping[str, Any], pool: str = "") -> None:
+        """Create a cluster or pool as the changes say."""
+        if one["by"] == "api":
+            self.done("gke_cluster_create", pool=pool, body=one["body"], **place)
+            return
+        module = "gcp_container_node_pool" if pool else "gcp_container_cluster"
+        self.google_cloud(module, one["parameters"])
+
+    def apply(self, cluster: Mapping[str, Any], **given: Any) -> dict[str, Any]:
+        """Do everything that the changes say, in their order; return them."""
+        found = self.changes(cluster, **given)
+        place = {"name": cluster["name"], "location": cluster["location"]}
+        if found["create"]["cluster"]:
+            self.create(found["create"]["cluster"], place)
+            self.ready(cluster, pools=[])
+        self.update(found["updates"], **place)
+        self.update(found["replace"]["pools"], **place)
+        for pool in found["create"]["pools"]:
+            self.create(pool, place, pool["name"])
+        self.update(found["delete"], **place)
+        self.ready(cluster)
+        return found
+
+    def live(self, cluster: Mapping[str, Any]) -> dict[str, Any]:
+        """The cluster as the API shows it."""
+        from ansible.module_utils.docker_ml_api import gke_urls, google_api  # noqa: PLC0415
+
+        session = google_api.GoogleSession(
+            {
+                "project": self.google.project,
+                "auth_kind": "serviceaccount",
+                "service_account_file": str(self.google.key_file),
+            }
+        )
+        try:
+            url = gke_urls.cluster(session.project, cluster["location"], cluster["name"])
+            return session.get(url)
+        finally:
+            session.close()
+
+    def calls(self) -> list[str]:
+        """The mutating calls of the log, by the API's method."""
+        found = [one["method_id"] for one in self.google.mutations()]
+        return [one.removeprefix("container.projects.locations.") for one in found]
