@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _INTERVAL = 2.0
+_PATIENCE = 60.0
 _NOT_FOUND = 404
 _DONE = "DONE"
 # Something that is going to be deleted, or an address that is not free yet.
@@ -76,19 +77,22 @@ class Sweep:
         self.problems: dict[str, str] = {}
 
     def run(self, leftovers: Sequence[Leftover]) -> None:
-        """Delete them kind by kind, in the order of KINDS; those of one kind at once."""
-        for kind in KINDS:
-            waiting = [one.found for one in leftovers if one.found.kind == kind]
-            while waiting:
-                waiting = self._together(waiting)
-                if not waiting:
-                    break
-                if self._session.clock() >= self._end:
-                    break
-                self._session.sleep(_INTERVAL)
+        """Delete them kind by kind, in the order of KINDS, those of one kind at once.
+
+        What is still in use is tried again after the others.
+        """
+        waiting = [one.found for one in leftovers]
+        while True:
+            later: list[Found] = []
+            for kind in KINDS:
+                later += self._together([one for one in waiting if one.kind == kind])
+            if not later or self._session.clock() >= self._end:
+                return
+            waiting = later
+            self._session.sleep(_INTERVAL)
 
     def _together(self, wanted: Iterable[Found]) -> list[Found]:
-        """Delete; return what was in the way of itself, so that it may go in a moment."""
+        """Delete; return what was in use, so that it may go in a moment."""
         operations: list[tuple[Found, dict[str, Any]]] = []
         later: list[Found] = []
         for one in wanted:
@@ -105,10 +109,13 @@ class Sweep:
 
     def _follow(self, one: Found, operation: dict[str, Any], later: list[Found]) -> None:
         where = f"{one.scope}/operations/{operation['name']}"
+        begin = self._session.clock()
         while operation.get("status") != _DONE:
-            if self._session.clock() >= self._end:
+            waited = self._session.clock() - begin
+            # One that never ends does not take the others' time.
+            if waited >= min(_PATIENCE, self._timeout):
                 self.problems[one.path] = (
-                    f"its deletion is {operation.get('status')} after {self._timeout:g} s"
+                    f"its deletion is {operation.get('status')} after {waited:g} s"
                 )
                 return
             self._session.sleep(_INTERVAL)
