@@ -297,6 +297,11 @@ def _untrusted(url: str, error: Exception) -> GoogleError:
 
 def _proxy(url: str, error: Exception) -> Exception:
     said = _said(error)
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    cause = getattr(reason, "original_error", None)
+    if not isinstance(cause, NewConnectionError) and "Tunnel connection failed" not in said:
+        # urllib3 says so of a connection that was lost after the request, too.
+        return _TroubleError(_no_connection(_host(url), error), handled_perhaps=True)
     failure: Exception = GoogleError(
         0,
         google_errors.NO_ANSWER,
