@@ -168,7 +168,7 @@ def _check_autopilot(asked: dict[str, Any], location: str) -> None:
     if catalog.is_zone(location):
         raise refusals.invalid("Autopilot clusters must be regional clusters.")
     for field in ("nodePools", "nodeConfig"):
-        if asked.get(field):
+        if asked.get(field) and not _is_gclouds_default(asked[field]):
             raise refusals.invalid(
                 f"Cluster.{field} cannot be specified when Autopilot is enabled: "
                 "Autopilot node pools cannot be accessed or modified."
@@ -177,6 +177,15 @@ def _check_autopilot(asked: dict[str, Any], location: str) -> None:
         raise refusals.invalid("Shielded nodes must be enabled for Autopilot clusters.")
     if asked.get("releaseChannel", {}).get("channel") == "UNSPECIFIED":
         raise refusals.invalid("Autopilot clusters must be enrolled in a release channel.")
+
+
+def _is_gclouds_default(pools: Any) -> bool:
+    """Whether it is what `gcloud container clusters create-auto` sends, which is accepted."""
+    return (
+        isinstance(pools, list)
+        and [pool.get("name") for pool in pools] == ["default-pool"]
+        and pools[0].get("config", {}).keys() <= {"oauthScopes", "serviceAccount"}
+    )
 
 
 def _check_pools_given_once(asked: dict[str, Any]) -> None:
