@@ -29,8 +29,8 @@ options:
     default: docker-ml-api
   login:
     description:
-      - Whether RV(username) and RV(password) are returned. The password is an access token, so
-        give the task C(no_log=true); Google takes it for an hour.
+      - Whether RV(username) and RV(password_base64) are returned. The password is an access
+        token, so give the task C(no_log=true); Google takes it for an hour.
     type: bool
     default: false
   timeout:
@@ -73,8 +73,10 @@ username:
   returned: with O(login)
   type: str
   sample: oauth2accesstoken
-password:
-  description: An access token.
+password_base64:
+  description:
+    - An access token, as base64. As it is, Ansible would mask one that was given with
+      O(access_token).
   returned: with O(login)
   type: str
 expires:
@@ -84,6 +86,7 @@ expires:
   sample: "2026-11-22T22:05:00Z"
 """
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
@@ -91,8 +94,6 @@ from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, 
 try:
     from ansible.module_utils.docker_ml_api import artifact_repository, gke_input, google_api
     from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
-    from google.auth import exceptions as auth_errors
-    from google.auth.transport.requests import Request
 except ImportError:
     # run_module says which package is missing.
     artifact_repository = None
@@ -193,16 +194,12 @@ def _ask(session: GoogleSession, wanted: Repository, managed_by: str) -> dict[st
 
 
 def _login(session: GoogleSession) -> dict[str, Any]:
+    """Return the token by which the repository was just asked for."""
     credentials = session.credentials
-    if not credentials.valid:
-        try:
-            credentials.refresh(Request())
-        except auth_errors.GoogleAuthError as error:
-            raise ModuleFailedError(f"Google gives no token: {error}.") from error
     ends = credentials.expiry
     return {
         "username": artifact_repository.USERNAME,
-        "password": credentials.token,
+        "password_base64": base64.b64encode(str(credentials.token).encode()).decode(),
         "expires": ends.strftime("%Y-%m-%dT%H:%M:%SZ") if ends else "",
     }
 

@@ -100,6 +100,10 @@ class Site:
         url = gke_urls.cluster(self.google.project, location, name)
         return self.session.request("DELETE", url)
 
+    def direct(self, action: str, **arguments: Any) -> dict[str, Any]:
+        """Do what only the director of a rehearsal can."""
+        return self.google.world.control(action, arguments)
+
     def mutations(self) -> list[str]:
         """The log's mutating calls, by the API's method."""
         return [

@@ -15,9 +15,6 @@ REGION = "regions/europe-west1"
 class Sites(Site):
     """With what the director of the rehearsal can do."""
 
-    def direct(self, action, **arguments):
-        return self.google.world.control(action, arguments)
-
     def attach(self, what, cluster=NAME, **given):
         self.direct("attach", cluster=cluster, object=what, **given)
 
