@@ -11,12 +11,14 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from rehearsal.gke import __main__, runner
+from rehearsal.gke.double import write_private
 from rehearsal.gke.layout import Layout
 from rehearsal.kubernetes.errors import RehearsalError
 
@@ -173,6 +175,28 @@ def test_taken_port(capsys, folder, ports):
     assert "The server ended: OSError: [Errno 98] Address already in use" in err
     assert str(Layout(folder).output) in err
     assert run(capsys, "up", folder)[0] == 0
+
+
+def test_server_in_a_thread(folder, ports):
+    """What the process does, where it can be looked at: serves until SIGTERM, leaves nothing."""
+    paths = Layout(folder)
+    folder.mkdir()
+    paths.record.touch(mode=0o600)
+    address, proxy, plain = ports[1::2]
+    options = {"address": address, "proxy_port": int(proxy), "plain_port": int(plain)}
+    write_private(paths.settings, json.dumps({**options, "project": "q", "kubernetes": "/k"}))
+    thread = threading.Thread(target=runner.serve, args=[folder])
+    before = threading.active_count()
+    thread.start()
+    with paths.record.open("rb") as file:  # as the process that inherits it
+        fcntl.flock(file, fcntl.LOCK_EX)
+        runner._wait_until_well(paths)
+        assert runner.ask(f"http://{address}:{plain}", "GET", "health")["project"] == "q"
+        assert pid_of(folder) == os.getpid()
+        signal.pthread_kill(thread.ident, signal.SIGTERM)
+        thread.join()
+    assert threading.active_count() == before
+    paths.record.write_text("")
 
 
 def test_address_of_another_double(capsys, folder, ports, tmp_path):

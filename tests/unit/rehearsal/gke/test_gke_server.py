@@ -63,11 +63,15 @@ def test_one_who_does_not_trust_its_authority_is_told_of(google, bare):
     bare.proxies = {"https": google.proxy}
     with pytest.raises(requests.exceptions.SSLError):
         bare.get(URL, verify=requests.certs.where())
-    # The client knows before the server does, in a thread of its own.
+    assert refused_tls(google)
+
+
+def refused_tls(google):
+    """Whether the log tells of it; the client knows before the server's thread does."""
     deadline = time.monotonic() + 10
     while not google.requests() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert google.requests()[-1]["message"].startswith("TLS: ")
+    return google.requests()[-1]["message"].startswith("TLS: ")
 
 
 @pytest.mark.parametrize("url", ["https://logging.googleapis.com/v2/a", "https://example.com/"])
@@ -83,6 +87,15 @@ def test_other_hosts_are_refused(google, url, bare):
 @pytest.mark.parametrize("target", ["container.googleapis.com:80", "container.googleapis.com"])
 def test_other_ports_are_refused(google, target):
     assert b" 403 " in say(google.proxy, f"CONNECT {target} HTTP/1.1\r\nHost: a\r\n\r\n")
+
+
+def test_tunnel_without_tls(google):
+    host, _, port = google.proxy.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"CONNECT container.googleapis.com:443 HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(4096).endswith(b" 200 Connection established\r\n\r\n")
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert refused_tls(google)
 
 
 @pytest.mark.parametrize("path", ["http://container.googleapis.com/v1/a", "/control/health"])
