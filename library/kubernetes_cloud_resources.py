@@ -10,7 +10,7 @@ short_description: Removes what a cluster has in the cloud, before the cluster i
 description:
   - Load balancers and disks are made and removed by controllers inside of the cluster. When the
     cluster is deleted before them, they stay, and cost.
-  - Deletes, in all namespaces, the Ingresses, Gateways, the Services of type LoadBalancer or with
+  - Deletes the Ingresses, Gateways, the Services of type LoadBalancer or with
     network endpoint groups, and the PersistentVolumeClaims. Waits until they are gone, finalizers
     included, and with the claims their volumes.
   - A claim that pods use does not go, so the workloads of those pods are deleted as well.
@@ -23,6 +23,11 @@ author:
   - docker-ml-api
 extends_documentation_fragment: cluster
 options:
+  namespaces:
+    description: Only what is in these namespaces goes; without them all of the cluster's.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds that all of it may take to go.
     type: float
@@ -120,7 +125,10 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
     from ansible.module_utils.docker_ml_api.cluster import Cluster, Object
 
-ARGUMENTS: dict[str, Any] = {"timeout": {"type": "float", "default": 600}}
+ARGUMENTS: dict[str, Any] = {
+    "namespaces": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "float", "default": 600},
+}
 _FIRST = 0.5
 _LONGEST = 5.0
 _NOT_FOUND = 404
@@ -136,14 +144,16 @@ class Removal:
         self,
         connected: Cluster,
         timeout: float,
+        namespaces: Iterable[str] = (),
         *,
         dry: bool,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Take the cluster, and whether only to say what would be done."""
+        """Take the cluster, where to look, and whether only to say what would be done."""
         self._cluster = connected
         self._timeout = timeout
+        self._namespaces = set(namespaces)
         self._dry = dry
         self._clock = clock
         self._sleep = sleep
@@ -181,12 +191,19 @@ class Removal:
             item
             for kind in cloud_resources.KINDS
             for item in self._list(kind)
-            if cloud_resources.in_cloud(item)
+            if cloud_resources.in_cloud(item) and self._is_here(cloud_resources.key(item))
         ]
         self._claims |= {cloud_resources.key(one) for one in found if one["kind"] == _CLAIM}
-        volumes = self._list(cloud_resources.VOLUME)
+        volumes = [
+            one
+            for one in self._list(cloud_resources.VOLUME)
+            if self._is_here(cloud_resources.claim_of(one) or ("", ""))
+        ]
         self._retain(volumes)
         return [*found, *cloud_resources.going_volumes(volumes, self._claims)]
+
+    def _is_here(self, place: tuple[str, str]) -> bool:
+        return not self._namespaces or place[0] in self._namespaces
 
     def _list(self, kind: str) -> list[Object]:
         try:
@@ -291,7 +308,8 @@ class Removal:
 
 def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
     """Remove them."""
-    removal = Removal(connected, module.params["timeout"], dry=module.check_mode)
+    params = module.params
+    removal = Removal(connected, params["timeout"], params["namespaces"], dry=module.check_mode)
     removal.run()
     result: dict[str, Any] = {
         "changed": removal.changed,
