@@ -96,6 +96,11 @@ def tampered(payload):
             "invalid_grant",
             "Invalid JWT Signature.",
         ),
+        (
+            lambda now: signed(claims(now), alg="HS256"),
+            "invalid_grant",
+            "Invalid JWT Signature.",
+        ),
         (lambda now: unsigned(claims(now)), "invalid_grant", "Invalid JWT Signature."),
         (lambda now: tampered(claims(now)), "invalid_grant", "Invalid JWT Signature."),
         (
