@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import gke_double
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.docker_ml_api import gke_input
+from ansible.module_utils.docker_ml_api import (
+    gke_comparison,
+    gke_creation,
+    gke_input,
+    gke_live,
+    gke_operations,
+    gke_urls,
+    google_api,
+)
 from run_module import run_module
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import pytest
 
@@ -94,24 +106,57 @@ class Gke:
         self.ready(cluster)
         return found
 
-    def live(self, cluster: Mapping[str, Any]) -> dict[str, Any]:
-        """The cluster as the API shows it."""
-        from ansible.module_utils.docker_ml_api import gke_urls, google_api  # noqa: PLC0415
-
-        session = google_api.GoogleSession(
-            {
-                "project": self.google.project,
-                "auth_kind": "serviceaccount",
-                "service_account_file": str(self.google.key_file),
-            }
-        )
-        try:
-            url = gke_urls.cluster(session.project, cluster["location"], cluster["name"])
-            return session.get(url)
-        finally:
-            session.close()
-
     def calls(self) -> list[str]:
         """The mutating calls of the log, by the API's method."""
-        found = [one["method_id"] for one in self.google.mutations()]
-        return [one.removeprefix("container.projects.locations.") for one in found]
+        return calls(self.google)
+
+
+@contextlib.contextmanager
+def on_google(google: Any, **given: Any) -> Iterator[google_api.GoogleSession]:
+    """A session on the double, whose sleep is what moves the double's clock."""
+    params = {"auth_kind": "serviceaccount", "service_account_file": str(google.key_file)}
+    session = google_api.GoogleSession(
+        {"project": google.project, **params, **given},
+        clock=google.clock.now,
+        sleep=google.clock.advance,
+    )
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def plan(session: google_api.GoogleSession, cluster: Mapping[str, Any], **given: Any) -> Any:
+    """What the comparison with the live cluster finds."""
+    live = gke_live.find(session, cluster["location"], cluster["name"], gke_input.OWNER)
+    now = datetime.now(UTC)
+    return gke_comparison.plan(cluster, live, session.project, gke_input.OWNER, now, **given)
+
+
+def make(session: google_api.GoogleSession, cluster: Mapping[str, Any]) -> None:
+    """Let there be a cluster, by one request and without google.cloud."""
+    body = gke_creation.cluster_body(cluster, session.project, gke_input.OWNER, datetime.now(UTC))
+    if not gke_input.is_autopilot(cluster):
+        body = {k: v for k, v in body.items() if k not in ("initialNodeCount", "nodeConfig")}
+        body["nodePools"] = [gke_creation.pool_body(one, cluster) for one in cluster["node_pools"]]
+    place = cluster["location"]
+    url = gke_urls.clusters(session.project, place)
+    operation = session.request("POST", url, {"cluster": body})
+    gke_operations.wait(session, place, operation, gke_operations.Deadline(session, 600))
+
+
+def calls(google: Any) -> list[str]:
+    """The mutating requests that the double has seen, by the API's method."""
+    found = [one["method_id"] for one in google.mutations()]
+    return [one.removeprefix("container.projects.locations.") for one in found]
+
+
+@contextlib.contextmanager
+def quick_google(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, **given: Any
+) -> Iterator[Gke]:
+    """Modules on a double whose operations take a moment of real time."""
+    kinds = ("create_cluster", "create_pool", "update", "delete")
+    quick = {f"{kind}_seconds": 0.05 for kind in kinds}
+    with gke_double.running(folder, **{**quick, **given}) as google:
+        yield Gke(google, capsys, monkeypatch)

@@ -21,6 +21,8 @@ _BUSY = re.compile(
     r"|operation \S+ is (?:already )?(?:in progress|running)",
     re.IGNORECASE,
 )
+# google.rpc.Code
+_RESOURCE_EXHAUSTED = 8
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 5.0
 
@@ -82,7 +84,8 @@ def failure(operation: Operation, project: str) -> GoogleError | None:
     message = str(error.get("message") or operation.get("statusMessage") or "")
     if operation.get("status") != "DONE" or not message:
         return None
-    advice = google_errors.quota_advice(f"{message} {error.get('code') == 8}", project)  # noqa: PLR2004
+    exhausted = " RESOURCE_EXHAUSTED" if error.get("code") == _RESOURCE_EXHAUSTED else ""
+    advice = google_errors.quota_advice(message + exhausted, project)
     mends = f" Then: {advice}." if advice else ""
     return GoogleError(
         0,

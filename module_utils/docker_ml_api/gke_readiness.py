@@ -9,6 +9,7 @@ from ansible.module_utils.docker_ml_api import (
     gke_live,
     gke_operations,
     gke_urls,
+    google_errors,
 )
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError
 
@@ -45,6 +46,7 @@ class Readiness:
         self.superfluous = not gke_input.is_autopilot(wanted) and (
             gke_input.DEFAULT_POOL not in kept
         )
+        # Whether the default pool had to be deleted.
         self.deleted = False
 
     def find(self) -> dict[str, Any] | None:
@@ -72,7 +74,8 @@ class Readiness:
             if not under_way:
                 self._refuse_broken(live)
             if not under_way and self._has_default_pool(live):
-                refused = self._delete_default_pool(deadline)
+                self.deleted = True
+                refused = self._delete_default_pool(deadline) or refused
             for operation in under_way:
                 self._wait_for(operation, deadline)
             if not deadline.pause():
@@ -130,13 +133,12 @@ class Readiness:
         url = gke_urls.pool(self.session.project, self.location, self.name, gke_input.DEFAULT_POOL)
         try:
             operation = self.session.request("DELETE", url)
-            self.deleted = True
             gke_operations.wait(self.session, self.location, operation, deadline)
         except GoogleError as error:
             # Without permission or login it will not go better.
             if error.status in {401, 403}:
                 raise
-            return error
+            return None if error.reason == google_errors.TIMEOUT else error
         return None
 
     def _refuse_broken(self, live: Mapping[str, Any]) -> None:

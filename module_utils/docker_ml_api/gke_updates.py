@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_operations, gke_urls
+from ansible.module_utils.docker_ml_api import gke_operations, gke_urls, gke_windows
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def _is_made(
     live = session.get(cluster_url)
     if change["call"] == _LABELS:
         return bool((live.get("resourceLabels") or {}) == body["resourceLabels"])
-    window = (live.get("maintenancePolicy") or {}).get("window") or {}
-    return bool(window == body["maintenancePolicy"]["window"])
+    there, asked = (gke_windows.live(one.get("maintenancePolicy")) for one in (live, body))
+    return bool(there == asked)
 
 
 def _capital(text: str) -> str:

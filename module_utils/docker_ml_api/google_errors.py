@@ -35,7 +35,7 @@ _PERMISSION = re.compile(
 # A service that is not enabled, as older APIs say it.
 _DISABLED = re.compile(r"API has not been used in project|it is disabled")
 _SERVICE = re.compile(r"([a-z]+\.googleapis\.com)")
-_QUOTA = re.compile(r"\bquota|QUOTA|RESOURCE_EXHAUSTED")
+_QUOTA = re.compile(r"quota|RESOURCE_EXHAUSTED", re.IGNORECASE)
 _STOCKOUT = re.compile(r"STOCKOUT|ZONE_RESOURCE_POOL_EXHAUSTED|does not have enough resources")
 
 

@@ -1,15 +1,12 @@
 """The session on a real server, with a clock that only its own sleep moves."""
 
-import contextlib
 import json
 
-import gke_double
 import pytest
 from ansible.module_utils.docker_ml_api import google_api, google_errors
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
 from api_server import Answer, make_certificate, serving
-
-from rehearsal.gke.clock import StandingClock
+from gke_examples import on_google
 
 TOKEN = {"project": "p", "auth_kind": "accesstoken", "access_token": "T"}
 
@@ -299,28 +296,6 @@ def test_no_default_credentials(tmp_path, monkeypatch):
 
 
 CLUSTERS = "https://container.googleapis.com/v1/projects/{}/locations/-/clusters"
-
-
-@contextlib.contextmanager
-def on_google(google, **given):
-    params = {"auth_kind": "serviceaccount", "service_account_file": str(google.key_file)}
-    made = google_api.GoogleSession(
-        {"project": google.project, **params, **given},
-        clock=google.clock.now,
-        sleep=google.clock.advance,
-    )
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def google(tmp_path, monkeypatch):
-    with gke_double.running(tmp_path, clock=StandingClock()) as running:
-        for key, value in running.environment.items():
-            monkeypatch.setenv(key, value)
-        yield running
 
 
 def clusters(session):
