@@ -55,7 +55,7 @@ attributes:
     description: Says whether the file would be written or removed.
   diff_mode:
     support: full
-    description: Shows the file without the program and the login.
+    description: Shows what the file leads to, of the program and the certificate only a digest.
 """
 
 EXAMPLES = r"""
@@ -86,6 +86,8 @@ server:
   sample: https://203.0.113.7
 """
 
+import hashlib
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -206,13 +208,24 @@ def _write(path: Path, text: str) -> None:
 
 
 def _shown(text: str | None) -> str:
-    """Return what of a kubeconfig a person wants to see: the clusters and the contexts."""
+    """Return what of a kubeconfig a person wants to see: no program, no certificate."""
     if not text:
         return ""
     content = yaml.safe_load(text)
-    shown = {key: content.get(key) for key in ("clusters", "contexts", "current-context")}
-    login = [one["user"]["exec"]["env"] for one in content["users"]]
-    return str(yaml.safe_dump({**shown, "login": login}, sort_keys=False))
+    (cluster,), (user,) = content["clusters"], content["users"]
+    authority = str(cluster["cluster"].get("certificate-authority-data") or "")
+    shown = {
+        "context": content["current-context"],
+        "server": cluster["cluster"]["server"],
+        "certificate_authority": _digest(authority) if authority else "a public one",
+        "program": _digest(str(user["user"]["exec"]["args"])),
+        "login": json.loads(user["user"]["exec"]["env"][0]["value"]),
+    }
+    return str(yaml.safe_dump(shown, sort_keys=False))
+
+
+def _digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def main() -> None:
