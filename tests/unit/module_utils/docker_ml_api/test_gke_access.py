@@ -228,6 +228,15 @@ def test_a_folder_that_others_can_read(tmp_path):
         kubeconfig(environ={"XDG_RUNTIME_DIR": str(tmp_path)})
 
 
+def test_a_folder_of_another_user(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with pytest.raises(AccessError, match="remove it"):
+        kubeconfig(environ=environ)
+    assert list((tmp_path / "docker-ml-api-12345").iterdir()) == []
+    assert gke_access.forget_secrets(environ) == []
+
+
 def test_a_folder_that_is_a_link(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
