@@ -76,9 +76,12 @@ options:
 attributes:
   check_mode:
     support: full
+    description:
+      - Sends nothing and is changed when there are calls, as M(gke_cluster_changes) is in check
+        mode.
   diff_mode:
-    support: none
-    description: M(gke_cluster_changes) shows the fields.
+    support: full
+    description: Shows the fields of the calls.
 seealso:
   - module: gke_cluster_changes
 """
@@ -116,6 +119,12 @@ updated:
       description: Name of the operation; empty when it had been done already.
       type: str
       sample: operation-1774000000000-5a1b
+diff:
+  description: For each call the fields, before and after.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 """
 
 from typing import TYPE_CHECKING, Any
@@ -124,10 +133,10 @@ from ansible.module_utils.docker_ml_api import gke_input
 from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_live, gke_updates
+    from ansible.module_utils.docker_ml_api import gke_diff, gke_live, gke_updates
 except ImportError:
     # run_module says which package is missing.
-    gke_live = gke_updates = None
+    gke_diff = gke_live = gke_updates = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -161,8 +170,9 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     params = module.params
     location, name = params["location"], params["name"]
     updates = params["updates"]
+    diff = [gke_diff.of_call(one) for one in updates]
     if not updates or module.check_mode:
-        return {"changed": bool(updates), "updated": []}
+        return {"changed": bool(updates), "updated": [], "diff": diff}
     if gke_live.find(session, location, name, params["managed_by"]) is None:
         raise ModuleFailedError(
             f"There is no cluster {name} in {location} of project {session.project}: create it "
@@ -177,7 +187,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
                 "operation": operation["name"] if operation else "",
             }
         )
-    return {"changed": True, "updated": updated}
+    return {"changed": True, "updated": updated, "diff": diff}
 
 
 def main() -> None:

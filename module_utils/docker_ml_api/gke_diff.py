@@ -22,15 +22,21 @@ def shown(wanted: Mapping[str, Any], plan: Mapping[str, Any]) -> list[dict[str, 
     if plan["create"]["cluster"]:
         rest = {key: value for key, value in wanted.items() if key != "node_pools"}
         found.append(_texts(name, "", _text(_given(rest))))
-    found += [_fields(f"{one['target']} (deleted)", one["fields"]) for one in _deletions(plan)]
+    found += [of_call(one) for one in _deletions(plan)]
     pools = {one["name"]: one for one in wanted["node_pools"]}
     for one in plan["create"]["pools"]:
         title = f"node pool {one['name']} of {name}"
         found.append(_texts(title, "", _text(_given(pools[one["name"]]))))
     if not plan["create"]["cluster"]:
         # Those that follow a creation are in what is created.
-        found += [_fields(one["target"], one["fields"]) for one in plan["updates"]]
+        found += [of_call(one) for one in plan["updates"]]
     return found
+
+
+def of_call(call: Mapping[str, Any]) -> dict[str, str]:
+    """Return the diff of one call, as of gke_comparison."""
+    deleted = " (deleted)" if call["method"] == "DELETE" else ""
+    return _fields(f"{call['target']}{deleted}", call["fields"])
 
 
 def _deletions(plan: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -174,8 +174,10 @@ def test_bad_input_is_told_before_anything_is_asked(gke):
     cluster = examples.options({"nodes": -1}, name="Hello")
     answer = gke.run("gke_cluster_changes", cluster=cluster)
     assert answer["msg"].splitlines() == [
-        "cluster: name 'Hello' must be lower-case letters, digits and '-', at most 40 characters, "
-        "a letter first and a letter or digit last.",
+        (
+            "cluster: name 'Hello' must be lower-case letters, digits and '-', at most 40 "
+            "characters, a letter first and a letter or digit last."
+        ),
         "cluster: node_pools, main: nodes: -1 must be from 0 to 1000, for each zone.",
     ]
     assert gke.google.requests() == []

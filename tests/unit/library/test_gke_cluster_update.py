@@ -29,6 +29,10 @@ def test_one_after_the_other(gke):
     ]  # fmt: skip
     assert all(one["operation"].startswith("operation-") for one in done["updated"])
     assert gke.calls() == ["clusters.setResourceLabels", "clusters.nodePools.setSize"]
+    assert [(one["before"], one["after"]) for one in done["diff"]] == [
+        ("", "labels.team: ml\n"),
+        ("node_pools.main.nodes: 2\n", "node_pools.main.nodes: 3\n"),
+    ]
     assert gke.changes(CHANGED)["updates"] == []
 
 
@@ -37,6 +41,7 @@ def test_check_mode(gke):
     done = gke.update(updates, _ansible_check_mode=True)
     assert done["changed"]
     assert done["updated"] == []
+    assert len(done["diff"]) == 2
     assert not gke.update([])["changed"]
     assert gke.google.mutations() == []
 

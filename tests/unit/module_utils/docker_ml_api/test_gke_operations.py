@@ -26,7 +26,7 @@ BUSY = {
     "by its reason": (400, "No.", "CLUSTER_ALREADY_HAS_OPERATION", True),
     "upgrading": (
         400,
-        "Operation op-1 is currently upgrading cluster c. Please wait and try again once it is done.",
+        "Operation op-1 is currently upgrading cluster c. Please try again once it is done.",
         "X",
         True,
     ),
