@@ -1,6 +1,7 @@
 """The kubeconfigs for GKE, used by this project's client, the official one and kubectl."""
 
 import base64
+import importlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from ansible.module_utils.docker_ml_api import cluster, gke_access, google_crede
 from ansible.module_utils.docker_ml_api.gke_access import AccessError
 from api_server import Answer, make_certificate, refusal, serving
 from kubernetes import client, config
+from run_module import run_module
 
 AUTHORITY = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
 CLUSTER = {
@@ -278,6 +280,18 @@ def google(tmp_path_factory):
         yield double
 
 
+NODES = {"kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": []}
+NODE = {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n"}, "spec": {"policy": "Always"}}
+OF_NODES = {"name": "nodes", "kind": "Node", "namespaced": False, "verbs": ["get", "list"]}
+DISCOVERY = {
+    "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.0"},
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+    "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": [OF_NODES]},
+    "/api/v1/nodes/n": NODE,
+}
+
+
 @pytest.fixture
 def site(google, tmp_path, monkeypatch):
     """A cluster (the API's JSON) whose server is here, and its kubeconfig."""
@@ -290,8 +304,7 @@ def site(google, tmp_path, monkeypatch):
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not token or token in over:
             return refusal(401, "Unauthorized", "who are you?")
-        items = {"kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": []}
-        return Answer(items)
+        return Answer(DISCOVERY.get(request.path, NODES))
 
     with serving(respond, made.server()) as server:
         authority = base64.b64encode(made.certificate.read_bytes()).decode()
@@ -328,6 +341,16 @@ def test_the_official_client(site):
     config.load_kube_config_from_dict(kubeconfig, client_configuration=settings)
     with client.ApiClient(settings) as api:
         assert client.CoreV1Api(api).list_node().items == []
+
+
+def test_kubernetes_core(site, capsys, monkeypatch, tmp_path):
+    """Its modules mask every text of the kubeconfig; what they return can be read all the same."""
+    kubeconfig, *_ = site
+    monkeypatch.setenv("HOME", str(tmp_path))  # discovery is cached below the temporary folder
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    module = importlib.import_module("ansible_collections.kubernetes.core.plugins.modules.k8s_info")
+    answer = run_module(module, capsys, kubeconfig=kubeconfig, kind="Node", name="n")
+    assert answer["resources"] == [NODE]
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
