@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 READING = {"get", "list", "aggregatedList"}
 CLUSTER = {"get", "list", "create", "delete"}
+# Verbs whose permission has another name.
+VERBS = {
+    "aggregatedList": "list",
+    "batchEnable": "enable",
+    "cancel": "get",
+    "checkAutopilotCompatibility": "get",
+    "wait": "get",
+}
+# APIs whose permissions begin with another word.
+WORDS = {"cloudresourcemanager": "resourcemanager"}
+FREE = ("testIamPermissions",)
+"""Needs no permission: that is what it is for."""
 
 
 def check(state: State, call: Call, at: Target) -> None:
@@ -25,26 +37,31 @@ def check(state: State, call: Call, at: Target) -> None:
     if service in settings.disabled_services and service not in state.enabled_services:
         raise refusals.disabled(service, settings.project, settings.project_number)
     permission = needed(call)
-    denied = [*settings.denied.get(call.caller, ()), *settings.denied.get("*", ())]
-    if permission in denied:
-        raise refusals.no_permission(permission, resource(call, at))
+    if permission in denied(state, call):
+        raise refusals.no_permission(call.api, permission, resource(call, at))
+
+
+def denied(state: State, call: Call) -> list[str]:
+    """Return the permissions that the caller has not."""
+    settings = state.settings
+    return [*settings.denied.get(call.caller, ()), *settings.denied.get("*", ())]
 
 
 def needed(call: Call) -> str:
     """Return the IAM permission that a method needs: container.clusters.get."""
     words = call.method_id.split(".")
-    verb = words[-1]
-    if call.api == "container":
-        if "operations" in words:
-            return f"container.operations.{'get' if verb == 'cancel' else verb}"
-        if "clusters" not in words:
-            return "container.clusters.list"
-        if "nodePools" in words:
-            return f"container.clusters.{'get' if verb in READING else 'update'}"
-        reading = "get" if verb == "checkAutopilotCompatibility" else "update"
-        return f"container.clusters.{verb if verb in CLUSTER else reading}"
-    verb = "list" if verb == "aggregatedList" else verb
-    return ".".join((call.api, words[-2], verb))
+    verb = VERBS.get(words[-1], words[-1])
+    if words[-1] in FREE:
+        return ""
+    if call.api != "container":
+        return ".".join((WORDS.get(call.api, call.api), words[-2], verb))
+    if "operations" in words:
+        return f"container.operations.{verb}"
+    if "clusters" not in words:
+        return "container.clusters.list"
+    if "nodePools" in words:
+        return f"container.clusters.{'get' if verb in READING else 'update'}"
+    return f"container.clusters.{verb if verb in CLUSTER else 'update'}"
 
 
 def resource(call: Call, at: Target) -> str:

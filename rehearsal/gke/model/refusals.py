@@ -67,9 +67,15 @@ def stale(what: str) -> Refused:
     return Refused(refusal(409, what, reason="aborted", name="ABORTED"))
 
 
-def no_permission(permission: str, resource: str) -> Refused:
-    """403: the caller lacks a permission."""
-    message = f'Required "{permission}" permission(s) for "{resource}".'
+def no_permission(api: str, permission: str, resource: str) -> Refused:
+    """403: the caller lacks a permission; each API has its own words."""
+    if api == "container":
+        message = f'Required "{permission}" permission(s) for "{resource}".'
+    elif api == "compute":
+        message = f"Required '{permission}' permission for '{resource}'"
+    else:
+        where = f"//{api}.googleapis.com/{resource}"
+        message = f"Permission '{permission}' denied on resource '{where}' (or it may not exist)."
     return Refused(refusal(403, message, reason="forbidden"))
 
 

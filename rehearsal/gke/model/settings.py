@@ -49,6 +49,9 @@ class Settings:
     disabled_services: list[str] = field(default_factory=list)
     """APIs that are not enabled in the project ("container.googleapis.com")."""
 
+    kubeconfig: str = ""
+    """Of the Kubernetes that stands for every cluster: what its Services, Ingresses and claims
+    would have of the cloud is there; empty: only what is attached by hand."""
     load_balancers: str = "target-pool"
     """What GKE makes of a Service of type LoadBalancer: "target-pool" or "backend-service"."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-if TYPE_CHECKING:
-    from rehearsal.gke.model.settings import Settings
+from rehearsal.gke.model.settings import Settings
 
 SAVED = (
     "number",
@@ -17,7 +16,8 @@ SAVED = (
     "other_operations",
     "repositories",
     "enabled_services",
-    "refusals",
+    "interventions",
+    "chosen",
 )
 
 
@@ -43,8 +43,18 @@ class State:
     """Of Artifact Registry, by name."""
     enabled_services: list[str] = field(default_factory=list)
     """Those that were enabled although the settings say disabled."""
-    refusals: list[dict[str, Any]] = field(default_factory=list)
-    """What is to be refused because Google itself is at work: see `World.control`."""
+    interventions: list[dict[str, Any]] = field(default_factory=list)
+    """When Google itself is to be at work on a cluster: see `director.intervene`."""
+    chosen: dict[str, Any] = field(default_factory=dict)
+    """Settings that the director changed."""
+
+    def choose(self, changes: dict[str, Any]) -> None:
+        """Change settings; a rehearsal that was stopped and started keeps them.
+
+        :raises ValueError: a name that is no setting.
+        """
+        self.chosen |= changes
+        self.settings = Settings.of({**asdict(self.settings), **changes})
 
     def next_number(self) -> int:
         """Return a number that nothing else has."""
@@ -60,3 +70,4 @@ class State:
         empty = State(self.settings)
         for name in SAVED:
             setattr(self, name, saved.get(name, getattr(empty, name)))
+        self.choose(self.chosen)

@@ -72,7 +72,10 @@ def of(call: Call) -> Target:
         for piece, names in PIECES.items()
     }
     if not pieces["project"]:
-        words = str(given.get("name") or given.get("parent") or "").split(":")[0].split("/")
+        named = given.get("name") or given.get("parent") or given.get("resource") or ""
+        words = str(named).split(":")[0].split("/")
+        if len(words) == 1:  # the resource of testIamPermissions is the project's bare name
+            words = ["projects", *words]
         for collection, piece in zip(words[::2], words[1::2], strict=False):
             if collection in COLLECTIONS:
                 pieces[COLLECTIONS[collection]] = piece

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import uuid
@@ -108,3 +109,17 @@ def instance_group_name(cluster: str, pool: str, suffix: str) -> str:
     room = 33
     cluster = cluster[: max(room - len(pool), 12)]
     return f"gke-{cluster}-{pool[: room - len(cluster)]}-{suffix}-grp"
+
+
+def base32_of(hexadecimal: str) -> str:
+    """Return a cluster's id as labels hold it: base 32, lower case, unpadded."""
+    return base64.b32encode(bytes.fromhex(hexadecimal)).decode().rstrip("=").lower()
+
+
+CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def content_hash(text: str) -> str:
+    """Return the 8 characters by which GKE's load balancer controller stands for a text."""
+    found = hashlib.sha256(text.encode()).digest()[:8]
+    return "".join(CHARACTERS[byte % len(CHARACTERS)] for byte in found)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rehearsal.gke.call import Answer, NotModelled
 from rehearsal.gke.model import (
     cluster_updates,
     clusters,
+    compute,
+    director,
     effects,
+    kubernetes,
     node_pools,
     operations,
+    other_apis,
     permissions,
     target,
 )
@@ -30,6 +35,8 @@ HANDLERS: dict[str, Handler] = {
     **cluster_updates.HANDLERS,
     **node_pools.HANDLERS,
     **operations.HANDLERS,
+    **compute.HANDLERS,
+    **other_apis.HANDLERS,
 }
 
 
@@ -50,10 +57,14 @@ class World:
         """
         self.clock = clock
         self.state = State(Settings.of(settings))
+        self.reader: kubernetes.Reader | None = None
+        """Reads the Kubernetes behind the clusters, if there is one."""
+        if self.settings.kubeconfig:
+            self.reader = kubernetes.reader(Path(self.settings.kubeconfig))
 
     @property
     def settings(self) -> Settings:
-        """What the rehearsal chose; may be changed at any time."""
+        """What the rehearsal chose; `control("set", …)` changes it."""
         return self.state.settings
 
     def call(self, call: Call) -> Answer:
@@ -65,14 +76,31 @@ class World:
         at = target.of(call)
         try:
             permissions.check(self.state, call, at)
+            director.step_in(self.state, call, at)
+            if call.api == "compute" or call.method_id.endswith("clusters.delete"):
+                self._look()
             return Answer(200, handler(self.state, call, at))
         except Refused as refused:
             return refused.answer
 
-    def _settle(self) -> None:
-        """Let the time that has passed take effect."""
-        self.state.now = self.clock.now()
-        effects.settle(self.state)
+    def attach(self, cluster: str, kind: str, **fields: Any) -> list[str]:
+        """Let a cluster ("name" or "location/name") have a Service, Ingress or Volume.
+
+        Returns the links of what GKE makes for it; fields as of `attachments.FIELDS`.
+
+        :raises ValueError: no such cluster, kind or field.
+        """
+        answer = self.control("attach", {"cluster": cluster, "object": kind, **fields})
+        made: list[str] = answer["made"]
+        return made
+
+    def control(self, action: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what only the rehearsal's director can: one of `director.ACTIONS`.
+
+        :raises ValueError: no such action, or not such arguments.
+        """
+        self._settle()
+        return director.direct(self.state, action, arguments)
 
     def dump(self) -> dict[str, Any]:
         """Return everything that outlives a process, as JSON."""
@@ -82,10 +110,24 @@ class World:
         """Become what `dump` once returned."""
         self.state.load(dict(state))
 
-    def control(self, action: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what only the rehearsal's director can.
+    def _settle(self) -> None:
+        """Let the time that has passed take effect."""
+        self.state.now = self.clock.now()
+        effects.settle(self.state)
+        compute.settle(self.state)
 
-        :raises ValueError: no such action.
+    def _look(self) -> None:
+        """Let the clusters that run have what the Kubernetes behind them asks the cloud for.
+
+        While it does not answer, all stays as it was seen last, as GKE's controllers would.
         """
-        message = f"no such action: {action} {dict(arguments)}"
-        raise ValueError(message)
+        running = [each for each in self.state.clusters.values() if each["status"] != "STOPPING"]
+        running = [each for each in running if each["ready"]]
+        if self.reader is None or not running:
+            return
+        try:
+            objects = self.reader()
+        except OSError:
+            return
+        for cluster in running:
+            kubernetes.synchronize(self.state, cluster, objects)
