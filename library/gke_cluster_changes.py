@@ -298,14 +298,20 @@ def _elsewhere(session: GoogleSession, params: dict[str, Any]) -> list[str]:
 
 
 def _refused(fields: list[dict[str, Any]], wanted: dict[str, Any]) -> str:
-    texts = [str(gke_comparison.Field(one["path"], one["before"], one["after"])) for one in fields]
-    broken = any(one["path"].endswith("status") for one in fields)
+    named = "; ".join(
+        str(gke_comparison.Field(one["path"], one["before"], one["after"])) for one in fields
+    )
+    cluster = f"Cluster {wanted['name']}"
+    anew = "deleted with all that runs on it and made anew with gke_cluster_allow_replace: true"
+    if any(one["path"] == "status" for one in fields):
+        return (
+            f"{cluster} is broken ({named}): see what is left (gcloud container clusters describe "
+            f"{wanted['name']} --location {wanted['location']}), or let it be {anew}."
+        )
     pools = all(one["path"].startswith("node_pools.") for one in fields)
     what = "node pool" if pools else "cluster"
-    why = "is broken" if broken else "cannot be changed in place"
     return (
-        f"Cluster {wanted['name']} {why} ({'; '.join(texts)}): set it back, or let the {what} be "
-        f"deleted with all that runs on it and made anew with gke_cluster_allow_replace: true."
+        f"{cluster} cannot be changed in place ({named}): set it back, or let the {what} be {anew}."
     )
 
 

@@ -259,3 +259,39 @@ def test_a_cluster_that_never_settles(gke, made):
     assert "SET_NODE_POOL_SIZE of cluster hello-cluster, node pool main" in answer["msg"]
     # With nothing to do there is nothing to wait for.
     assert gke.changes(examples.options(), timeout=0.1)["status"] == "RECONCILING"
+
+
+def state(gke):
+    """What the double has of the cluster."""
+    return gke.google.world.state.clusters[f"{examples.LOCATION}/{examples.NAME}"]
+
+
+def test_a_cluster_that_never_settles_and_nobody_says_why(gke, made):
+    made()
+    state(gke)["status"] = "RECONCILING"
+    cluster = examples.options(labels={"team": "ml"})
+    answer = gke.run("gke_cluster_changes", cluster=cluster, timeout=0.1)
+    assert answer["failed"]
+    assert (
+        "has not settled within 0.1 seconds: it was last seen RECONCILING, its pool main RUNNING"
+        in answer["msg"]
+    )
+
+
+def test_a_broken_cluster(gke, made):
+    made()
+    state(gke).update(status="ERROR", message="No addresses.")
+    answer = gke.run("gke_cluster_changes", cluster=examples.options())
+    assert answer["msg"].startswith(
+        "Cluster hello-cluster is broken (status: ERROR (No addresses.) → RUNNING): see what is "
+        "left (gcloud container clusters describe hello-cluster --location europe-west1-b), or "
+    )
+    found = gke.changes(examples.options(), allow_replace=True)
+    assert found["replace"]["cluster"]["name"] == examples.NAME
+
+
+def test_nodes_changed_by_hand(gke, made):
+    made()
+    state(gke)["pools"]["main"]["live"]["initialNodeCount"] = 5
+    [update] = gke.changes(examples.options())["updates"]
+    assert update["summary"] == "node_pools.main.nodes: 5 → 2"

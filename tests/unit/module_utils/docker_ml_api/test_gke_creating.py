@@ -10,8 +10,9 @@ from ansible.module_utils.docker_ml_api import (
     gke_input,
     gke_live,
     gke_urls,
+    google_api,
 )
-from ansible.module_utils.docker_ml_api.google_errors import GoogleError
+from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
 
 AUTOPILOT = {"mode": "autopilot", "location": "europe-west1"}
 SPOT = {"name": "spot", "spot": True, "upgrade": {"strategy": "BLUE_GREEN"}}
@@ -112,14 +113,46 @@ def test_somebody_elses_cluster(google, session):
     assert google.mutations() == []
 
 
-def test_taken_between_the_look_and_the_request(google, session):
-    """The refusal of the second one is no failure if what is there is ours."""
+def test_google_does_not_answer_after_the_request(google, session):
     google.fault("drop-after", method="clusters.create")
     google.fault("drop-before", method="clusters.get", after=1, count=None)
     with pytest.raises(GoogleError):
         create_cluster(session)
     google.clear_faults()
     assert create_cluster(session) == {"created": False, "status": "RUNNING"}
+
+
+def test_google_never_answers(google, session):
+    google.fault("drop-before", method="clusters.create", count=None)
+    with pytest.raises(LostAnswerError):
+        create_cluster(session, timeout=30)
+    assert session.find(gke_urls.cluster(session.project, "europe-west1", examples.NAME)) is None
+
+
+class Racing(google_api.GoogleSession):
+    """Another run creates the same at the moment of the request."""
+
+    def request(self, method, url, body=None, query=None, *, resend=None):
+        if method == "POST":
+            super().request(method, url, body, query, resend=resend)
+        return super().request(method, url, body, query, resend=resend)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_taken_between_the_look_and_the_request(google, monkeypatch, ours):
+    """The refusal is no failure if what is there is ours."""
+    monkeypatch.setattr(google_api, "GoogleSession", Racing)
+    with examples.on_google(google) as session:
+        assert type(session) is Racing
+        if ours:
+            assert create_cluster(session)["status"] == "RUNNING"
+        else:
+            body = {**body_of(session, examples.wanted(**AUTOPILOT)), "resourceLabels": {}}
+            theirs = creation(session, location="europe-west1")
+            with pytest.raises(GoogleError) as raised:
+                theirs.create(body, 60)
+            assert raised.value.reason == gke_live.FOREIGN
+    assert [one["status"] for one in google.mutations()] == [200, 409]
 
 
 def test_a_pool_of_no_cluster(session):

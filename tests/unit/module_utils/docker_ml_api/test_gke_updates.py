@@ -290,3 +290,11 @@ def test_no_permission(google, session, labelled):
         apply(session, labelled)
     assert raised.value.status == 403
     assert str(raised.value).startswith("Cluster hello-cluster (labels.team: none → ml): The login")
+
+
+def test_what_google_refuses(session):
+    examples.make(session, examples.wanted())
+    [change, _] = examples.plan(session, examples.wanted(kubernetes_version="1.99"))["updates"]
+    with pytest.raises(GoogleError) as raised:
+        apply(session, change)
+    assert 'Master version "1.99" is unsupported' in str(raised.value)
