@@ -272,7 +272,7 @@ def is_older(live: str | None, wanted: str | None) -> bool:
     """
     if not live or not wanted or not wanted[0].isdigit():
         return False
-    return _numbers(live) < _numbers(wanted) if live != wanted else False
+    return _numbers(live) < _numbers(wanted)
 
 
 def _numbers(version: str) -> list[int]:
