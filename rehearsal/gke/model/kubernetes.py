@@ -130,9 +130,9 @@ def synchronize(
     state: State, cluster: dict[str, Any], objects: Mapping[str, Iterable[dict[str, Any]]]
 ) -> None:
     """Make and delete what GKE's controllers would, in a cluster that runs."""
-    for namespace in objects.get("namespaces", ()):
-        if namespace["metadata"]["name"] == "kube-system":
-            cluster["system_uid"] = namespace["metadata"]["uid"]
+    for space in objects.get("namespaces", ()):
+        if space["metadata"]["name"] == "kube-system":
+            cluster["system_uid"] = space["metadata"]["uid"]
     asked = wanted(objects)
     seen = {tuple(each) for each in cluster.get("seen", ())}
     for kind, namespace, name in seen - set(asked):
