@@ -89,13 +89,9 @@ def _compares(text: str, operator: str, bound: float) -> bool:
 
 def _value(resource: dict[str, Any], field: str) -> Any:
     value: Any = resource
-    parts = field.split(".")
-    for place, part in enumerate(parts):
+    for part in field.split("."):
         if not isinstance(value, dict):
             return None
-        rest = ".".join(parts[place:])
-        if rest in value:  # a label's key may have dots
-            return value[rest]
         value = value.get(part)
     return value
 

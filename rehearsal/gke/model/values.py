@@ -30,30 +30,29 @@ ALWAYS_WRITTEN = frozenset(
 # …but of these messages, where a field of the same name is a plain one.
 PLAIN = {"privateClusterConfig": {"enablePrivateNodes"}}
 
+# Maps, which are not shown when they are empty, while messages are; their members stay as they are.
+MAPS = frozenset({"labels", "maintenanceExclusions", "metadata", "resourceLabels"})
+
 
 def written(value: Any, parent: str = "") -> Any:
-    """Return a message as Google writes it: without false, 0, "" and empty lists.
+    """Return a message as Google writes it: without false, 0, "" and empty lists and maps.
 
-    Empty messages stay ("autoscaling": {}), and so do members of maps that are empty strings,
-    as the labels' values.
+    Empty messages stay ("autoscaling": {}).
     """
     if isinstance(value, dict):
-        if parent in {"labels", "resourceLabels", "metadata", "maintenanceExclusions"}:
+        if parent in MAPS:
             return copy.deepcopy(value)
         kept = {}
         for name, member in value.items():
             always = name in ALWAYS_WRITTEN and name not in PLAIN.get(parent, set())
-            if member is None or (not always and _is_default(member)):
+            empty = not member and (not isinstance(member, dict) or name in MAPS)
+            if member is None or (empty and not always):
                 continue
             kept[name] = written(member, name)
         return kept
     if isinstance(value, list):
         return [written(each, parent) for each in value]
     return value
-
-
-def _is_default(member: Any) -> bool:
-    return not isinstance(member, dict) and not member
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
