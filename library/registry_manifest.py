@@ -117,6 +117,7 @@ images:
       sample: [linux/amd64, linux/arm64/v8]
 """
 
+import json
 import traceback
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,11 @@ ARGUMENTS: dict[str, Any] = {
     "ca_path": {"type": "path"},
     "timeout": {"type": "int", "default": 10},
 }
+
+HIDDEN = (
+    "The password is also part of an image's name or digest, where Ansible would hide it: use "
+    "another password, or an access token."
+)
 
 
 def stored_login(docker_config: str, host: str) -> Credentials | None:
@@ -212,6 +218,8 @@ def main() -> None:
         module.fail_json(msg=f"The docker client's stored login cannot be read: {error}", images=[])
     if problems:
         module.fail_json(msg="\n".join(problems), images=images)
+    if module.params["password"] and module.params["password"] in json.dumps(images):
+        module.fail_json(msg=HIDDEN)
     module.exit_json(changed=False, images=images)
 
 

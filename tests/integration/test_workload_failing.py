@@ -5,7 +5,7 @@ import json
 import time
 
 import pytest
-from workload_play import OURS, asking, playing
+from workload_play import OURS, SECRET, asking, playing
 
 DENY = "nobody-may-say-denied"
 
@@ -211,3 +211,32 @@ def test_a_login_that_the_registry_refuses(play):
     assert "image_registry_password" in failure or "login" in failure
     assert "IMAGE_REGISTRY_PASSWORD" in failure or play.cluster.registry in failure
     assert play.objects(selector=f"{OURS},app.kubernetes.io/instance=web") >= {"Deployment/web"}
+
+
+def test_a_quota_that_refuses_the_login(play):
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "quota"},
+        "spec": {"hard": {"count/secrets": "0"}},
+    }
+    play.kubectl("create", "--filename=-", stdin=json.dumps(quota))
+    play.kubectl(
+        "wait", "resourcequota/quota", "--for=jsonpath={.status.used['count/secrets']}=0",
+        "--timeout=60s",
+    )  # fmt: skip
+    play.workload("web")
+    play.workload("other")
+    elsewhere = f"{play.namespace}-own"
+    play.workload("elsewhere", namespace=elsewhere)
+    try:
+        failure = play.fail()
+        for name in ("web", "other"):
+            said = sentence(failure, name)
+            assert f"the cluster refused Secret {SECRET}: " in said
+            assert "exceeded quota: quota" in said
+            assert said.count("the cluster refused") == 1
+        assert not sentence(failure, "elsewhere")
+        assert play.answer("elsewhere", elsewhere) == "one"
+    finally:
+        play.cluster.kubectl("delete", "namespace", elsewhere, "--ignore-not-found")

@@ -20,7 +20,7 @@ def play(cluster, tmp_path):
 
 def test_killed_at_each_stage(play):
     play.workload("own", namespace=f"{play.namespace}-own")
-    for task in ("Make the namespaces", "Apply the objects", "Wait until the pods are ready"):
+    for task in ("Apply the objects", "Wait until the pods are ready"):
         kill_at([PLAYBOOK, *play.arguments()], f"[workload : {task}]", "")
     play.succeed()
     for name, count in {"web": 2, "old": 3}.items():

@@ -64,7 +64,7 @@ def test_nowhere_but_in_the_pull_secret(play):
     assert stored(play) == password
     # What was looked at was there to be seen.
     assert "ansible-playbook" in arguments
-    assert "workload : Give the namespaces the login of the registry" in written
+    assert "workload : Apply the objects" in written
     for text in (written, arguments):
         assert password not in text
         assert encoded not in text
@@ -85,7 +85,7 @@ def test_a_changed_password_changes_the_secret_alone(play):
     )
     play.mark()
     run = play.succeed("--diff")
-    assert run.changed == ["workload : Give the namespaces the login of the registry"]
+    assert run.changed == ["workload : Apply the objects"]
     assert [one.split()[1] for one in play.mutations()] == [f"secrets/{SECRET}"]
     assert "former" not in run.text
     assert stored(play) == play.cluster.password

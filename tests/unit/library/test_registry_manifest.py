@@ -215,6 +215,11 @@ def test_a_registry_for_all(capsys, tmp_path):
         for login in ({}, LOGIN):
             [image] = ask(capsys, f"{public.host}/app:v1", **login)["images"]
             assert image["digest"] == digest
+        # Ansible would hide it there.
+        part = {"username": USERNAME, "password": digest[-12:]}
+        answer = ask(capsys, f"{public.host}/app:v1", **part)
+        assert answer["failed"]
+        assert answer["msg"] == registry_manifest.HIDDEN
 
 
 @pytest.fixture
