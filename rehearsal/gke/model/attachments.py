@@ -55,9 +55,12 @@ def attach(state: State, cluster: dict[str, Any], kind: str, given: Mapping[str,
 
     :raises ValueError: no such kind, or not such fields.
     """
-    unknown = sorted(set(given) - set(FIELDS.get(kind, ())))
-    if kind not in FIELDS or unknown:
-        message = f"{kind} with {', '.join(unknown) or 'nothing'}: there are {FIELDS}"
+    if kind not in FIELDS:
+        message = f"no such object: {kind}; there are {', '.join(FIELDS)}"
+        raise ValueError(message)
+    unknown = sorted(set(given) - set(FIELDS[kind]))
+    if unknown:
+        message = f"a {kind} has no {', '.join(unknown)}; it has {', '.join(FIELDS[kind])}"
         raise ValueError(message)
     name = str(given.get("claim" if kind == "Volume" else "name", ""))
     if not name:
@@ -97,20 +100,6 @@ def _drop(state: State, owner: str) -> list[str]:
     for at in gone:
         del state.compute[at]
     return gone
-
-
-def attached(state: State, cluster: dict[str, Any]) -> set[tuple[str, str, str]]:
-    """Return the objects (kind, namespace, name) of a cluster that have something."""
-    key = f"{cluster['live']['location']}/{cluster['live']['name']} "
-    texts = {record["owner"] for record in state.compute.values()}
-    objects = {text.removeprefix(key) for text in texts if text.startswith(key)}
-    found = set()
-    for text in objects:
-        kind, _, rest = text.partition("/")
-        namespace, _, name = rest.partition("/")
-        if kind != "shared":
-            found.add((kind, namespace, name))
-    return found
 
 
 def system_uid(cluster: dict[str, Any]) -> str:
@@ -185,12 +174,13 @@ class _Maker:
         said = json.dumps({"kubernetes.io/service-name": self.object}, separators=(",", ":"))
         by_ip = {"kubernetes.io/service-name": self.object, "kubernetes.io/service-ip": ip}
         shared = f"k8s-{ingress_uid(self.cluster)}-node"
+        said_of_all = f'{{"kubernetes.io/cluster-id":"{ingress_uid(self.cluster)}"}}'
         check = self.put(
             "httpHealthChecks",
             "global",
             shared="Service",
             name=shared,
-            description=json.dumps({"kubernetes.io/cluster-id": ingress_uid(self.cluster)}),
+            description=said_of_all,
             checkIntervalSec=8,
             timeoutSec=1,
             healthyThreshold=1,
@@ -200,7 +190,7 @@ class _Maker:
         )
         self.firewall(
             f"{shared}-http-hc",
-            json.dumps({"kubernetes.io/cluster-id": ingress_uid(self.cluster)}),
+            said_of_all,
             L4_HEALTH_SOURCES,
             [HEALTH_PORT],
             shared="Service",
@@ -226,7 +216,7 @@ class _Maker:
             loadBalancingScheme="EXTERNAL",
             networkTier="PREMIUM",
         )
-        text = json.dumps(by_ip, separators=(",", ":"))
+        text = json.dumps(by_ip, separators=(", ", ":"))
         self.firewall(f"k8s-fw-{name}", text, ["0.0.0.0/0"], ports, destinations=[ip])
 
     def _backend_service(

@@ -304,12 +304,7 @@ def _check_scope(state: State, scope: str) -> None:
 
 
 def _name_of(call: Call, collection: str) -> str:
-    given = {**call.params, **call.path}
-    for name in (COLLECTIONS[collection], "resourceId", f"{COLLECTIONS[collection]}Id"):
-        if given.get(name):
-            return str(given[name])
-    message = f"{call.method_id} without a name: {sorted(given)}"
-    raise LookupError(message)
+    return str({**call.params, **call.path}[COLLECTIONS[collection]])
 
 
 def found(state: State, call: Call, at: Target, resource: str) -> dict[str, Any]:
@@ -490,21 +485,18 @@ def begin(state: State, call: Call, record: dict[str, Any]) -> dict[str, Any]:
     return operation_shown(state, operation)
 
 
-def settle(state: State) -> bool:
-    """End the operations whose time has come; tell whether there were any."""
-    changed = False
+def settle(state: State) -> None:
+    """End the operations whose time has come."""
     for operation in state.compute_operations.values():
         due = operation["due"]
         if operation["end"] is not None or due is None or due > state.now:
             continue
-        changed = True
         operation["end"] = due
         operation["error"] = operation["planned_error"]
         if operation["error"] is None:
             state.compute.pop(operation["target"], None)
-        elif operation["target"] in state.compute:
-            state.compute[operation["target"]]["deleting"] = False
-    return changed
+        else:
+            state.compute.get(operation["target"], {})["deleting"] = False
 
 
 def operation_shown(state: State, operation: dict[str, Any]) -> dict[str, Any]:

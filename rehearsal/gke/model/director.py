@@ -195,6 +195,7 @@ def show(state: State, _arguments: dict[str, Any]) -> dict[str, Any]:
         "operations": [n for n, each in state.operations.items() if each["end"] is None],
         "compute": sorted(state.compute),
         "repositories": sorted(state.repositories),
+        "kubernetes_unread": state.unread,
     }
 
 

@@ -9,12 +9,9 @@ from rehearsal.gke.model import clusters, node_pools
 if TYPE_CHECKING:
     from rehearsal.gke.model.state import State
 
-Error = dict[str, Any] | None
 
-
-def settle(state: State) -> bool:
-    """End every operation whose time has come, in their order; tell whether anything changed."""
-    changed = False
+def settle(state: State) -> None:
+    """End every operation whose time has come, in their order."""
     while True:
         due = [
             record
@@ -23,29 +20,23 @@ def settle(state: State) -> bool:
         ]
         if not due:
             break
-        changed = True
         finish(state, min(due, key=lambda record: float(record["due"])))
     for record in state.operations.values():
         if record["end"] is None and record["effect"].get("blue_green"):
-            pool = _pool(state, record)
-            if pool is not None and pool["upgrade"] is not None:
-                node_pools.advance(state, pool, record)
-    return changed
+            cluster = state.clusters[record["cluster"]]
+            node_pools.advance(state, _pool(cluster, record), record)
 
 
 def finish(state: State, record: dict[str, Any]) -> None:
     """End one operation: what it was to do is done, or its error stands."""
     record["end"] = record["due"]
     record["error"] = record["planned_error"]
-    cluster = state.clusters.get(record["cluster"])
-    if cluster is not None:
-        EFFECTS[record["effect"]["kind"]](state, cluster, record)
+    # While it ran nothing else could take the cluster or the pool away.
+    EFFECTS[record["effect"]["kind"]](state, state.clusters[record["cluster"]], record)
 
 
-def _pool(state: State, record: dict[str, Any]) -> dict[str, Any] | None:
-    cluster = state.clusters.get(record["cluster"])
-    pool = record["rest"].partition("/nodePools/")[2]
-    found: dict[str, Any] | None = (cluster or {"pools": {}})["pools"].get(pool)
+def _pool(cluster: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = cluster["pools"][record["rest"].partition("/nodePools/")[2]]
     return found
 
 
@@ -75,8 +66,7 @@ def _change_cluster(state: State, cluster: dict[str, Any], record: dict[str, Any
     cluster["status"] = "RUNNING"
     effect = record["effect"]
     for name in effect.get("pools", {}):
-        if name in cluster["pools"]:
-            cluster["pools"][name]["status"] = "RUNNING"
+        cluster["pools"][name]["status"] = "RUNNING"
     if record["error"] is not None:
         return
     cluster["live"].update(effect.get("changes", {}))
@@ -90,9 +80,7 @@ def _change_cluster(state: State, cluster: dict[str, Any], record: dict[str, Any
 
 def _create_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
     cluster["status"] = "RUNNING"
-    pool = _pool(state, record)
-    if pool is None:
-        return
+    pool = _pool(cluster, record)
     error = record["error"]
     pool["status"] = "ERROR" if error else "RUNNING"
     pool["message"] = error["message"] if error else ""
@@ -101,20 +89,18 @@ def _create_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) 
 
 def _delete_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
     cluster["status"] = "RUNNING"
-    name = record["rest"].partition("/nodePools/")[2]
+    pool = _pool(cluster, record)
     if record["error"] is None:
-        cluster["pools"].pop(name, None)
+        del cluster["pools"][pool["live"]["name"]]
         clusters.touch(state, cluster)
-    elif name in cluster["pools"]:
-        cluster["pools"][name].update(status="ERROR", message=record["error"]["message"])
+    else:
+        pool.update(status="ERROR", message=record["error"]["message"])
 
 
 def _change_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
     """Effect: {"changes": members of live, "blue_green": whether the nodes are other ones}."""
     cluster["status"] = "RUNNING"
-    pool = _pool(state, record)
-    if pool is None:
-        return
+    pool = _pool(cluster, record)
     pool["upgrade"] = None
     effect = record["effect"]
     before = {name: pool["live"].get(name) for name in effect["changes"]}

@@ -30,6 +30,7 @@ SCOPES_WHERE_NONE_ARE_GIVEN = SCOPES[1:3]
 EFFECTS = ("NO_SCHEDULE", "PREFER_NO_SCHEDULE", "NO_EXECUTE")
 DISK_TYPES = ("pd-standard", "pd-balanced", "pd-ssd", "hyperdisk-balanced")
 SMALLEST_DISK_GB = 10
+DISK_GB = 100
 MAX_NODES = 1000
 UPGRADE_ZERO = "At least one of max_surge and max_unavailable must be greater than 0."
 AUTOPILOT_REFUSAL = "Autopilot node pools cannot be accessed or modified."
@@ -290,7 +291,7 @@ def filled_in(state: State, cluster: dict[str, Any], asked: dict[str, Any]) -> d
     given = asked.get("config", {})
     spot = bool(given.get("spot") or given.get("preemptible"))
     config: dict[str, Any] = {
-        "diskSizeGb": 100,
+        "diskSizeGb": DISK_GB,
         "diskType": "pd-balanced",
         "effectiveCgroupMode": "EFFECTIVE_CGROUP_MODE_V2",
         "imageType": "COS_CONTAINERD",
@@ -308,8 +309,7 @@ def filled_in(state: State, cluster: dict[str, Any], asked: dict[str, Any]) -> d
     if live.get("workloadIdentityConfig", {}).get("workloadPool"):
         config["workloadMetadataConfig"] = {"mode": "GKE_METADATA"}
     config = values.merged(config, {k: v for k, v in given.items() if v not in ("", [])})
-    if not config.get("diskSizeGb"):
-        config["diskSizeGb"] = 100
+    config["diskSizeGb"] = config["diskSizeGb"] or DISK_GB
     config["imageType"] = config["imageType"].upper()
     policy = live["ipAllocationPolicy"]
     below: dict[str, Any] = {

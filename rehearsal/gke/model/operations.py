@@ -90,9 +90,8 @@ def public(state: State, record: Record) -> dict[str, Any]:
         "targetLink": target.operation_link(settings, record["location"], record["rest"]),
         "startTime": values.precise_time_of(record["start"]),
         "zone": record["location"],
+        "location": record["location"],
     }
-    if record["location"] != "":
-        shown["location"] = record["location"]
     if record["end"] is not None:
         shown["endTime"] = values.precise_time_of(record["end"])
     if record["error"] is not None:

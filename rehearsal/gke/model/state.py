@@ -28,6 +28,8 @@ class State:
     settings: Settings
     now: float = 0.0
     """The time of the request that is being answered; not saved."""
+    unread: str = ""
+    """Why the Kubernetes behind the clusters could not be read the last time; not saved."""
     number: int = 0
     """How many things were numbered."""
     clusters: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -83,7 +83,7 @@ class World:
         except Refused as refused:
             return refused.answer
 
-    def attach(self, cluster: str, kind: str, **fields: Any) -> list[str]:
+    def attach(self, cluster: str, kind: str, /, **fields: Any) -> list[str]:
         """Let a cluster ("name" or "location/name") have a Service, Ingress or Volume.
 
         Returns the links of what GKE makes for it; fields as of `attachments.FIELDS`.
@@ -127,7 +127,9 @@ class World:
             return
         try:
             objects = self.reader()
-        except OSError:
+        except OSError as error:
+            self.state.unread = f"{type(error).__name__}: {error}"
             return
+        self.state.unread = ""
         for cluster in running:
             kubernetes.synchronize(self.state, cluster, objects)

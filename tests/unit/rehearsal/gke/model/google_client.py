@@ -1,4 +1,4 @@
-"""Asks a World as the server would: by HTTP method and path, both ways checked by Google's words."""
+"""Asks a World as the server would: by HTTP method and path, each way checked by the schemas."""
 
 from __future__ import annotations
 

@@ -232,7 +232,9 @@ MAIN = [{"name": "main", "initialNodeCount": 1}]
         (
             {
                 "privateClusterConfig": {"enablePrivateEndpoint": True},
-                "controlPlaneEndpointsConfig": {"ipEndpointsConfig": {"enablePublicEndpoint": True}},
+                "controlPlaneEndpointsConfig": {
+                    "ipEndpointsConfig": {"enablePublicEndpoint": True}
+                },
             },
             "invalid to specify both enablePrivateEndpoint and enablePublicEndpoint",
         ),
@@ -317,6 +319,12 @@ def test_old_and_new_network_fields_say_the_same(google):
     assert other["privateClusterConfig"]["enablePrivateEndpoint"] is True
 
 
+def test_range_of_the_control_plane(google):
+    private = {"enablePrivateNodes": True, "masterIpv4CidrBlock": "172.16.0.0/28"}
+    shown = google.create(privateClusterConfig=private)["privateClusterConfig"]
+    assert {name: shown[name] for name in private} == private
+
+
 def test_network_and_ranges_that_were_asked_for(google):
     cluster = google.create(
         network=f"projects/{PROJECT}/global/networks/shop",
@@ -335,6 +343,9 @@ def test_network_and_ranges_that_were_asked_for(google):
     assert policy["clusterSecondaryRangeName"] == "pods"
     assert policy["clusterIpv4CidrBlock"] == cluster["clusterIpv4Cidr"] == "10.4.0.0/14"
     assert cluster["servicesIpv4Cidr"] == "10.200.0.0/20"
+    made = google.create("made", ipAllocationPolicy={"createSubnetwork": True})
+    made_name = made["ipAllocationPolicy"]["clusterSecondaryRangeName"]
+    assert made_name == f"gke-made-pods-{made['id'][:8]}"
     old = google.create("old", clusterIpv4Cidr="10.96.0.0/14")
     assert old["ipAllocationPolicy"]["clusterIpv4CidrBlock"] == "10.96.0.0/14"
 

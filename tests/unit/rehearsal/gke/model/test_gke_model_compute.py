@@ -16,9 +16,9 @@ def google():
 
 
 def plant(google, collection, scope, **body):
-    return google.world.control(
-        "plant", {"collection": collection, "scope": scope, "body": body}
-    )["link"]
+    return google.world.control("plant", {"collection": collection, "scope": scope, "body": body})[
+        "link"
+    ]
 
 
 def test_zones_regions_and_machine_types(google):

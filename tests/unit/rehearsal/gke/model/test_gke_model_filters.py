@@ -57,7 +57,15 @@ def test_filter(text, passes):
 
 @pytest.mark.parametrize(
     "text",
-    ["name", "name ~ x", "= x", "name eq [", "sizeGb > many", "a = b AND c = d OR e = f", "a = b ,"],
+    [
+        "name",
+        "name ~ x",
+        "= x",
+        "name eq [",
+        "sizeGb > many",
+        "a = b AND c = d OR e = f",
+        "a = b ,",
+    ],
 )
 def test_filter_that_is_none(text):
     with pytest.raises(Refused, match="Invalid list filter expression"):

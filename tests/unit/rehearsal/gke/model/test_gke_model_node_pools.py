@@ -67,7 +67,10 @@ def test_the_last_pool_can_go(google):
         ({"locations": ["us-east1-b"]}, "is not in region"),
         ({"version": "1.35"}, "greater minor version"),
         ({"version": "1.2"}, "is unsupported"),
-        ({"management": {"autoRepair": True}}, "cannot be false when release_channel REGULAR is set"),
+        (
+            {"management": {"autoRepair": True}},
+            "cannot be false when release_channel REGULAR is set",
+        ),
         ({"autoscaling": {"maxNodeCount": 3}}, "when autoscaling is enabled"),
         ({"autoscaling": {"enabled": True}}, "max_node_count must be greater than 0"),
         (
@@ -98,7 +101,12 @@ def test_the_last_pool_can_go(google):
             "Only one of batch_node_count",
         ),
         (
-            {"upgradeSettings": {"maxSurge": 1, "blueGreenSettings": {"nodePoolSoakDuration": "1s"}}},
+            {
+                "upgradeSettings": {
+                    "maxSurge": 1,
+                    "blueGreenSettings": {"nodePoolSoakDuration": "1s"},
+                }
+            },
             "only be set with the BLUE_GREEN",
         ),
         ({"config": {"machineType": "f1-micro"}}, "f1-micro is not supported"),
@@ -148,6 +156,27 @@ def test_without_a_channel_upgrades_may_be_off(google):
     assert google.pool(cluster="free")["management"] == {}
     status, message = google.refused("POST", f"{MAIN}:setManagement", {"management": management})
     assert (status, "cannot be false" in message) == (400, True)
+
+
+def test_version_of_a_new_pool(google):
+    for name, version in (("a", ""), ("b", "-"), ("c", "1.34.3"), ("d", "1.34.4-gke.1047000")):
+        pool = {"name": name, "initialNodeCount": 0, "version": version}
+        google.done("POST", POOLS, {"nodePool": pool})
+    versions = [google.pool(name)["version"] for name in "abcd"]
+    newest = "1.34.4-gke.1047000"
+    assert versions == [newest, newest, "1.34.3-gke.1318000", newest]
+
+
+def test_management_of_a_new_pool(google):
+    pool = {
+        "name": "more",
+        "initialNodeCount": 1,
+        "config": {"diskSizeGb": 0},
+        "management": {"autoRepair": True, "autoUpgrade": True, "upgradeOptions": {}},
+    }
+    google.done("POST", POOLS, {"nodePool": pool})
+    assert google.pool("more")["management"] == pool["management"]
+    assert google.pool("more")["config"]["diskSizeGb"] == 100
 
 
 def test_size(google):
@@ -237,6 +266,8 @@ def test_private_nodes_of_a_pool(google):
         ({"name": "main"}, "At least one of"),
         ({"machineType": "e2-small", "labels": {}}, "given together: labels, machine_type."),
         ({"machineType": "e2-huge"}, "does not exist"),
+        ({"nodeConfigUpdateMode": "LIVE_UPDATE_WITHOUT_DRAIN"}, "At least one of"),
+        ({"image": "cos-1"}, "Updating image of a node pool is not supported."),
         ({"nodeVersion": "1.99"}, "is unsupported"),
         ({"upgradeSettings": {"maxSurge": 0, "maxUnavailable": 0}}, "greater than 0"),
         ({"locations": ["us-east1-b"]}, "is not in region"),

@@ -68,7 +68,11 @@ CHANGES = [
     ("DELETE", f"{POOLS}/main", None),
     ("PUT", f"{POOLS}/main", {"machineType": "e2-small"}),
     ("POST", f"{POOLS}/main:setSize", {"nodeCount": 1}),
-    ("POST", f"{POOLS}/main:setManagement", {"management": {"autoRepair": True, "autoUpgrade": True}}),
+    (
+        "POST",
+        f"{POOLS}/main:setManagement",
+        {"management": {"autoRepair": True, "autoUpgrade": True}},
+    ),
 ]
 
 
@@ -78,7 +82,9 @@ def test_one_operation_a_cluster(google, verb, path, body):
     running = google.ok("POST", f"{POOLS}/main:setSize", {"nodeCount": 3})["name"]
     answer = google.call(verb, path, body)
     assert (answer.status, answer.body["error"]["status"]) == (400, "FAILED_PRECONDITION")
-    assert answer.body["error"]["message"] == f"Cluster is running incompatible operation {running}."
+    assert (
+        answer.body["error"]["message"] == f"Cluster is running incompatible operation {running}."
+    )
     assert answer.body["error"]["details"][0]["reason"] == "CLUSTER_ALREADY_HAS_OPERATION"
     google.wait()
     google.done(verb, path, body)

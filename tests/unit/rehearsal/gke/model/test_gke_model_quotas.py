@@ -46,10 +46,12 @@ def test_words():
     refused = google.refused("POST", f"{MAIN}:setSize", {"nodeCount": 6})
     assert refused == (
         403,
-        'Insufficient regional quota to satisfy request: resource "CPUS": request requires '
-        "'8.0' and is short '2.0'. project has a quota of '10.0' with '6.0' available. View and "
-        "manage quotas at https://console.cloud.google.com/iam-admin/quotas?usage=USED&"
-        "project=acme.",
+        (
+            'Insufficient regional quota to satisfy request: resource "CPUS": request requires '
+            "'8.0' and is short '2.0'. project has a quota of '10.0' with '6.0' available. "
+            "View and manage quotas at https://console.cloud.google.com/iam-admin/quotas?usage=USED&"
+            "project=acme."
+        ),
     )
     google.done("POST", f"{MAIN}:setSize", {"nodeCount": 5})
 

@@ -101,14 +101,26 @@ def looked_up(cluster, path):
             "privateClusterConfig.masterGlobalAccessConfig.enabled",
             True,
         ),
-        ({"desiredVerticalPodAutoscaling": {"enabled": True}}, "verticalPodAutoscaling.enabled", True),
-        ({"desiredDnsConfig": {"clusterDns": "CLOUD_DNS"}}, "networkConfig.dnsConfig.clusterDns", "CLOUD_DNS"),
+        (
+            {"desiredVerticalPodAutoscaling": {"enabled": True}},
+            "verticalPodAutoscaling.enabled",
+            True,
+        ),
+        (
+            {"desiredDnsConfig": {"clusterDns": "CLOUD_DNS"}},
+            "networkConfig.dnsConfig.clusterDns",
+            "CLOUD_DNS",
+        ),
         (
             {"desiredIntraNodeVisibilityConfig": {"enabled": True}},
             "networkConfig.enableIntraNodeVisibility",
             True,
         ),
-        ({"desiredL4ilbSubsettingConfig": {"enabled": True}}, "networkConfig.enableL4ilbSubsetting", True),
+        (
+            {"desiredL4ilbSubsettingConfig": {"enabled": True}},
+            "networkConfig.enableL4ilbSubsetting",
+            True,
+        ),
         (
             {"desiredDatabaseEncryption": {"state": "ENCRYPTED", "keyName": "k"}},
             "databaseEncryption.currentState",
@@ -136,9 +148,14 @@ def test_update(google, update, path, expected):
         ({}, "Must specify a field to update."),
         ({"desiredNodePoolId": "main"}, "Must specify a field to update."),
         (
-            {"desiredShieldedNodes": {"enabled": True}, "desiredReleaseChannel": {"channel": "RAPID"}},
-            "Only one field can be updated at a time; these were given together: "
-            "desired_release_channel, desired_shielded_nodes.",
+            {
+                "desiredShieldedNodes": {"enabled": True},
+                "desiredReleaseChannel": {"channel": "RAPID"},
+            },
+            (
+                "Only one field can be updated at a time; these were given together: "
+                "desired_release_channel, desired_shielded_nodes."
+            ),
         ),
         ({"desiredReleaseChannel": {"channel": "STABLE"}}, "cannot be enrolled in release channel"),
         ({"desiredMasterVersion": "1.33"}, "cannot be downgraded"),
@@ -155,7 +172,11 @@ def test_update(google, update, path, expected):
         ({"desiredWorkloadIdentityConfig": {"workloadPool": "other.svc.id.goog"}}, POOL),
         ({"desiredPrivateClusterConfig": {"enablePrivateNodes": True}}, "only field"),
         (
-            {"desiredMasterAuthorizedNetworksConfig": {"cidrBlocks": [{"cidrBlock": "1.2.3.0/24"}]}},
+            {
+                "desiredMasterAuthorizedNetworksConfig": {
+                    "cidrBlocks": [{"cidrBlock": "1.2.3.0/24"}]
+                }
+            },
             "enabled is false",
         ),
         ({"desiredStackType": "IPV4_IPV6"}, "Updating desired_stack_type is not supported."),
@@ -176,7 +197,9 @@ def test_a_pool_must_be_named_when_there_is_more_than_one(google):
 
 
 def test_master_goes_up_by_one_minor_version(google):
-    google.create("old", initialClusterVersion="1.30.14-gke.1850000", releaseChannel={"channel": "EXTENDED"})
+    google.create(
+        "old", initialClusterVersion="1.30.14-gke.1850000", releaseChannel={"channel": "EXTENDED"}
+    )
     status, message = google.refused(
         "PUT", f"{CLUSTERS}/old", {"update": {"desiredMasterVersion": "1.34"}}
     )
@@ -238,7 +261,10 @@ def test_maintenance_policy(google):
     operation = google.done("POST", where, {"maintenancePolicy": DAILY})
     assert operation["operationType"] == "SET_MAINTENANCE_POLICY"
     policy = google.cluster()["maintenancePolicy"]
-    assert policy["window"]["dailyMaintenanceWindow"] == {"startTime": "03:00", "duration": "PT4H0M0S"}
+    assert policy["window"]["dailyMaintenanceWindow"] == {
+        "startTime": "03:00",
+        "duration": "PT4H0M0S",
+    }
     version = policy["resourceVersion"]
     stale = {"maintenancePolicy": {**WEEKEND, "resourceVersion": "e3b0c442"}}
     assert google.refused("POST", where, stale)[0] == 400
