@@ -40,10 +40,14 @@ description:
     location behind its name, as in C(hello-cluster.europe-west1-b).
   - The hosts are in the group C(gke_clusters), which is in those that O(parent_groups) names. They
     have the connection C(local) and the Python that runs Ansible.
-  - Their variables are C(gke_cluster_project), C(gke_cluster_name), C(gke_cluster_location), and
+  - Their variables are the facts C(gcp_project), C(gcp_location), C(gcp_auth_kind) and
+    C(gcp_service_account_file), as an inventory says them; C(gke_cluster_name),
+    C(gke_cluster_location) and C(gke_cluster_options), the inputs of the role C(gke_cluster); and
     what was found, C(gke_live_status) (C(RUNNING), C(PROVISIONING), C(ERROR), …),
     C(gke_live_labels), C(gke_live_mode) (C(standard) or C(autopilot)), C(gke_live_version),
     C(gke_live_nodes), C(gke_live_ours).
+  - It knows what is there, not what should be. A play that creates and changes clusters is
+    refused for these hosts, as their options name no node pools; one of Autopilot stays as it is.
   - Takes one request.
 version_added: 0.1.0
 author:
@@ -77,12 +81,16 @@ options:
     env:
       - name: GCP_SERVICE_ACCOUNT_FILE
   service_account_contents:
-    description: The key itself, as JSON text or a mapping. The environment is the place for it.
+    description:
+      - The key itself, as JSON text or a mapping. The environment is the place for it; from a file
+        of this plugin the roles do not get it.
     type: raw
     env:
       - name: GCP_SERVICE_ACCOUNT_CONTENTS
   access_token:
-    description: The token, which Google takes for an hour. The environment is the place for it.
+    description:
+      - The token, which Google takes for an hour. The environment is the place for it; from a file
+        of this plugin the roles do not get it.
     type: str
     env:
       - name: GCP_ACCESS_TOKEN
@@ -243,9 +251,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 {
                     "ansible_connection": "local",
                     "ansible_python_interpreter": sys.executable,
-                    "gke_cluster_project": self.get_option("project"),
+                    "gcp_project": self.get_option("project"),
+                    "gcp_location": location,
+                    "gcp_auth_kind": self.get_option("auth_kind"),
+                    "gcp_service_account_file": self.get_option("service_account_file") or "",
                     "gke_cluster_name": name,
                     "gke_cluster_location": location,
+                    "gke_cluster_options": _options(one),
                     **{
                         f"gke_live_{key}": one[key]
                         for key in ("status", "labels", "mode", "version", "nodes", "ours")
@@ -263,6 +275,24 @@ def _described(cluster: Mapping[str, Any]) -> dict[str, Any]:
         "status": cluster.get("status") or "STATUS_UNSPECIFIED",
         "labels": dict(cluster.get("resourceLabels") or {}),
         "mode": gke_input.AUTOPILOT if autopilot else "standard",
+        "release_channel": (cluster.get("releaseChannel") or {}).get("channel") or "NONE",
         "version": cluster.get("currentMasterVersion") or "",
         "nodes": cluster.get("currentNodeCount") or 0,
+    }
+
+
+def _options(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of the role that are no change of the cluster."""
+    labels = described["labels"]
+    channel = described["release_channel"]
+    return {
+        "mode": described["mode"],
+        "release_channel": "NONE" if channel == "UNSPECIFIED" else channel,
+        "ttl": labels.get(gke_input.TTL_LABEL, "none"),
+        "deletion_protection": labels.get(gke_input.PROTECTION_LABEL) == "true",
+        "labels": {
+            key: value
+            for key, value in labels.items()
+            if key not in gke_input.OUR_LABELS and not key.startswith(gke_input.GOOGLE_PREFIX)
+        },
     }

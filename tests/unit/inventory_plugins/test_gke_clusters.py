@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gke_cluster_changes
 import gke_double
 import pytest
 import yaml
@@ -16,11 +17,13 @@ from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
 from api_server import Answer, serving
+from run_module import run_module
 
 from rehearsal.gke.clock import StandingClock
 
 ROOT = Path(__file__).resolve().parents[3]
 OURS = {"managed-by": "docker-ml-api", "created-at": "20261122t220500z", "ttl": "8h"}
+LABELS = OURS | {"team": "science"}
 LOGIN = ("GCP_PROJECT", "GCP_AUTH_KIND", "GCP_SERVICE_ACCOUNT_FILE", "GCP_ACCESS_TOKEN")
 VARIABLES = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 
@@ -41,7 +44,7 @@ def google(tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             for name, value in running.environment.items():
                 patch.setenv(name, value)
-            create(running, "hello-cluster", "europe-west1-b", resourceLabels=OURS)
+            create(running, "hello-cluster", "europe-west1-b", resourceLabels=LABELS)
             create(running, "model-test-cluster", "us-central1", resourceLabels=OURS)
             create(running, "theirs", "europe-west1-c", resourceLabels={"team": "other"})
         yield running
@@ -105,7 +108,7 @@ def variables(found, host):
     return {
         key: value
         for key, value in own.items()
-        if key.startswith(("ansible_connection", "ansible_python", "gke_"))
+        if key.startswith(("ansible_connection", "ansible_python", "gcp_", "gke_"))
     }
 
 
@@ -117,11 +120,21 @@ def test_the_clusters_of_ours(at_google, read):
     version = hello.pop("gke_live_version")
     assert version.startswith("1.")
     assert hello == VARIABLES | {
-        "gke_cluster_project": at_google.project,
+        "gcp_project": at_google.project,
+        "gcp_location": "europe-west1-b",
+        "gcp_auth_kind": "serviceaccount",
+        "gcp_service_account_file": str(at_google.key_file),
+        "gke_cluster_options": {
+            "mode": "standard",
+            "release_channel": "REGULAR",
+            "ttl": "8h",
+            "deletion_protection": False,
+            "labels": {"team": "science"},
+        },
         "gke_cluster_name": "hello-cluster",
         "gke_cluster_location": "europe-west1-b",
         "gke_live_status": "RUNNING",
-        "gke_live_labels": OURS,
+        "gke_live_labels": LABELS,
         "gke_live_mode": "standard",
         "gke_live_nodes": 2,
         "gke_live_ours": True,
@@ -317,7 +330,17 @@ def test_clusters_with_the_same_name(telling, read):
         "twin.europe-west1-c",
     ]
     assert variables(found, "twin.europe-west1-c") == VARIABLES | {
-        "gke_cluster_project": "p",
+        "gcp_project": "p",
+        "gcp_location": "europe-west1-c",
+        "gcp_auth_kind": "accesstoken",
+        "gcp_service_account_file": "",
+        "gke_cluster_options": {
+            "mode": "standard",
+            "release_channel": "NONE",
+            "ttl": "8h",
+            "deletion_protection": False,
+            "labels": {},
+        },
         "gke_cluster_name": "twin",
         "gke_cluster_location": "europe-west1-c",
         "gke_live_status": "STOPPING",
@@ -375,3 +398,31 @@ def test_a_file_that_cannot_be_read_ends_the_run(at_google):
     )
     assert run.returncode != 0
     assert "no project somebody-elses" in " ".join(run.stderr.split())
+
+
+def test_the_options_are_no_change(tmp_path, monkeypatch, capsys, read):
+    """Where they can be carried out at all: those of a standard cluster name no node pools."""
+    labels = LABELS | {"deletion-protection": "true", "ttl": "none"}
+    with gke_double.running(tmp_path, clock=StandingClock()) as google:
+        for name, value in google.environment.items():
+            monkeypatch.setenv(name, value)
+        create(google, "hello-cluster", "europe-west1-b", resourceLabels=LABELS)
+        create(
+            google,
+            "pilot",
+            "us-east1",
+            autopilot={"enabled": True},
+            releaseChannel={"channel": "RAPID"},
+            resourceLabels=labels,
+        )
+        found = read()
+        answers = {}
+        for host in ("pilot", "hello-cluster"):
+            known = found.get_host(host).get_vars()
+            place = {"name": known["gke_cluster_name"], "location": known["gke_cluster_location"]}
+            wanted = {**known["gke_cluster_options"], **place}
+            answers[host] = run_module(gke_cluster_changes, capsys, cluster=wanted)
+    pilot, hello = answers["pilot"], answers["hello-cluster"]
+    assert not pilot.get("failed"), pilot
+    assert (pilot["updates"], pilot["create"]["cluster"]) == ([], None)
+    assert "node_pools must name at least one pool" in hello["msg"]
