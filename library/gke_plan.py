@@ -194,7 +194,8 @@ def read(option: str, path: str) -> list[gke_prices.PriceList]:
         raise gke_prices.PriceFileError(
             f"The price file {path} is no YAML: {' '.join(str(error).split())}."
         ) from error
-    return gke_prices.parse(document, path)
+    found: list[gke_prices.PriceList] = gke_prices.parse(document, path)
+    return found
 
 
 def problems(params: dict[str, Any]) -> Iterator[str]:

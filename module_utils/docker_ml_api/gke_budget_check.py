@@ -1,4 +1,4 @@
-"""Whether planned clusters stay within a budget: plans as of gke_planning, amounts in US dollars."""
+"""Whether planned clusters stay within a budget: plans as of gke_planning, in US dollars."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ DELETE = "delete"
 ACTIONS = (KEEP, CREATE, CHANGE, REPLACE, DELETE)
 
 _HEADER = ("CLUSTER", "POOL", "ACTION", "WHAT", "USD A MONTH")
-_NOT_COUNTED = "taxes, discounts, traffic, logs, volumes, data through load balancers"
+_NOT_COUNTED = "taxes, discounts, traffic, logs, volumes, load balancers' data"
 
 
 def plan(
@@ -206,8 +206,8 @@ def _notes(plans: Sequence[Plan], *, free_tier: bool) -> Iterator[str]:
     pays = credit(plans)
     if pays and not free_tier:
         yield (
-            f"GKE's free tier pays up to {pays:.2f} of the fees, once for a billing account; it is "
-            "not counted here (gke_free_tier: true counts it)."
+            f"GKE's free tier pays up to {pays:.2f} of the fees, once for a billing account (not "
+            "counted here)."
         )
     yield f"A month has {gke_cost.MONTH_HOURS} hours. Not counted: {_NOT_COUNTED}."
     sources = _distinct(source for one in plans for source in one["sources"])
