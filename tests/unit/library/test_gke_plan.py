@@ -9,6 +9,7 @@ import gke_double
 import gke_plan
 import pytest
 import yaml
+from fresh_module import fresh_module
 from run_module import run_module
 
 from rehearsal.gke.clock import StandingClock
@@ -204,3 +205,10 @@ def test_a_budget_of_nonsense(budget):
     assert budget({"cluster": "a"})["msg"] == (
         "plans must be what gke_plan returned as plan, for each cluster."
     )
+
+
+def test_without_pyyaml(capsys):
+    with fresh_module("gke_plan", "yaml") as module:
+        options = {"cluster": CLUSTER, "changes": CHANGES, "price_file": str(PRICES)}
+        answer = run_module(module, capsys, **options)
+    assert "Failed to import the required Python library (PyYAML)" in answer["msg"]

@@ -13,6 +13,7 @@ def plan(low, high, name="hello", fee=73.0, missing=()):
     }
 
 
+LIMIT = "gke_budget_monthly (100.00 USD)"
 FEWER = "Give them fewer or smaller nodes, or raise gke_budget_monthly."
 
 # What: (plans, budget), and what is said
@@ -23,16 +24,13 @@ CASES = {
     "above by a cent": (
         [plan(100.01, 100.01)],
         100,
-        (
-            "The clusters would cost 100.01 USD a month, more than gke_budget_monthly (100.00 USD): "
-            f"hello 100.01. {FEWER}"
-        ),
+        (f"The clusters would cost 100.01 USD a month, more than {LIMIT}: hello 100.01. {FEWER}"),
     ),
     "together above, the dearest first": (
         [plan(40, 40, "a"), plan(70, 70, "b")],
         100,
         (
-            "The clusters would cost 110.00 USD a month, more than gke_budget_monthly (100.00 USD): "
+            f"The clusters would cost 110.00 USD a month, more than {LIMIT}: "
             f"b 70.00, a 40.00. {FEWER}"
         ),
     ),
@@ -40,16 +38,16 @@ CASES = {
         [plan(110, 150)],
         100,
         (
-            "The clusters would cost at least 110.00 USD a month, more than gke_budget_monthly "
-            f"(100.00 USD): hello 110.00 to 150.00. {FEWER}"
+            f"The clusters would cost at least 110.00 USD a month, more than {LIMIT}: "
+            f"hello 110.00 to 150.00. {FEWER}"
         ),
     ),
     "above with the most nodes": (
         [plan(90, 150)],
         100,
         (
-            "The clusters would cost up to 150.00 USD a month, more than gke_budget_monthly (100.00 "
-            "USD): hello 90.00 to 150.00. Give them fewer or smaller nodes or a lower maximum of "
+            f"The clusters would cost up to 150.00 USD a month, more than {LIMIT}: "
+            "hello 90.00 to 150.00. Give them fewer or smaller nodes or a lower maximum of "
             "autoscaling, or raise gke_budget_monthly."
         ),
     ),
@@ -58,7 +56,7 @@ CASES = {
         [plan(73, None, missing=["m9-giga in r", "pd-odd in r"]), plan(10, 10, "b")],
         100,
         (
-            "Whether the clusters stay within gke_budget_monthly (100.00 USD) is not known: they would "
+            f"Whether the clusters stay within {LIMIT} is not known: they would "
             "cost at least 83.00 USD a month, and the price of m9-giga in r and of pd-odd in r is "
             "missing. Put it into a file and name that with gke_prices_file, or set no "
             "gke_budget_monthly."
@@ -68,8 +66,8 @@ CASES = {
         [plan(173, None, missing=["m9-giga in r"]), plan(10, 10, "b")],
         100,
         (
-            "The clusters would cost at least 183.00 USD a month, more than gke_budget_monthly "
-            f"(100.00 USD): hello at least 173.00, b 10.00. {FEWER}"
+            f"The clusters would cost at least 183.00 USD a month, more than {LIMIT}: "
+            f"hello at least 173.00, b 10.00. {FEWER}"
         ),
     ),
 }
