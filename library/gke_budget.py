@@ -64,7 +64,7 @@ lines:
   sample: ["CLUSTER        POOL  ACTION  WHAT  USD A MONTH"]
 rows:
   description: The rows of all plans.
-  returned: success, and when the budget is not kept
+  returned: success
   type: list
   elements: dict
   sample: []
@@ -114,7 +114,6 @@ def main() -> None:
         )
     result = {
         "lines": gke_planning.table(plans, free_tier=free_tier).splitlines(),
-        "rows": [row for one in plans for row in one["rows"]],
         "monthly": gke_planning.total(plans, free_tier=free_tier).data(),
         "missing": gke_planning.missing_prices(plans),
         "to_do": [one["cluster"] for one in plans if gke_planning.is_change(one)],
@@ -123,7 +122,8 @@ def main() -> None:
         problem = gke_budget_check.problem(plans, budget, free_tier=free_tier)
         if problem:
             module.fail_json(msg=problem, **result)
-    module.exit_json(changed=False, **result)
+    rows = [row for one in plans for row in one["rows"]]
+    module.exit_json(changed=False, rows=rows, **result)
 
 
 if __name__ == "__main__":
