@@ -561,7 +561,6 @@ def list_(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
 def delete(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.delete; what its workloads had of the cloud is not deleted with it."""
     record = found(state, at)
-    operations.refuse_if_busy(state, at.key)
     operation = operations.begin(
         state,
         "DELETE_CLUSTER",

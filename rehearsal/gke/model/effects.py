@@ -11,16 +11,11 @@ if TYPE_CHECKING:
 
 
 def settle(state: State) -> None:
-    """End every operation whose time has come, in their order."""
-    while True:
-        due = [
-            record
-            for record in state.operations.values()
-            if record["end"] is None and record["due"] is not None and record["due"] <= state.now
-        ]
-        if not due:
-            break
-        finish(state, min(due, key=lambda record: float(record["due"])))
+    """End every operation whose time has come; a cluster has but one at a time."""
+    for record in state.operations.values():
+        due = record["due"]
+        if record["end"] is None and due is not None and due <= state.now:
+            finish(state, record)
     for record in state.operations.values():
         if record["end"] is None and record["effect"].get("blue_green"):
             cluster = state.clusters[record["cluster"]]

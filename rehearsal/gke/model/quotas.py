@@ -82,7 +82,7 @@ def shortage(
     for metric, limit in limits.items():
         more = wanted.get(metric, 0) - present.get(metric, 0)
         free = max(limit - others.get(metric, 0) - present.get(metric, 0), 0)
-        if more <= 0 or more <= free:
+        if more <= free:
             continue
         if state.settings.quota_shows == "request":
             raise refusals.quota(metric, more, limit, free, state.settings.project)

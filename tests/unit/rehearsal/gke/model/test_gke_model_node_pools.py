@@ -365,3 +365,12 @@ def test_workload_identity_is_for_new_pools(google):
     google.done("POST", POOLS, {"nodePool": {"name": "more", "initialNodeCount": 1}})
     assert "workloadMetadataConfig" not in google.pool()["config"]
     assert google.pool("more")["config"]["workloadMetadataConfig"] == {"mode": "GKE_METADATA"}
+
+
+def test_labels_change_without_other_nodes(google):
+    before = blue_green(google)
+    google.ok("PUT", MAIN, {"labels": {"labels": {"tier": "a"}}})
+    assert "updateInfo" not in google.pool()
+    google.wait()
+    assert google.pool()["config"]["labels"] == {"tier": "a"}
+    assert google.pool()["instanceGroupUrls"] == before["instanceGroupUrls"]

@@ -234,6 +234,7 @@ def test_labels_need_the_fingerprint(google):
         f'fingerprint: incorrect fingerprint supplied was "00000000", the expected one is '
         f'"{fingerprint}".'
     )
+    assert 'supplied was ""' in google.refused("POST", where, {"resourceLabels": labels})[1]
     body = {"resourceLabels": labels, "labelFingerprint": fingerprint}
     assert google.done("POST", where, body)["operationType"] == "SET_LABELS"
     assert google.cluster()["resourceLabels"] == labels
@@ -296,6 +297,13 @@ def test_maintenance_policy_that_cannot_be(google, window, words):
     status, message = google.refused("POST", f"{WEB}:setMaintenancePolicy", body)
     assert status == 400
     assert words in message
+
+
+def test_other_addons_stay_as_they_are(google):
+    before = google.cluster()["addonsConfig"]
+    more = {"gcsFuseCsiDriverConfig": {"enabled": True}}
+    google.done("PUT", WEB, {"update": {"desiredAddonsConfig": more}})
+    assert google.cluster()["addonsConfig"] == {**before, **more}
 
 
 def test_network_policy_needs_its_addon(google):
