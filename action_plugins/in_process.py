@@ -1,0 +1,116 @@
+"""Runs a module of library/ in the process of its task: see ActionModule.
+
+Whatever else is in this folder has a module's name and is a link to this file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import ansible.module_utils
+from ansible.module_utils import basic
+from ansible.module_utils.common.json import Direction, get_module_encoder
+from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible.vars.clean import remove_internal_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import ModuleType
+
+_PROJECT = Path(__file__).parent.parent
+# By which Ansible tells how arguments and results are written.
+_PROFILE = "legacy"
+
+
+def _load(name: str) -> ModuleType | None:
+    """Return the module of library/, or nothing if it has none of this name."""
+    shared = str(_PROJECT / "module_utils")
+    if shared not in ansible.module_utils.__path__:
+        ansible.module_utils.__path__.append(shared)
+    path = _PROJECT / "library" / f"{name}.py"
+    if not path.is_file():
+        return None
+    spec = importlib.util.spec_from_file_location(f"docker_ml_api_library.{name}", path)
+    if spec is None or spec.loader is None:
+        return None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Once, in the process that all tasks are forked from.
+MODULE = _load(Path(__file__).stem)
+
+
+class ActionModule(NormalAction):  # type: ignore[misc]
+    """Runs the module of this name in the process that Ansible forks for its task.
+
+    To run a module Ansible packs it with all that it imports, starts another Python, and compiles
+    it there, for each task anew. With modules that only ask servers this is most of what a run
+    takes. (ansible.netcommon does the same for network devices, as "direct execution".)
+
+    This is done only where it makes no difference: on this machine, with this Python, as this
+    user. Otherwise the module is sent as usual.
+    """
+
+    def _execute_module(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        task_vars = options.get("task_vars") or {}
+        if MODULE is None or arguments or not self._is_here(task_vars):
+            result: dict[str, Any] = super()._execute_module(*arguments, **options)
+            return result
+        given = dict(self._task.args)
+        self._update_module_args(self._task.action, given, task_vars)
+        environment: dict[str, str] = {}
+        self._compute_environment_string(environment)
+        written = run(MODULE, given, environment)
+        data: dict[str, Any] = self._parse_returned_data({"stdout": written}, _PROFILE)
+        remove_internal_keys(data)
+        return data
+
+    def _is_here(self, task_vars: Mapping[str, Any]) -> bool:
+        python = self._templar.template(task_vars.get("ansible_python_interpreter"))
+        return (
+            self._connection.transport == "local"
+            and python == sys.executable
+            and not self._connection.become
+            and not self._task.async_val
+            and not self._task.delegate_to
+        )
+
+
+def run(module: ModuleType, arguments: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+    """Return what the module writes, whether it ends well or not.
+
+    environment: what is added to this process's own.
+    """
+    encoder = get_module_encoder(_PROFILE, Direction.CONTROLLER_TO_MODULE)
+    text = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}, cls=encoder).encode()
+    output = io.StringIO()
+    with (
+        mock.patch.object(basic, "_ANSIBLE_ARGS", text),
+        mock.patch.object(basic, "_ANSIBLE_PROFILE", _PROFILE),
+        mock.patch.dict(os.environ, environment),
+        _same_folder(),
+        contextlib.redirect_stdout(output),
+        contextlib.suppress(SystemExit),
+    ):
+        module.main()
+    return output.getvalue()
+
+
+@contextlib.contextmanager
+def _same_folder() -> Iterator[None]:
+    """Keep the working directory: the items of a loop share the process."""
+    before = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(before)

@@ -1,0 +1,131 @@
+"""Modules run in the process of their task give what they give when they are sent."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_run import ROOT, run_playbook
+
+FOLDER = ROOT / "action_plugins"
+LINKS = sorted(path for path in FOLDER.iterdir() if path.is_symlink())
+SENT = "Using module file"
+
+
+@pytest.mark.parametrize("link", LINKS, ids=[link.stem for link in LINKS])
+def test_links(link):
+    assert link.readlink() == Path("in_process.py")
+    assert (ROOT / "library" / link.name).is_file()
+
+
+@pytest.fixture(scope="module")
+def other_python(tmp_path_factory):
+    """The same Python by another name."""
+    path = tmp_path_factory.mktemp("python") / "python"
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    path.chmod(0o700)
+    return str(path)
+
+
+def play(folder, python, *tasks, **variables):
+    book = folder / "play.yml"
+    given = {"ansible_connection": "local", "ansible_python_interpreter": python, **variables}
+    book.write_text(json.dumps([{"hosts": "localhost", "vars": given, "tasks": [*tasks]}]))
+    return run_playbook("--inventory=localhost,", "-vvv", "--diff", book)
+
+
+def both(folder, other_python, *tasks):
+    """Return the results in the process, and sent to the other Python."""
+    found = []
+    for python in (sys.executable, other_python):
+        run = play(folder, python, *tasks)
+        assert (SENT in run.text) == (python == other_python)
+        found.append([result for _, result in run.tasks])
+    return found
+
+
+def without_exceptions(results):
+    """As JSON, without where in the code a failure comes from."""
+    for result in results:
+        for item in [result, *result.get("results", [])]:
+            item.pop("exception", None)
+    return json.dumps(results, sort_keys=True)
+
+
+ASSERTION = {"name": "one", "namespace": "n", "app": "app", "service_port": 80, "replicas": 1}
+RENDERING = {
+    "workload_manifests": {
+        "workloads": [ASSERTION],
+        "apps": [
+            {
+                "name": "app",
+                "image": "app:v1",
+                "port": 8080,
+                "resources": {"limits": {"memory": "32Mi"}},
+                "checks": [{"path": "/"}],
+            }
+        ],
+        "registry": "registry.example.com/team",
+        "labels": {"app.kubernetes.io/managed-by": "docker-ml-api"},
+    },
+}
+
+
+def test_what_a_module_returns(tmp_path, other_python):
+    here, sent = both(tmp_path, other_python, RENDERING)
+    [result] = here
+    assert result["workloads"][0]["image"] == "registry.example.com/team/app:v1"
+    assert without_exceptions(here) == without_exceptions(sent)
+
+
+def test_failures_and_the_tasks_environment(tmp_path, other_python):
+    task = {
+        "kubernetes_access": {},
+        "environment": {"KUBECONFIG": "/nonexistent/{{ item }}"},
+        "loop": ["one", "two"],
+        "ignore_errors": True,
+    }
+    after = {"kubernetes_access": {}, "ignore_errors": True}
+    here, sent = both(tmp_path, other_python, task, after)
+    [looped, alone] = here
+    assert [f"/nonexistent/{name}" in item["msg"] for name, item in zip(
+        ("one", "two"), looped["results"], strict=True)] == [True, True]  # fmt: skip
+    assert alone["failed"]
+    assert "/nonexistent" not in alone["msg"]
+    assert without_exceptions(here) == without_exceptions(sent)
+
+
+def test_secrets_do_not_show(tmp_path, other_python):
+    options = {
+        "images": [{"name": "app", "reference": "127.0.0.1:1/app:v1"}],
+        "username": "somebody",
+        "password": "the-very-secret",
+    }
+    here, sent = both(tmp_path, other_python, {"registry_manifest": options})
+    assert here[0]["failed"]
+    assert "127.0.0.1:1" in here[0]["msg"]
+    assert "the-very-secret" not in json.dumps(here)
+    assert here[0]["invocation"] == sent[0]["invocation"]
+    assert "NO_LOG" in here[0]["invocation"]["module_args"]["password"]
+
+
+def test_an_option_that_there_is_not(tmp_path, other_python):
+    here, sent = both(tmp_path, other_python, {"kubernetes_access": {"nothing": 1}})
+    assert "Unsupported parameters for (kubernetes_access) module: nothing" in here[0]["msg"]
+    assert without_exceptions(here) == without_exceptions(sent)
+
+
+def test_a_module_that_breaks(tmp_path, other_python):
+    """An error of ours ends the task, not the run's process."""
+    broken = {"kubernetes_access": {}, "environment": {"KUBECONFIG": str(tmp_path)}}
+    here, _ = both(tmp_path, other_python, {**broken, "ignore_errors": True}, RENDERING)
+    assert here[0]["failed"]
+    assert here[1]["workloads"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="become without a password needs root")
+def test_as_another_user(tmp_path):
+    task = {**RENDERING, "become": True, "become_method": "ansible.builtin.su"}
+    run = play(tmp_path, sys.executable, task)
+    assert SENT in run.text
