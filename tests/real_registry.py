@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 USERNAME = "tom"
 PASSWORD = "s3cret"  # noqa: S105 - of a registry that lives as long as a test
 _HTPASSWD = "tom:$2y$05$B0Ofxib5WgTndKFjmE3PoOYQZesROV6mC1wNJQzanwN7TEpGOEIhy\n"
-_STARTS_WITHIN = 20.0
+_STARTS_WITHIN = 60.0
 
 
 @dataclass(frozen=True)

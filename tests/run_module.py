@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
+from ansible.module_utils import _internal
 from ansible.module_utils.testing import patch_module_args
 
 if TYPE_CHECKING:
@@ -16,7 +18,12 @@ def run_module(
     module: ModuleType, capsys: pytest.CaptureFixture[str], **options: Any
 ) -> dict[str, Any]:
     """Return what the module answers; whether it failed is in there."""
-    with patch_module_args(options), pytest.raises(SystemExit):
+    with (
+        # A test of a controller's plugin may have loaded the controller into this process.
+        mock.patch.object(_internal, "is_controller", new=False),
+        patch_module_args(options),
+        pytest.raises(SystemExit),
+    ):
         module.main()
     answer: dict[str, Any] = json.loads(capsys.readouterr().out)
     return answer

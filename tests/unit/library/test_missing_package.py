@@ -13,7 +13,8 @@ from run_module import run_module
 
 def needs_cluster(name):
     extended = documented.documentation(importlib.import_module(name))
-    return "cluster" in (extended.get("extends_documentation_fragment") or [])
+    fragments = extended.get("extends_documentation_fragment") or []
+    return "cluster" in ([fragments] if isinstance(fragments, str) else fragments)
 
 
 MODULES = sorted(
