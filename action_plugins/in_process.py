@@ -17,9 +17,8 @@ from unittest import mock
 
 import ansible.module_utils
 from ansible.module_utils import basic
-from ansible.module_utils.common.json import Direction, get_module_encoder
+from ansible.module_utils.common.json import Direction, get_module_decoder, get_module_encoder
 from ansible.plugins.action.normal import ActionModule as NormalAction
-from ansible.vars.clean import remove_internal_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,9 +70,10 @@ class ActionModule(NormalAction):  # type: ignore[misc]
         environment: dict[str, str] = {}
         self._compute_environment_string(environment)
         written = run(MODULE, given, environment)
-        data: dict[str, Any] = self._parse_returned_data({"stdout": written}, _PROFILE)
-        remove_internal_keys(data)
-        return data
+        decoder = get_module_decoder(_PROFILE, Direction.MODULE_TO_CONTROLLER)
+        data: dict[str, Any] = json.loads(written, cls=decoder)
+        # What begins so is said between modules and Ansible.
+        return {key: value for key, value in data.items() if not key.startswith("_ansible_")}
 
     def _is_here(self, task_vars: Mapping[str, Any]) -> bool:
         python = self._templar.template(task_vars.get("ansible_python_interpreter"))
