@@ -28,7 +28,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 # Actions that run in the controller's process and send nothing to the host.
-LOCAL_ACTIONS = {"assert", "debug", "set_fact", "validate_argument_spec", "include_tasks"}
+LOCAL_ACTIONS = {"assert", "debug", "set_fact", "validate_argument_spec", "include_tasks"} | {
+    path.stem for path in (ROOT / "action_plugins").glob("*.py")
+}
 
 
 def run(command: list[str], **environment: str) -> str:
