@@ -6,12 +6,6 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
-  managed_by:
-    description:
-      - Value of the label C(managed-by), by which the clusters of this project are told from
-        those of others.
-    type: str
-    default: docker-ml-api
   cluster:
     description: The cluster as it should be.
     type: dict

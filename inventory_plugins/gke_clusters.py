@@ -19,7 +19,12 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_input, gke_urls, google_api
+    from ansible.module_utils.docker_ml_api import (
+        cluster_lifetime,
+        gke_input,
+        gke_urls,
+        google_api,
+    )
     from ansible.module_utils.docker_ml_api.google_errors import GoogleError
 
     IMPORT_ERROR = ""
@@ -288,7 +293,7 @@ def _options(described: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "mode": described["mode"],
         "release_channel": "NONE" if channel == "UNSPECIFIED" else channel,
-        "ttl": labels.get(gke_input.TTL_LABEL, "none"),
+        "ttl": labels.get(cluster_lifetime.TTL, cluster_lifetime.FOREVER),
         "deletion_protection": labels.get(gke_input.PROTECTION_LABEL) == "true",
         "labels": {
             key: value

@@ -18,20 +18,8 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: google
+extends_documentation_fragment: [google, gke_place, gke_owner]
 options:
-  name:
-    description: The cluster's name.
-    type: str
-    required: true
-  location:
-    description: Its zone or region.
-    type: str
-    required: true
-  managed_by:
-    description: Value of the label C(managed-by) of clusters of ours.
-    type: str
-    default: docker-ml-api
   timeout:
     description: Seconds that running operations and the deletion may take together.
     type: float
@@ -70,6 +58,7 @@ operations:
 
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import gke_input
 from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
 
 try:
@@ -83,9 +72,8 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "location": {"type": "str", "required": True},
-    "managed_by": {"type": "str", "default": "docker-ml-api"},
+    **gke_input.PLACE,
+    **gke_input.OWNED,
     "timeout": {"type": "float", "default": 1800},
 }
 

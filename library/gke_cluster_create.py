@@ -16,20 +16,8 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: google
+extends_documentation_fragment: [google, gke_place, gke_owner]
 options:
-  name:
-    description: The cluster's name.
-    type: str
-    required: true
-  location:
-    description: Its zone or region.
-    type: str
-    required: true
-  managed_by:
-    description: Value of the label C(managed-by), by which clusters of this project are told.
-    type: str
-    default: docker-ml-api
   pool:
     description: Name of the node pool to create; without it the cluster is created.
     type: str
@@ -89,9 +77,8 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "location": {"type": "str", "required": True},
-    "managed_by": {"type": "str", "default": gke_input.OWNER},
+    **gke_input.PLACE,
+    **gke_input.OWNED,
     "pool": {"type": "str", "default": ""},
     "body": {"type": "dict", "required": True},
     "timeout": {"type": "float", "default": 1800},

@@ -17,7 +17,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: [google, gke_cluster]
+extends_documentation_fragment: [google, gke_owner, gke_cluster]
 options:
   pools:
     description:

@@ -16,20 +16,8 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: google
+extends_documentation_fragment: [google, gke_place, gke_owner]
 options:
-  name:
-    description: The cluster's name.
-    type: str
-    required: true
-  location:
-    description: Its zone or region.
-    type: str
-    required: true
-  managed_by:
-    description: Value of the label C(managed-by), without which a cluster is not touched.
-    type: str
-    default: docker-ml-api
   updates:
     description: The calls, as M(gke_cluster_changes) returns them.
     type: list
@@ -143,9 +131,8 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "location": {"type": "str", "required": True},
-    "managed_by": {"type": "str", "default": gke_input.OWNER},
+    **gke_input.PLACE,
+    **gke_input.OWNED,
     "updates": {
         "type": "list",
         "elements": "dict",

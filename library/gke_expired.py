@@ -15,12 +15,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: google
-options:
-  managed_by:
-    description: Value of the label C(managed-by) of clusters of ours.
-    type: str
-    default: docker-ml-api
+extends_documentation_fragment: [google, gke_owner]
 attributes:
   check_mode:
     support: full
@@ -77,19 +72,20 @@ missing_zones:
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import gke_input
 from ansible.module_utils.docker_ml_api.google_module import run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import cluster_lifetime, gke_input, gke_urls
+    from ansible.module_utils.docker_ml_api import cluster_lifetime, gke_urls
 except ImportError:
     # run_module says which package is missing.
-    cluster_lifetime = gke_input = gke_urls = None
+    cluster_lifetime = gke_urls = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
-ARGUMENTS: dict[str, Any] = {"managed_by": {"type": "str", "default": "docker-ml-api"}}
+ARGUMENTS: dict[str, Any] = gke_input.OWNED
 
 
 def sort_out(

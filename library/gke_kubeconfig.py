@@ -23,16 +23,8 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: google
+extends_documentation_fragment: [google, gke_place]
 options:
-  name:
-    description: The cluster's name.
-    type: str
-    required: true
-  location:
-    description: Its zone or region.
-    type: str
-    required: true
   path:
     description: The file.
     type: path
@@ -94,6 +86,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from ansible.module_utils.docker_ml_api import gke_input
 from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
 
 try:
@@ -107,8 +100,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "location": {"type": "str", "required": True},
+    **gke_input.PLACE,
     "path": {"type": "path", "required": True},
     "endpoint": {"type": "str", "choices": ["external", "internal", "dns"], "default": "external"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

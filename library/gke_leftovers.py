@@ -21,20 +21,8 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: google
+extends_documentation_fragment: [google, gke_place, gke_owner]
 options:
-  name:
-    description: The cluster's name.
-    type: str
-    required: true
-  location:
-    description: Its zone or region.
-    type: str
-    required: true
-  managed_by:
-    description: Value of the label C(managed-by) of clusters of ours.
-    type: str
-    default: docker-ml-api
   identity:
     description:
       - What was told of the cluster while it lived, as this module and the module
@@ -152,13 +140,14 @@ swept:
 
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import gke_input
 from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_attribution, gke_compute, gke_input, gke_urls
+    from ansible.module_utils.docker_ml_api import gke_attribution, gke_compute, gke_urls
 except ImportError:
     # run_module says which package is missing.
-    gke_attribution = gke_compute = gke_input = gke_urls = None
+    gke_attribution = gke_compute = gke_urls = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -166,9 +155,8 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "location": {"type": "str", "required": True},
-    "managed_by": {"type": "str", "default": "docker-ml-api"},
+    **gke_input.PLACE,
+    **gke_input.OWNED,
     "identity": {"type": "list", "elements": "dict", "default": []},
     "sweep": {"type": "bool", "default": False},
     "settle": {"type": "float", "default": 60},

@@ -21,7 +21,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: gke_cluster
+extends_documentation_fragment: [gke_owner, gke_cluster]
 options:
   state:
     description: Whether the cluster is to be there after the run.

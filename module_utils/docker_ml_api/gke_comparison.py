@@ -17,7 +17,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_creation, gke_input, gke_windows
+from ansible.module_utils.docker_ml_api import (
+    cluster_lifetime,
+    gke_creation,
+    gke_input,
+    gke_windows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -359,7 +364,7 @@ def _labels(wanted: Options, live: Object, managed_by: str) -> Iterator[dict[str
     kept = {
         key: value
         for key, value in before.items()
-        if key == gke_input.CREATED_LABEL or key.startswith(gke_input.GOOGLE_PREFIX)
+        if key == cluster_lifetime.CREATED_AT or key.startswith(gke_input.GOOGLE_PREFIX)
     }
     after = {**after, **kept}
     fields = list(_of_maps("labels", before, after))

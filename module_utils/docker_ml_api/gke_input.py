@@ -11,6 +11,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import cluster_lifetime
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
@@ -22,10 +24,13 @@ DEFAULT_POOL = "default-pool"
 OWNER = "docker-ml-api"
 
 OWNER_LABEL = "managed-by"
-CREATED_LABEL = "created-at"
-TTL_LABEL = "ttl"
 PROTECTION_LABEL = "deletion-protection"
-OUR_LABELS = (OWNER_LABEL, CREATED_LABEL, TTL_LABEL, PROTECTION_LABEL)
+OUR_LABELS = (
+    OWNER_LABEL,
+    cluster_lifetime.CREATED_AT,
+    cluster_lifetime.TTL,
+    PROTECTION_LABEL,
+)
 # Google's own, which are no business of ours.
 GOOGLE_PREFIX = "goog-"
 
@@ -134,15 +139,22 @@ _CLUSTER: dict[str, Any] = {
     "logging": {"type": "list", "elements": "str", "choices": LOGGING},
     "monitoring": {"type": "list", "elements": "str", "choices": MONITORING},
     "labels": {"type": "dict", "default": {}},
-    "ttl": {"type": "str", "default": "none"},
+    "ttl": {"type": "str", "default": cluster_lifetime.FOREVER},
     "deletion_protection": {"type": "bool", "default": False},
     "node_pools": {"type": "list", "elements": "dict", "default": [], "options": _POOL},
 }
 
-# The options of every module that takes a wanted cluster.
+# The options of the modules for one live cluster,
+PLACE: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "location": {"type": "str", "required": True},
+}
+# of those that tell clusters of ours from those of others,
+OWNED: dict[str, Any] = {"managed_by": {"type": "str", "default": OWNER}}
+# and of every module that takes a wanted cluster.
 ARGUMENTS: dict[str, Any] = {
     "cluster": {"type": "dict", "required": True, "options": _CLUSTER},
-    "managed_by": {"type": "str", "default": OWNER},
+    **OWNED,
 }
 
 _NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,38}[a-z0-9])?")
@@ -154,7 +166,6 @@ _ZONE = re.compile(r"[a-z]+-[a-z]+[0-9]+-[a-z]")
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 _LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
 _LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
-_TTL = re.compile(r"[1-9][0-9]{0,4}[mhd]")
 _VERSION = re.compile(r"(?:[0-9]+\.[0-9]+(?:\.[0-9]+)?(?:-gke\.[0-9]+)?|latest)")
 _TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _DURATION = re.compile(r"(?:(?P<hours>[0-9]+)h)?(?:(?P<minutes>[0-9]+)m)?")
@@ -195,11 +206,11 @@ def labels(cluster: Options, managed_by: str, created: datetime | None = None) -
     created: in UTC.
     """
     found = {str(key): str(value) for key, value in cluster["labels"].items()}
-    found |= {OWNER_LABEL: managed_by, TTL_LABEL: cluster["ttl"]}
+    found |= {OWNER_LABEL: managed_by, cluster_lifetime.TTL: cluster["ttl"]}
     if cluster["deletion_protection"]:
         found[PROTECTION_LABEL] = "true"
     if created:
-        found[CREATED_LABEL] = created.strftime("%Y%m%dt%H%M%Sz")
+        found[cluster_lifetime.CREATED_AT] = cluster_lifetime.moment_label(created)
     return dict(sorted(found.items()))
 
 
@@ -270,7 +281,9 @@ def _naming(cluster: Options) -> Iterator[str]:
             f"kubernetes_version '{version}' must be a version (1.34, 1.34.4, 1.34.4-gke.1047000) "
             "or latest"
         )
-    if not _TTL.fullmatch(cluster["ttl"]) and cluster["ttl"] != "none":
+    try:
+        cluster_lifetime.read_ttl(cluster["ttl"])
+    except ValueError:
         yield f"ttl '{cluster['ttl']}' must be minutes, hours or days as in 30m, 8h, 2d, or none"
 
 
