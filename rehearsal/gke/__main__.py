@@ -89,8 +89,7 @@ def _up(paths: Layout, options: argparse.Namespace) -> int:
     } | dict(options.set)
     started = runner.up(paths, chosen, _report)
     _report("The double is up." if started else "The double is up already.")
-    _print_environment(paths, options.client)
-    return 0
+    return _env(paths, options)
 
 
 def _down(paths: Layout, _: argparse.Namespace) -> int:
@@ -111,12 +110,15 @@ def _status(paths: Layout, options: argparse.Namespace) -> int:
         _say(f"  {line}")
     if found.problem is not None:
         return 1
-    _print_environment(paths, options.client)
+    _print_environment(paths, found, options.client)
     return 0
 
 
 def _env(paths: Layout, options: argparse.Namespace) -> int:
-    _print_environment(paths, options.client)
+    found = runner.status(paths)
+    if found is None or found.problem is not None:
+        raise RehearsalError("The double is not up: `python -m rehearsal.gke up`.")
+    _print_environment(paths, found, options.client)
     return 0
 
 
@@ -143,10 +145,7 @@ def _summary(paths: Layout) -> list[str]:
 _ENVIRONMENTS = ("gcloud", "ansible")
 
 
-def _print_environment(paths: Layout, client: str) -> None:
-    found = runner.status(paths)
-    if found is None or found.problem is not None:
-        raise RehearsalError("The double is not up: `python -m rehearsal.gke up`.")
+def _print_environment(paths: Layout, found: runner.Status, client: str) -> None:
     project = found.options.get("project", layout.PROJECT)
     if client == "gcloud":
         environment = for_gcloud(paths, found.plain_url, project)
