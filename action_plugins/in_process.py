@@ -13,7 +13,6 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import ansible.module_utils
 from ansible.module_utils import basic
@@ -93,24 +92,26 @@ def run(module: ModuleType, arguments: Mapping[str, Any], environment: Mapping[s
     """
     encoder = get_module_encoder(_PROFILE, Direction.CONTROLLER_TO_MODULE)
     text = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}, cls=encoder).encode()
+    # Where AnsibleModule looks first.
+    vars(basic).update(_ANSIBLE_ARGS=text, _ANSIBLE_PROFILE=_PROFILE)
     output = io.StringIO()
     with (
-        mock.patch.object(basic, "_ANSIBLE_ARGS", text),
-        mock.patch.object(basic, "_ANSIBLE_PROFILE", _PROFILE),
-        mock.patch.dict(os.environ, environment),
-        _same_folder(),
+        _as_it_was(),
         contextlib.redirect_stdout(output),
         contextlib.suppress(SystemExit),
     ):
+        os.environ.update(environment)
         module.main()
     return output.getvalue()
 
 
 @contextlib.contextmanager
-def _same_folder() -> Iterator[None]:
-    """Keep the working directory: the items of a loop share the process."""
-    before = Path.cwd()
+def _as_it_was() -> Iterator[None]:
+    """Keep the environment and the working directory: the items of a loop share the process."""
+    folder, environment = Path.cwd(), dict(os.environ)
     try:
         yield
     finally:
-        os.chdir(before)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
