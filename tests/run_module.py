@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 from ansible.module_utils import _internal
+from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ def run_module(
     with (
         # A test of a controller's plugin may have loaded the controller into this process.
         mock.patch.object(_internal, "is_controller", new=False),
+        # What an earlier module of this process warned of is not this one's to say.
+        mock.patch.dict(warnings._global_warnings, clear=True),
+        mock.patch.dict(warnings._global_deprecations, clear=True),
         patch_module_args(options),
         pytest.raises(SystemExit),
     ):
