@@ -6,10 +6,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_cluster_create
-short_description: Creates a GKE cluster or node pool through the API
+short_description: Creates a GKE cluster or node pool, by google.cloud or through the API
 description:
-  - For what google.cloud's modules have no parameter for (Autopilot, Spot, zones and upgrade
-    settings of a pool); M(gke_cluster_changes) tells which, and returns the request.
+  - With O(parameters) it lets M(google.cloud.gcp_container_cluster) or
+    M(google.cloud.gcp_container_node_pool) create it. These try nothing twice, stumble over a lost
+    connection and wait without an end, so they have O(timeout) for it, and what they have not even
+    begun is then sent to the API.
+  - What they have no parameter for (Autopilot, Spot, zones and upgrade settings of a pool) goes
+    to the API at once. M(gke_cluster_changes) tells which it is, and returns both.
   - Waits until the operation has ended, and fails with its error in Google's words.
   - What is there already is waited for and left as it is, so that a run that was interrupted, or
     whose connection was lost, goes on where it was.
@@ -26,6 +30,11 @@ options:
     description: The API's Cluster or NodePool.
     type: dict
     required: true
+  parameters:
+    description:
+      - Parameters of M(google.cloud.gcp_container_cluster), with O(pool) of
+        M(google.cloud.gcp_container_node_pool), that say the same as O(body), without the login.
+    type: dict
   timeout:
     description: Seconds to wait in all.
     type: float
@@ -42,7 +51,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Create the pools that need the API
+- name: Create the pools
   gke_cluster_create:
     project: my-project
     auth_kind: application
@@ -50,7 +59,8 @@ EXAMPLES = r"""
     location: europe-west1-b
     pool: "{{ item.name }}"
     body: "{{ item.body }}"
-  loop: "{{ changes.create.pools | selectattr('by', 'equalto', 'api') }}"
+    parameters: "{{ item.parameters | default(omit, true) }}"
+  loop: "{{ changes.create.pools }}"
 """
 
 RETURN = r"""
@@ -63,7 +73,7 @@ status:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_input
+from ansible.module_utils.docker_ml_api import gke_google_cloud, gke_input
 from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
 
 try:
@@ -81,6 +91,7 @@ ARGUMENTS: dict[str, Any] = {
     **gke_input.OWNED,
     "pool": {"type": "str", "default": ""},
     "body": {"type": "dict", "required": True},
+    "parameters": {"type": "dict"},
     "timeout": {"type": "float", "default": 1800},
 }
 
@@ -104,7 +115,16 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     creation = gke_creating.Creation(session, *place)
     if module.check_mode:
         return {"changed": _missing(creation, params), "status": ""}
-    made = creation.create(body, params["timeout"])
+
+    def by_google_cloud(seconds: float) -> None:
+        name = gke_google_cloud.POOL if pool else gke_google_cloud.CLUSTER
+        try:
+            gke_google_cloud.run(name, params["parameters"], params, seconds)
+        except gke_google_cloud.UnavailableError as error:
+            module.warn(f"google.cloud.{name} cannot be used here ({error}); the API is.")
+
+    first = by_google_cloud if params["parameters"] else None
+    made = creation.create(body, params["timeout"], first)
     return {"changed": made["created"], "status": made["status"]}
 
 

@@ -1,4 +1,4 @@
-"""Creates a GKE cluster or node pool through the API, once, whatever happens to the answer."""
+"""Creates a GKE cluster or node pool once, whatever happens to the answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ansible.module_utils.docker_ml_api import gke_live, gke_operations, gke_url
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
@@ -44,16 +44,25 @@ class Creation:
         pools = cluster.get("nodePools") or []
         return next((one for one in pools if one["name"] == self.pool), None)
 
-    def create(self, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    def create(
+        self,
+        body: Mapping[str, Any],
+        timeout: float,
+        first: Callable[[float], None] | None = None,
+    ) -> dict[str, Any]:
         """Create it if it is not there, wait until it is done; return what there then is.
 
-        `created`: whether it was not there before; `status`. Raises GoogleError.
+        first: what is to try it, for at most the seconds it is given; what it has not even begun
+        is then sent to the API. Returned are `created`, whether it was not there before, and
+        `status`. Raises GoogleError.
         """
         deadline = gke_operations.Deadline(self.session, timeout)
         there = self.find()
-        operation = None
-        if there is None:
-            operation = self._start(body, deadline)
+        begun = there is not None
+        if not begun and first is not None:
+            first(deadline.left())
+            begun = self.find() is not None
+        operation = None if begun else self._start(body, deadline)
         try:
             self._wait(operation, deadline)
         except GoogleError as error:

@@ -37,9 +37,13 @@ class Deadline:
         self._end = session.clock() + seconds
         self._pause = _FIRST_PAUSE
 
+    def left(self) -> float:
+        """Return the seconds that are left, at least 0."""
+        return max(0.0, self._end - self._session.clock())
+
     def pause(self) -> bool:
         """Wait a little, longer each time; return whether there was time for it."""
-        left = self._end - self._session.clock()
+        left = self.left()
         if left <= 0:
             return False
         self._session.sleep(min(self._pause, left))

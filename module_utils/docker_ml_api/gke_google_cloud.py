@@ -1,0 +1,98 @@
+"""Lets a module of google.cloud create a GKE cluster or node pool, for so long and no longer.
+
+Those modules try nothing twice, stumble over a lost connection, wait without an end, take an
+operation that failed for done, and answer a refusal with all that was sent. So each runs in this
+process, which can end it, and what it says is not asked: who calls looks at what there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import signal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ansible.module_utils import basic
+from ansible.module_utils.common.json import Direction, get_module_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CLUSTER = "gcp_container_cluster"
+POOL = "gcp_container_node_pool"
+# By which Ansible tells how arguments and results are written.
+_PROFILE = "legacy"
+# The options of the login, which have the same names in google.cloud.
+_ACCESS = (
+    "project",
+    "auth_kind",
+    "service_account_file",
+    "service_account_contents",
+    "access_token",
+    "scopes",
+)
+
+
+class UnavailableError(Exception):
+    """The collection cannot be loaded here."""
+
+
+class _TimeIsUpError(BaseException):
+    """No Exception, lest the module catch it."""
+
+
+def run(
+    name: str, parameters: Mapping[str, Any], access: Mapping[str, Any], seconds: float
+) -> None:
+    """Run the module of google.cloud of this name, for at most so many seconds.
+
+    parameters: its own; access: a mapping that holds the login, as a module's parameters do.
+    Whether it succeeded is not told. Raises UnavailableError.
+    """
+    try:
+        module = importlib.import_module(f"ansible_collections.google.cloud.plugins.modules.{name}")
+    except ImportError as error:
+        raise UnavailableError(str(error)) from error
+    login = {key: access[key] for key in _ACCESS if access.get(key) is not None}
+    with (
+        _arguments({**login, **parameters}),
+        contextlib.redirect_stdout(io.StringIO()),
+        # It ends so when all went well, too; an error of its own is one of those told of above.
+        contextlib.suppress(SystemExit, Exception),
+        _at_most(seconds),
+    ):
+        module.main()
+
+
+@contextlib.contextmanager
+def _arguments(given: Mapping[str, Any]) -> Iterator[None]:
+    """Put arguments where AnsibleModule looks first; the module around has read its own."""
+    encoder = get_module_encoder(_PROFILE, Direction.CONTROLLER_TO_MODULE)
+    text = json.dumps({"ANSIBLE_MODULE_ARGS": given}, cls=encoder).encode()
+    names = vars(basic)
+    before = {key: names.get(key) for key in ("_ANSIBLE_ARGS", "_ANSIBLE_PROFILE")}
+    names.update(_ANSIBLE_ARGS=text, _ANSIBLE_PROFILE=_PROFILE)
+    try:
+        yield
+    finally:
+        names.update(before)
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """End what is inside after some seconds, without an error."""
+
+    def end(*_: object) -> NoReturn:
+        raise _TimeIsUpError
+
+    handler = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    try:
+        yield
+    except _TimeIsUpError:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
