@@ -5,27 +5,35 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 USERNAME = "oauth2accesstoken"
 FORMAT = "DOCKER"
 _REFERENCE = re.compile(
     r"(?P<host>(?P<location>[a-z]+(?:-[a-z]+[0-9]+)?)-docker\.pkg\.dev)"
-    r"/(?P<project>(?:[a-z0-9.-]+:)?[a-z0-9-]+)/(?P<name>[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)"
-    r"(?:/.*)?"
+    r"(?:/(?P<domain>[a-z0-9-]+(?:\.[a-z0-9-]+)+))?"
+    r"/(?P<project>[a-z0-9-]+)/(?P<name>[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)"
+    r"(?:/(?P<folder>.+))?"
 )
+_PARTS_OF_PACKAGE = "/packages/"
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository: where images are pushed to (`host`), and by what the API knows it."""
+    """A repository: where images are pushed to (`host`), and by what the API knows it.
+
+    project: as the API has it, `example.com:my-project` if it belongs to a domain. folder: what
+    references have between the repository and the image's name; mostly nothing.
+    """
 
     host: str
     location: str
     project: str
     name: str
+    folder: str = ""
 
     @property
     def parent(self) -> str:
@@ -40,7 +48,13 @@ class Repository:
     @property
     def reference(self) -> str:
         """What image references begin with."""
-        return f"{self.host}/{self.project}/{self.name}"
+        return f"{self.host}/{self.project.replace(':', '/')}/{self.name}"
+
+    def package(self, image: str) -> str:
+        """The name among the repository's packages of an image, given with or without a tag."""
+        folder, _, last = image.rpartition("/")
+        parts = (self.folder, folder, last.partition(":")[0])
+        return "/".join(part for part in parts if part)
 
 
 def parse(text: str) -> Repository:
@@ -55,7 +69,14 @@ def parse(text: str) -> Repository:
             "LOCATION-docker.pkg.dev/PROJECT/REPOSITORY, such as "
             "europe-west1-docker.pkg.dev/my-project/models"
         )
-    return Repository(match["host"], match["location"], match["project"], match["name"])
+    domain, project = match["domain"], match["project"]
+    return Repository(
+        match["host"],
+        match["location"],
+        f"{domain}:{project}" if domain else project,
+        match["name"],
+        match["folder"] or "",
+    )
 
 
 def unfit(found: Mapping[str, Any]) -> str:
@@ -66,3 +87,21 @@ def unfit(found: Mapping[str, Any]) -> str:
     if mode not in {"STANDARD_REPOSITORY", "MODE_UNSPECIFIED"}:
         return f"it is a {mode.lower().replace('_', ' ')}, to which nothing can be pushed"
     return ""
+
+
+def is_ours(found: Mapping[str, Any], label: str, managed_by: str) -> bool:
+    """Return whether a repository (the API's JSON) carries our label."""
+    return bool((found.get("labels") or {}).get(label) == managed_by)
+
+
+def package_names(packages: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what the API's packages are called in image references, sorted."""
+    return sorted(unquote(one["name"].rpartition(_PARTS_OF_PACKAGE)[2]) for one in packages)
+
+
+def removal(wanted: Repository) -> str:
+    """Return the command that removes it with all that it holds."""
+    return (
+        f"gcloud artifacts repositories delete {wanted.name} --location {wanted.location} "
+        f"--project {wanted.project}"
+    )

@@ -162,6 +162,18 @@ class Accounts:
             return None
         return token
 
+    def owner(self, key: Any) -> str | None:
+        """Return the address of the account that a key (the JSON of its file) is of."""
+        try:
+            account = self._by_email[key["client_email"]]
+            private: Any = serialization.load_pem_private_key(key["private_key"].encode(), None)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+        public = private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return account.email if public.decode() == account.public_key else None
+
     def seconds_left(self, token: Token) -> int:
         """Return how long the token is good for."""
         return max(0, round(token.expires - self._clock.now()))

@@ -12,6 +12,7 @@ from rehearsal.gke.accounts import Account, Accounts
 from rehearsal.gke.clock import RealClock
 from rehearsal.gke.faults import Faults, fault_from
 from rehearsal.gke.frontend import Frontend
+from rehearsal.gke.images import Images
 from rehearsal.gke.requestlog import RequestLog
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class Settings:
     """Of every cluster's API server."""
     cluster_authority: str = ""
     """Base64 of the PEM of that server's authority; empty: one of the double's own."""
+    registry: str = ""
+    """URL of the registry that keeps what is pushed to Artifact Registry; empty: none does, and
+    its hosts are refused."""
     world: dict[str, Any] = field(default_factory=dict)
     """Further settings of the model (`rehearsal.gke.model.settings`)."""
 
@@ -83,6 +87,7 @@ class Double:
         self.frontend = Frontend(
             self._new_world(), self.accounts, self.faults, self.log, clock, self
         )
+        self.images = Images(self, settings.registry) if settings.registry else None
         self._load()
 
     @property

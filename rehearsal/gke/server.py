@@ -14,7 +14,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Request as HttpRequest
 from werkzeug.wrappers import Response
 
-from rehearsal.gke import discovery, frontend, layout
+from rehearsal.gke import discovery, frontend, images, layout
 from rehearsal.gke.requestlog import Entry
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class _ProxyHandler(_Handler):
     def do_CONNECT(self) -> None:  # noqa: N802 - the method's name
         """Become the host that is asked for, when it is one of Google's."""
         host, _, port = self.path.rpartition(":")
-        if host not in discovery.HOSTS or port != "443":
+        if not self._stands_for(host) or port != "443":
             self._refuse(host)
             return
         self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -94,6 +94,11 @@ class _ProxyHandler(_Handler):
         if self.connected:
             with suppress(OSError):
                 self.connection.close()
+
+    def _stands_for(self, host: str) -> bool:
+        return host in discovery.HOSTS or (
+            self.server.double.images is not None and host.endswith(images.SUFFIX)
+        )
 
     def _refuse(self, what: str) -> None:
         said = f"The rehearsal has no {what}: only {', '.join(discovery.HOSTS)}.\n".encode()
@@ -190,16 +195,18 @@ def _response(double: Double, request: HttpRequest) -> Response:
         host, raw = discovery.from_prefix(raw)
         if not host:
             return Response("No such path: see rehearsal/gke/README.md.\n", status=404)
+    asked = frontend.Request(
+        http_method=request.method,
+        host=host,
+        path=raw,
+        headers={name.lower(): value for name, value in request.headers},
+        body=request.get_data(),
+    )
+    if double.images and host.endswith(images.SUFFIX):
+        got = double.images.handle(asked)
+        return Response(got.body, got.status, dict(got.headers))
     try:
-        reply = double.frontend.handle(
-            frontend.Request(
-                http_method=request.method,
-                host=host,
-                path=raw,
-                headers={name.lower(): value for name, value in request.headers},
-                body=request.get_data(),
-            )
-        )
+        reply = double.frontend.handle(asked)
     except frontend.Dropped:
         raise ConnectionResetError from None  # werkzeug then closes the connection
     if isinstance(reply.body, str):

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rehearsal.gke.model import attachments, clusters, compute, effects, node_pools, operations
+from rehearsal.gke.model import (
+    attachments,
+    clusters,
+    compute,
+    effects,
+    node_pools,
+    operations,
+    other_apis,
+)
 from rehearsal.gke.model.target import Target
 from rehearsal.gke.model.values import merged
 
@@ -188,6 +196,13 @@ def end(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def push(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A repository gets an image: {"repository": "projects/…/repositories/r", "image": "a/b"}."""
+    repository, image = str(_take(arguments, "repository")), str(_take(arguments, "image"))
+    other_apis.push(state, repository, image)
+    return {}
+
+
 def show(state: State, _arguments: dict[str, Any]) -> dict[str, Any]:
     """What there is, in short."""
     return {
@@ -209,6 +224,7 @@ ACTIONS: dict[str, Action] = {
     "end": end,
     "intervene": intervene,
     "plant": plant,
+    "push": push,
     "set": choose,
     "show": show,
 }

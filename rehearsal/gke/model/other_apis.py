@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from rehearsal.gke.call import refusal
 from rehearsal.gke.model import catalog, permissions, values
@@ -29,6 +30,7 @@ SERVICES = (
 )
 REPOSITORY = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 MULTI_REGIONS = ("asia", "europe", "us")
+_ARTIFACTS = "type.googleapis.com/google.devtools.artifactregistry.v1"
 
 
 def _name(call: Call) -> str:
@@ -163,17 +165,32 @@ def create_repository(state: State, call: Call, at: Target) -> dict[str, Any]:
             "enablementStateReason": "API containerscanning.googleapis.com is not enabled.",
         },
     }
-    kind = "type.googleapis.com/google.devtools.artifactregistry.v1"
+    # Another of the same name has nothing of what this one will hold.
+    state.images[name] = {"store": f"r{state.next_number()}", "packages": {}}
     return _operation(
         state,
         f"{_repository_name(state, _name(call))}/operations/",
-        {"@type": f"{kind}.OperationMetadata"},
-        {"@type": f"{kind}.Repository", **state.repositories[name]},
+        {"@type": f"{_ARTIFACTS}.OperationMetadata"},
+        {"@type": f"{_ARTIFACTS}.Repository", **state.repositories[name]},
+    )
+
+
+def delete_repository(state: State, call: Call, at: Target) -> dict[str, Any]:
+    """repositories.delete: with all that it holds."""
+    get_repository(state, call, at)
+    name = _repository_name(state, _name(call))
+    del state.repositories[name]
+    state.images.pop(name, None)
+    return _operation(
+        state,
+        f"{name.partition('/repositories/')[0]}/operations/",
+        {"@type": f"{_ARTIFACTS}.OperationMetadata"},
+        {"@type": "type.googleapis.com/google.protobuf.Empty"},
     )
 
 
 def _ready(state: State, name: str) -> bool:
-    """Whether the operation that makes a repository is over."""
+    """Whether the operation that makes or removes a repository is over."""
     return all(
         record["due"] <= state.now
         for record in state.other_operations.values()
@@ -200,6 +217,27 @@ def list_repositories(state: State, call: Call, at: Target) -> dict[str, Any]:
         if name.startswith(prefix) and _ready(state, name)
     ]
     return {"repositories": shown} if shown else {}
+
+
+def list_packages(state: State, call: Call, at: Target) -> dict[str, Any]:
+    """repositories.packages.list."""
+    get_repository(state, call, at)
+    held = state.images.get(_repository_name(state, _name(call)), {}).get("packages")
+    return {"packages": list(held.values())} if held else {}
+
+
+def push(state: State, repository: str, image: str) -> None:
+    """Let a repository (the API's name of it) hold an image.
+
+    :raises ValueError: no such repository.
+    """
+    if repository not in state.images:
+        message = f"no repository {repository}; there are {', '.join(state.images) or 'none'}"
+        raise ValueError(message)
+    now = values.precise_time_of(state.now)
+    name = f"{repository}/packages/{quote(image, safe='')}"
+    state.images[repository]["packages"].setdefault(image, {"name": name, "createTime": now})
+    state.images[repository]["packages"][image]["updateTime"] = now
 
 
 def get_project(state: State, call: Call, _at: Target) -> dict[str, Any]:
@@ -237,6 +275,8 @@ HANDLERS: dict[str, Handler] = {
     "artifactregistry.projects.locations.repositories.create": create_repository,
     "artifactregistry.projects.locations.repositories.get": get_repository,
     "artifactregistry.projects.locations.repositories.list": list_repositories,
+    "artifactregistry.projects.locations.repositories.delete": delete_repository,
+    "artifactregistry.projects.locations.repositories.packages.list": list_packages,
     "artifactregistry.projects.locations.operations.get": get_operation,
     "cloudresourcemanager.projects.get": get_project,
     "cloudresourcemanager.projects.testIamPermissions": tested_permissions,

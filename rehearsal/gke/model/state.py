@@ -15,6 +15,7 @@ SAVED = (
     "compute_operations",
     "other_operations",
     "repositories",
+    "images",
     "enabled_services",
     "interventions",
     "chosen",
@@ -43,6 +44,9 @@ class State:
     """Of Artifact Registry and Service Usage, by name."""
     repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of Artifact Registry, by name."""
+    images: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What they hold, by the repository's name: "packages" by the image's, and the "store" that
+    the images themselves lie in."""
     enabled_services: list[str] = field(default_factory=list)
     """Those that were enabled although the settings say disabled."""
     interventions: list[dict[str, Any]] = field(default_factory=list)

@@ -12,6 +12,8 @@ from rehearsal.gke.model.world import World
 HOST = "europe-west1-docker.pkg.dev"
 GET = "artifactregistry.projects.locations.repositories.get"
 CREATE = "artifactregistry.projects.locations.repositories.create"
+DELETE = "artifactregistry.projects.locations.repositories.delete"
+OPERATION = "artifactregistry.projects.locations.operations.get"
 
 
 @pytest.fixture
@@ -26,8 +28,14 @@ def repository(site, name="models", **options):
     return site.run(artifact_registry_repository, repository=reference, **options)
 
 
-def created(site):
-    return [one["status"] for one in site.google.mutations() if one["method_id"] == CREATE]
+def created(site, method=CREATE):
+    return [one["status"] for one in site.google.mutations() if one["method_id"] == method]
+
+
+def push(site, *images, name="models"):
+    place = f"projects/{site.google.project}/locations/europe-west1/repositories/{name}"
+    for image in images:
+        site.direct("push", repository=place, image=image)
 
 
 def test_made_when_missing(site):
@@ -111,7 +119,7 @@ def test_an_operation_that_fails(tmp_path, capsys, monkeypatch):
 
         def call(self, call):
             answer = super().call(call)
-            if call.method_id == "artifactregistry.projects.locations.operations.get":
+            if call.method_id == OPERATION:
                 error = {"code": 8, "message": "Quota exceeded."}
                 return Answer(200, {"name": answer.body["name"], "done": True, "error": error})
             return answer
@@ -142,3 +150,99 @@ def test_no_permission(site):
     answer = repository(site)
     assert answer["failed"]
     assert "artifactregistry.repositories.create" in answer["msg"]
+
+
+def test_another_project(site):
+    answer = site.run(artifact_registry_repository, repository=f"{HOST}/nobodys/models")
+    assert answer["failed"]
+    assert answer["msg"].startswith("image_registry names the project nobodys, but there is none")
+    assert f"write the ID of yours in {HOST}/nobodys/models" in answer["msg"]
+    site.google.fault("permission-denied", method=GET)
+    assert "The login lacks the permission artifactregistry" in repository(site)["msg"]
+
+
+def test_removed_with_its_images(site):
+    repository(site)
+    push(site, "hello-app", "team/diabetes")
+    wanted = {"state": "absent", "images": ["hello-app:v1", "team/diabetes:v2", "never-pushed:v1"]}
+    would = repository(site, check=True, **wanted)
+    assert (would["changed"], would["exists"], would["kept"]) == (True, True, "")
+    assert created(site, DELETE) == []
+    answer = repository(site, **wanted)
+    assert answer["diff"] == would["diff"]
+    assert answer["diff"]["before"].startswith(f"repository {HOST}/{site.google.project}/models")
+    assert created(site, DELETE) == [200]
+    again = repository(site, **wanted)
+    assert (again["changed"], again["exists"]) == (False, False)
+    assert created(site, DELETE) == []
+    # A new one of the name begins with nothing.
+    repository(site)
+    assert repository(site, state="absent", images=[])["changed"]
+
+
+def test_what_holds_something_else_stays(site):
+    repository(site)
+    push(site, "team/hello-app", "hello-app", *"abcdef")
+    answer = repository(site, "models/team", state="absent", images=["hello-app:v1"])
+    assert not answer["changed"]
+    reference = f"{HOST}/{site.google.project}/models"
+    assert answer["kept"] == (
+        f"{reference} stays with its images, since it also holds a, b, c, d, e and 2 more. It is "
+        f"removed by: {answer['remove_command']}"
+    )
+    assert answer["remove_command"] == (
+        "gcloud artifacts repositories delete models --location europe-west1 "
+        f"--project {site.google.project}"
+    )
+    assert site.google.mutations() == []
+    assert repository(site, state="absent")["changed"]
+
+
+def test_what_is_not_ours_stays(site):
+    repository(site, managed_by="somebody")
+    answer = repository(site, state="absent", images=[])
+    assert not answer["changed"]
+    assert "since it does not carry the label managed-by: docker-ml-api." in answer["kept"]
+    assert site.google.mutations() == []
+
+
+def test_removing_with_lost_answers(site):
+    repository(site)
+    site.google.fault("drop-after", method=DELETE)
+    assert repository(site, state="absent")["changed"]
+    assert not repository(site, state="absent")["exists"]
+
+
+def test_removing_that_is_refused(site):
+    repository(site)
+    site.google.fault("permission-denied", method=DELETE)
+    answer = repository(site, state="absent")
+    assert answer["failed"]
+    assert "artifactregistry.repositories.delete" in answer["msg"]
+
+
+def test_removing_that_does_not_succeed(tmp_path, capsys, monkeypatch):
+    class Staying(World):
+        """Says that it is removed, but it stays, or its removal fails."""
+
+        fails = False
+
+        def call(self, call):
+            if call.method_id == DELETE:
+                name = f"{call.params['name'].partition('/repositories')[0]}/operations/o"
+                error = {"code": 13, "message": "Internal error."}
+                done = {"error": error} if self.fails else {"response": {}}
+                return Answer(200, {"name": name, "done": True, **done})
+            return super().call(call)
+
+    with gke_double.running(tmp_path, clock=StandingClock(), make_world=Staying) as google:
+        site = Site(google, capsys, monkeypatch)
+        repository(site)
+        answer = repository(site, state="absent", timeout=5)
+        assert answer["failed"]
+        assert "models is still there after 5 s. Run the same command again." in answer["msg"]
+        google.world.fails = True
+        answer = repository(site, state="absent")
+    assert answer["failed"]
+    assert "Google could not remove" in answer["msg"]
+    assert "(Internal error): mend that" in answer["msg"]

@@ -72,6 +72,31 @@ def test_repositories(google):
     assert google.ok("GET", REPOSITORIES, **REGISTRY) == {"repositories": [shown]}
 
 
+def test_repositories_hold_images_and_go_with_them(google):
+    one = f"{REPOSITORIES}/apps"
+    assert google.refused("GET", f"{one}/packages", **REGISTRY)[0] == 404
+    assert google.refused("DELETE", one, **REGISTRY)[0] == 404
+    google.ok("POST", f"{REPOSITORIES}?repositoryId=apps", DOCKER, **REGISTRY)
+    google.wait()
+    assert google.ok("GET", f"{one}/packages", **REGISTRY) == {}
+    name = one.removeprefix("/v1/")
+    for _ in range(2):
+        google.world.control("push", {"repository": name, "image": "team/app"})
+    [package] = google.ok("GET", f"{one}/packages", **REGISTRY)["packages"]
+    assert package["name"] == f"{name}/packages/team%2Fapp"
+    store = google.world.dump()["images"][name]["store"]
+    operation = google.ok("DELETE", one, **REGISTRY)
+    google.wait()
+    assert google.ok("GET", f"/v1/{operation['name']}", **REGISTRY)["done"] is True
+    assert google.refused("GET", one, **REGISTRY)[0] == 404
+    with pytest.raises(ValueError, match="no repository projects/.*; there are none"):
+        google.world.control("push", {"repository": name, "image": "a"})
+    google.ok("POST", f"{REPOSITORIES}?repositoryId=apps", DOCKER, **REGISTRY)
+    google.wait()
+    assert google.ok("GET", f"{one}/packages", **REGISTRY) == {}
+    assert google.world.dump()["images"][name]["store"] != store
+
+
 @pytest.mark.parametrize(
     ("location", "name", "body", "words"),
     [

@@ -1,0 +1,79 @@
+"""A Docker engine of a test's own, which reaches registries by the proxy that it is given.
+
+It has no network for containers, so builds with RUN are not for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STARTS_WITHIN = 60.0
+
+
+@contextlib.contextmanager
+def running(**environment: str) -> Iterator[str]:
+    """Run an engine with this environment while the context lasts; yield its DOCKER_HOST."""
+    program = shutil.which("dockerd")
+    assert program, "These tests need an engine: apt-get install docker.io"
+    # A socket's path must be short.
+    with tempfile.TemporaryDirectory(prefix="engine-") as name:
+        folder = Path(name)
+        address = f"unix://{folder}/socket"
+        with (folder / "log").open("wb") as output:
+            process = subprocess.Popen(
+                [
+                    program,
+                    f"--host={address}",
+                    f"--data-root={folder}/data",
+                    f"--exec-root={folder}/exec",
+                    f"--pidfile={folder}/pid",
+                    "--bridge=none",
+                    "--iptables=false",
+                    "--ip6tables=false",
+                    "--storage-driver=vfs",
+                ],
+                env=os.environ | environment,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            _wait_for(address, process, folder / "log")
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + _STARTS_WITHIN
+    while True:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as attempt:
+            attempt.connect(address.removeprefix("unix://"))
+            return
+        said = log.read_text(encoding="utf-8", errors="replace")
+        assert process.poll() is None, f"The engine did not start: {said}"
+        assert time.monotonic() < end, f"The engine did not answer: {said}"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def docker_client(address: str) -> Iterator[docker.DockerClient]:
+    """Give a client of the engine."""
+    client = docker.DockerClient(base_url=address)
+    try:
+        yield client
+    finally:
+        client.close()
