@@ -1,0 +1,1 @@
+"""The GKE run on this machine: what scripts/rehearse and scripts/rehearse-stop do."""

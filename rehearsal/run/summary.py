@@ -1,0 +1,147 @@
+"""What a run was: requests to Google, time, sockets, as lines for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rehearsal.run import daemons
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rehearsal.run.daemons import Sampled
+    from rehearsal.run.sockets import Watched
+
+    Span = tuple[float, float]
+
+OWN_SECONDS_AIM = 60
+
+# What Ansible does by itself: no module is at work meanwhile.
+_ANSIBLES_OWN = frozenset(
+    f"ansible.builtin.{name}"
+    for name in (
+        "add_host", "assert", "debug", "fail", "group_by", "import_role", "import_tasks",
+        "include_role", "include_tasks", "include_vars", "meta", "set_fact",
+        "validate_argument_spec",
+    )
+)  # fmt: skip
+
+
+def requests(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how often each method was called, what befell requests, and what is wrong."""
+    mutating = sum(1 for entry in entries if entry["mutating"])
+    lines = [f"Requests to Google: {len(entries)}; {mutating} mutating requests (*)"]
+    counted = Counter(
+        (entry["method_id"] or f"refused: {entry['host']}", entry["mutating"]) for entry in entries
+    )
+    lines += [
+        f"{count:6} {'*' if mutates else ' '} {name}"
+        for (name, mutates), count in sorted(counted.items())
+    ]
+    for title, key in (("Faults", "fault"), ("Problems of the double", "problem")):
+        found = Counter(entry[key] for entry in entries if entry[key])
+        shown = ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
+        lines.append(f"{title}: {shown or 'none'}")
+    return lines
+
+
+@dataclass(frozen=True)
+class Time:
+    """Where a run's seconds went: each is in one of these."""
+
+    google: float
+    """Operations of Google ran."""
+    modules: float
+    """Else a module was at work."""
+    ansible: float
+    """Else: start, conditions, templates, results."""
+
+    @property
+    def own(self) -> float:
+        """All but Google's operations."""
+        return self.modules + self.ansible
+
+    @classmethod
+    def of(
+        cls,
+        run: Span,
+        operations: Iterable[Mapping[str, Any]],
+        spans: Iterable[tuple[str, float, float]],
+    ) -> Time:
+        """Split a run: `operations` have start and end (None: still running)."""
+        began, ended = run
+        google = [
+            (each["start"], ended if each["end"] is None else each["end"]) for each in operations
+        ]
+        modules = [(start, end) for action, start, end in spans if action not in _ANSIBLES_OWN]
+        in_google = _covered(google, run)
+        in_either = _covered([*google, *modules], run)
+        return cls(in_google, in_either - in_google, ended - began - in_either)
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        whole = self.google + self.own
+        missed = "" if self.own < OWN_SECONDS_AIM else ": more than it should"
+        return [
+            f"Time: {whole:.1f} s, of it {self.own:.1f} s the run's own "
+            f"(aim: less than {OWN_SECONDS_AIM}){missed}",
+            f"{self.google:8.1f} s operations of Google",
+            f"{self.modules:8.1f} s modules at work beside them",
+            f"{self.ansible:8.1f} s Ansible itself: start, templates, conditions, results",
+        ]
+
+
+def _covered(spans: Iterable[Span], within: Span) -> float:
+    """Return for how long at least one span lasted."""
+    total, until = 0.0, within[0]
+    for start, end in sorted(spans):
+        start, end = max(start, until), min(end, within[1])
+        if end > start:
+            total += end - start
+            until = end
+    return total
+
+
+def sockets(watched: Watched, sampled: Sampled) -> tuple[list[str], bool]:
+    """Return what was reached for, and whether the rehearsal itself stayed inside."""
+    outside = {each: n for each, n in watched.reached.items() if each.outside}
+    inside = watched.reached.total() - sum(outside.values())
+    own = {each: n for each, n in outside.items() if not each.for_packages}
+    packages = {each: n for each, n in outside.items() if each.for_packages}
+    engines = (daemons.ENGINE, daemons.CONTAINERS)
+    seen = {each: n for each, n in sampled.reached.items() if each[0] not in engines}
+    engine = {each: n for each, n in sampled.reached.items() if each[0] in engines}
+
+    lines = [
+        f"Sockets outside 127.0.0.0/8: {sum(own.values())} of the run "
+        f"(each one was noted by the kernel: {inside} to 127.0.0.0/8, {watched.local} local ones)"
+    ]
+    lines += [f"{count:6}   {each}" for each, count in sorted(own.items())]
+    if packages:
+        lines.append(
+            f"{sum(packages.values()):6} to download packages, for base images and the engine:"
+        )
+        lines += [f"{count:6}   {each}" for each, count in sorted(packages.items())]
+    lines.append(
+        f"{len(seen):6} of double, Kubernetes and registry "
+        f"(looked at {sampled.samples} times: what is shorter than a moment is not seen)"
+    )
+    lines += [f"         {_sampled(each)}" for each in sorted(seen)]
+    lines.append(
+        f"{len(engine):6} of the Docker engine, its builds, and pods"
+        + ("" if sampled.containers_watched else " (containers not watched: no nf_conntrack)")
+    )
+    lines += [f"         {_sampled(each)}" for each in sorted(engine)]
+    if watched.outliving:
+        lines.append(
+            f"Not watched to its end, since it still runs: {', '.join(watched.outliving)}. "
+            "It cannot open sockets any more: start it again."
+        )
+    return lines, not (own or seen or watched.outliving)
+
+
+def _sampled(each: tuple[str, str, int]) -> str:
+    who, address, port = each
+    return f"{who} to {address}:{port}"
