@@ -51,17 +51,16 @@ EXAMPLES = r"""
 
 - name: Show the table
   ansible.builtin.debug:
-    msg: "{{ budget.lines }}"
+    msg: "{{ budget.table }}"
   run_once: true
 """
 
 RETURN = r"""
-lines:
+table:
   description: The plans as a table for people.
   returned: success, and when the budget is not kept
-  type: list
-  elements: str
-  sample: ["CLUSTER        POOL  ACTION  WHAT  USD A MONTH"]
+  type: str
+  sample: "CLUSTER        POOL  ACTION  WHAT  USD A MONTH\n…"
 rows:
   description: The rows of all plans.
   returned: success
@@ -113,7 +112,7 @@ def main() -> None:
             msg=f"gke_budget_monthly must be a number of US dollars, 0 or more, it is {budget:g}."
         )
     result = {
-        "lines": gke_planning.table(plans, free_tier=free_tier).splitlines(),
+        "table": gke_planning.table(plans, free_tier=free_tier),
         "monthly": gke_planning.total(plans, free_tier=free_tier).data(),
         "missing": gke_planning.missing_prices(plans),
         "to_do": [one["cluster"] for one in plans if gke_planning.is_change(one)],

@@ -62,10 +62,10 @@ from ansible.module_utils.docker_ml_api import gke_input
 from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_deletion
+    from ansible.module_utils.docker_ml_api import gke_deletion, gke_urls
 except ImportError:
     # run_module says which package is missing.
-    gke_deletion = None
+    gke_deletion = gke_urls = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -84,6 +84,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     deletion = gke_deletion.Deletion(session, params["location"], params["name"], params["timeout"])
     cluster = deletion.find()
     if cluster is None:
+        _warn_of_others(module, session)
         return {"existed": False, "operations": []}
     refusal = gke_deletion.why_not(cluster, params["managed_by"])
     if refusal:
@@ -98,6 +99,19 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
         "operations": deletion.operations,
         "diff": {"before": "\n".join(gone) + "\n", "after": ""},
     }
+
+
+def _warn_of_others(module: AnsibleModule, session: GoogleSession) -> None:
+    """Warn of clusters of ours with this name in other locations: the location may be wrong."""
+    params = module.params
+    answer = session.get(gke_urls.clusters(session.project, "-"))
+    for one in answer.get("clusters") or []:
+        if one["name"] == params["name"] and gke_input.is_ours(one, params["managed_by"]):
+            module.warn(
+                f"There is no cluster {params['name']} in {params['location']}, but one of ours in "
+                f"{one['location']}: if that one is meant, set the location to it, since it goes "
+                "on costing."
+            )
 
 
 def main() -> None:

@@ -104,7 +104,7 @@ context:
 kubeconfig:
   description:
     - Kubeconfig as a mapping, for the modules of kubernetes.core and ours. google-auth fetches a
-      token for each task; no secret is in it. Empty when the cluster is not ready.
+      token for each task; no secret is in it. Empty when there is no API server that could answer.
   returned: success
   type: dict
   sample: {}
@@ -168,7 +168,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
         "ca_certificate": (live.get("masterAuth") or {}).get("clusterCaCertificate", ""),
         "version": live.get("currentMasterVersion", ""),
         "context": gke_access.context_name(session.project, wanted["location"], wanted["name"]),
-        "kubeconfig": {} if missing else _kubeconfig(live, params),
+        "kubeconfig": _kubeconfig(live, params) if gke_readiness.serves(live) else {},
         "pools": [
             {key: one.get(key, "") for key in ("name", "status", "version")}
             for one in live.get("nodePools") or []

@@ -16,6 +16,13 @@ version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: [google, gke_owner]
+options:
+  name:
+    description: The cluster that RV(over) is about.
+    type: str
+  location:
+    description: Its zone or region.
+    type: str
 attributes:
   check_mode:
     support: full
@@ -34,6 +41,16 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+over:
+  description: Whether the ttl of the cluster of O(name) is over.
+  returned: when O(name) was given
+  type: bool
+  sample: false
+title:
+  description: What that cluster is called in RV(expired), if its ttl is over.
+  returned: when O(name) was given
+  type: str
+  sample: hello-cluster in europe-west1-b of project my-project
 expired:
   description: The clusters whose ttl is over, the one longest over first.
   returned: success
@@ -45,6 +62,10 @@ expired:
     ttl: {description: Its label., type: str, sample: 8h}
     ends: {description: When it ended (RFC 3339)., type: str, sample: "2026-11-22T22:05:00Z"}
     status: {description: What Google says of it., type: str, sample: RUNNING}
+    title:
+      description: What it is called, in one piece.
+      type: str
+      sample: hello-cluster in europe-west1-b of project my-project
 living:
   description: Our other clusters.
   returned: success
@@ -82,10 +103,16 @@ except ImportError:
     cluster_lifetime = gke_urls = None
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ansible.module_utils.basic import AnsibleModule
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
-ARGUMENTS: dict[str, Any] = gke_input.OWNED
+ARGUMENTS: dict[str, Any] = {
+    **gke_input.OWNED,
+    "name": {"type": "str"},
+    "location": {"type": "str"},
+}
 
 
 def sort_out(
@@ -115,12 +142,28 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     clusters = list(answer.get("clusters") or [])
     expired, living = sort_out(clusters, module.params["managed_by"], datetime.now(UTC))
     missing = list(answer.get("missingZones") or [])
-    return {"expired": expired, "living": living, "missing_zones": missing}
+    if missing:
+        module.warn(
+            f"Google could not tell the clusters in {', '.join(missing)} just now: run the same "
+            "command again."
+        )
+    for one in expired:
+        one["title"] = _title(session, one)
+    result = {"expired": expired, "living": living, "missing_zones": missing}
+    if module.params["name"]:
+        title = _title(session, module.params)
+        over = any(one["title"] == title for one in expired)
+        result |= {"over": over, "title": title}
+    return result
+
+
+def _title(session: GoogleSession, place: Mapping[str, Any]) -> str:
+    return f"{place['name']} in {place['location']} of project {session.project}"
 
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENTS, run)
+    run_module(ARGUMENTS, run, required_together=[["name", "location"]])
 
 
 if __name__ == "__main__":

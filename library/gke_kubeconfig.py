@@ -127,7 +127,9 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     try:
         # What secrets have to be kept is decided here as well, but not in check mode.
         keep = not module.check_mode
-        wanted = gke_access.kubeconfig_of(cluster, params, params["endpoint"], keep=keep)
+        wanted = gke_access.kubeconfig_of(
+            cluster, params, params["endpoint"], keep=keep, lasting=True
+        )
     except gke_access.AccessError as error:
         raise ModuleFailedError(str(error)) from error
     text = HEADER + yaml.safe_dump(gke_access.file_of(wanted), sort_keys=False, width=1000)

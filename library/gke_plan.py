@@ -91,7 +91,7 @@ EXAMPLES = r"""
 
 - name: Show the plan
   ansible.builtin.debug:
-    msg: "{{ planned.lines }}"
+    msg: "{{ planned.table }}"
 """
 
 RETURN = r"""
@@ -139,12 +139,11 @@ plan:
       type: list
       elements: dict
       sample: [{about: our contract, url: "", seen: "2026-11-01"}]
-lines:
+table:
   description: The plan as a table for people.
   returned: success
-  type: list
-  elements: str
-  sample: ["CLUSTER        POOL  ACTION  WHAT  USD A MONTH"]
+  type: str
+  sample: "CLUSTER        POOL  ACTION  WHAT  USD A MONTH\n…"
 """
 
 import traceback
@@ -235,7 +234,7 @@ def main() -> None:
         load_balancers=params["load_balancers"],
         pod_requests=params["pod_requests"],
     )
-    module.exit_json(changed=False, plan=plan, lines=gke_planning.table([plan]).splitlines())
+    module.exit_json(changed=False, plan=plan, table=gke_planning.table([plan]))
 
 
 if __name__ == "__main__":

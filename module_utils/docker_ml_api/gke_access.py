@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -36,6 +38,10 @@ _WAY = (
 )
 _PRIVATE = 0o700
 
+# The variable that names the process of the run of Ansible that a module is part of.
+RUN = "DOCKER_ML_API_RUN"
+_OF_RUN = "run-"
+
 
 class AccessError(Exception):
     """There can be no kubeconfig: one sentence, with what mends it."""
@@ -53,14 +59,16 @@ def kubeconfig_of(
     environ: Mapping[str, str] | None = None,
     *,
     keep: bool = True,
+    lasting: bool = False,
 ) -> dict[str, Any]:
     """Return a kubeconfig for a running cluster, to be given to modules as a mapping.
 
     cluster: as the GKE API describes it (name, location, endpoint, masterAuth …); params: the
     options project, auth_kind, service_account_file, service_account_contents, access_token;
     endpoint: one of ENDPOINTS; keep: whether a secret that is in no file and no variable is kept
-    (see `keep_secret`), without which it cannot be used. Each process that uses the kubeconfig
-    asks for a token of its own, and again when that one ends.
+    (see `keep_secret`), without which it cannot be used; lasting: whether it is kept beyond the
+    run of Ansible. Each process that uses the kubeconfig asks for a token of its own, and again
+    when that one ends.
 
     It has no apiVersion and kind (see `file_of`): kubernetes.core masks each text of a kubeconfig
     in all that its modules return, and `v1` is in all of them.
@@ -69,7 +77,7 @@ def kubeconfig_of(
     """
     environ = os.environ if environ is None else environ
     name = context_name(str(params["project"]), str(cluster["location"]), str(cluster["name"]))
-    login = _login(params, environ, keep=keep)
+    login = _login(params, environ, keep=keep, lasting=lasting)
     user = {
         "apiVersion": google_credential.API_VERSION,
         "command": sys.executable,
@@ -128,7 +136,14 @@ def _server(cluster: Mapping[str, Any], endpoint: str) -> dict[str, str]:
     return {"server": f"https://{host}", "certificate-authority-data": authority}
 
 
-def _login(params: Mapping[str, Any], environ: Mapping[str, str], *, keep: bool) -> dict[str, Any]:
+def _login(
+    params: Mapping[str, Any], environ: Mapping[str, str], *, keep: bool, lasting: bool
+) -> dict[str, Any]:
+    def file_of_secret(secret: str) -> str:
+        if keep:
+            return str(keep_secret(secret, environ, lasting=lasting))
+        return str(_path_of(secret, environ, lasting=lasting))
+
     kind = params["auth_kind"]
     login: dict[str, Any] = {"auth_kind": kind}
     if kind == "serviceaccount":
@@ -137,10 +152,9 @@ def _login(params: Mapping[str, Any], environ: Mapping[str, str], *, keep: bool)
             login["service_account_file"] = str(path)
         elif not _inherited(params, "service_account_contents", environ):
             secret = _text(params["service_account_contents"])
-            login["service_account_file"] = str(_secret_file(secret, environ, keep=keep))
+            login["service_account_file"] = file_of_secret(secret)
     elif kind == "accesstoken" and not _inherited(params, "access_token", environ):
-        secret = str(params["access_token"])
-        login["access_token_file"] = str(_secret_file(secret, environ, keep=keep))
+        login["access_token_file"] = file_of_secret(str(params["access_token"]))
     way = {key: environ[key] for key in _WAY if key in environ}
     # A proxy's password is a secret; such a proxy has to be in the environment of all tasks.
     login["environment"] = {key: value for key, value in way.items() if not _has_login(value)}
@@ -181,17 +195,18 @@ def private_folder(environ: Mapping[str, str]) -> Path:
     )
 
 
-def _secret_file(secret: str, environ: Mapping[str, str], *, keep: bool) -> Path:
-    return keep_secret(secret, environ) if keep else _path_of(secret, environ)
-
-
-def _path_of(secret: str, environ: Mapping[str, str]) -> Path:
+def _path_of(secret: str, environ: Mapping[str, str], *, lasting: bool) -> Path:
+    folder, run = private_folder(environ), environ.get(RUN)
     digest = hashlib.sha256(secret.encode()).hexdigest()
-    return private_folder(environ) / f"google-{digest[:16]}"
+    return (folder if lasting or not run else folder / f"{_OF_RUN}{run}") / f"google-{digest[:16]}"
 
 
-def keep_secret(secret: str, environ: Mapping[str, str]) -> Path:
-    """Keep a secret in a file of mode 0600 and return its path; see `forget_secrets`."""
+def keep_secret(secret: str, environ: Mapping[str, str], *, lasting: bool = False) -> Path:
+    """Keep a secret in a file of mode 0600 and return its path.
+
+    lasting: until `forget_secrets`; else until the run of Ansible that RUN names ends, which
+    calls `forget_run`.
+    """
     folder = private_folder(environ)
     folder.mkdir(mode=_PRIVATE, exist_ok=True)
     found = folder.lstat()
@@ -204,8 +219,9 @@ def keep_secret(secret: str, environ: Mapping[str, str]) -> Path:
             f"{folder} is not a folder of yours with mode 0700: remove it, since the login's "
             "secret is kept there."
         )
-    path = _path_of(secret, environ)
-    handle, temporary = tempfile.mkstemp(dir=folder)
+    path = _path_of(secret, environ, lasting=lasting)
+    path.parent.mkdir(mode=_PRIVATE, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(secret)
     Path(temporary).replace(path)
@@ -213,13 +229,46 @@ def keep_secret(secret: str, environ: Mapping[str, str]) -> Path:
 
 
 def forget_secrets(environ: Mapping[str, str]) -> list[str]:
-    """Remove the kept secrets and their folder; return the paths of what was removed."""
-    folder = private_folder(environ)
+    """Remove the lasting secrets, and their folder; return the paths of what was removed."""
     removed = []
-    if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
+    folder = _own_folder(environ)
+    if folder:
         for path in sorted(folder.glob("google-*")):
             path.unlink(missing_ok=True)
             removed.append(str(path))
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        _remove_if_empty(folder)
     return removed
+
+
+def forget_run(environ: Mapping[str, str]) -> None:
+    """Remove the secrets of the run that RUN names, and of runs that were killed."""
+    folder = _own_folder(environ)
+    if folder:
+        for kept in folder.glob(f"{_OF_RUN}*"):
+            run = kept.name.removeprefix(_OF_RUN)
+            if run == environ.get(RUN) or not _is_alive(run):
+                shutil.rmtree(kept, ignore_errors=True)
+        _remove_if_empty(folder)
+
+
+def _own_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder of secrets if it is there, and this user's."""
+    folder = private_folder(environ)
+    own = folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+    return folder if own else None
+
+
+def _remove_if_empty(folder: Path) -> None:
+    # Another run may keep something there just now.
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True

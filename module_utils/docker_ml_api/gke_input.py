@@ -273,7 +273,10 @@ def _naming(cluster: Options) -> Iterator[str]:
     if not _NAME.fullmatch(cluster["name"]):
         yield f"name '{cluster['name']}' must be {_NAME_RULE}"
     if not (_ZONE.fullmatch(location) or is_region(location)):
-        yield (f"location '{location}' must be a zone (europe-west1-b) or a region (europe-west1)")
+        yield (
+            f"location '{location}' (gcp_location) must be a zone (europe-west1-b) or a region "
+            "(europe-west1)"
+        )
     for zone in cluster["locations"] or []:
         yield from _zone(zone, cluster)
     if version is not None and not _VERSION.fullmatch(version):

@@ -23,6 +23,8 @@ NOT_READY = "NOT_READY"
 _GOOGLES_OWN = ("AUTO_UPGRADE_NODES", "AUTO_REPAIR_NODES")
 _GOOD = ("RUNNING", "RECONCILING")
 _BAD = ("ERROR", "DEGRADED", "RUNNING_WITH_ERROR")
+# Nodes or add-ons of a degraded one are in trouble.
+_SERVING = (*_GOOD, "DEGRADED")
 
 
 class Readiness:
@@ -177,6 +179,12 @@ class Readiness:
             f"{said}. Mend that and run the same command again; what could not be created is "
             "made anew.",
         )
+
+
+def serves(live: Mapping[str, Any]) -> bool:
+    """Return whether a live cluster has an API server, whatever else it may lack."""
+    authority = (live.get("masterAuth") or {}).get("clusterCaCertificate")
+    return live.get("status") in _SERVING and bool(live.get("endpoint") and authority)
 
 
 def _named(live: Mapping[str, Any], name: str) -> bool:

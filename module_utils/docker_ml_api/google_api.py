@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import requests
@@ -170,7 +171,7 @@ class GoogleSession:
         except auth_errors.GoogleAuthError as error:
             raise _login_failure(error) from error
         except requests.exceptions.SSLError as error:
-            raise _untrusted(url, error) from error
+            raise _untrusted(_host(url), error) from error
         except requests.exceptions.ProxyError as error:
             raise _proxy(url, error) from error
         except requests.exceptions.RequestException as error:
@@ -197,6 +198,8 @@ class _TroubleError(Exception):
 
 def _login_failure(error: auth_errors.GoogleAuthError) -> Exception:
     said = _said(error)
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return _untrusted("Google's token endpoint", error)
     if error.retryable or isinstance(error, auth_errors.TransportError):
         failure = _no_connection("Google's token endpoint", error)
         return _TroubleError(failure, handled_perhaps=False)
@@ -240,6 +243,8 @@ def _authorized(params: Mapping[str, Any]) -> Any:
         "scopes": list(params.get("scopes") or SCOPES),
     }
     kind = options["auth_kind"]
+    if kind == "serviceaccount" and options.get("service_account_file"):
+        _check_readable(str(options["service_account_file"]))
     try:
         return GcpSession(_Options(options), "container").session()
     except auth_errors.DefaultCredentialsError as error:
@@ -251,11 +256,27 @@ def _authorized(params: Mapping[str, Any]) -> Any:
             google_errors.NO_CREDENTIALS,
             _said(error),
             "There are no application default credentials: log in with gcloud auth "
-            "application-default login, or set auth_kind to serviceaccount with "
-            f"service_account_file. google-auth said: {_said(error).rstrip('.')}.",
+            "application-default login, or set auth_kind (GCP_AUTH_KIND) to serviceaccount with "
+            "service_account_file (GCP_SERVICE_ACCOUNT_FILE). google-auth said: "
+            f"{_said(error).rstrip('.')}.",
         ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise _bad_key(options, error) from error
+
+
+def _check_readable(path: str) -> None:
+    try:
+        with Path(path).expanduser().open("rb"):
+            pass
+    except OSError as error:
+        said = str(error.strerror)
+        raise GoogleError(
+            0,
+            google_errors.NO_CREDENTIALS,
+            said,
+            f"The key's file {path} cannot be read ({said}): name that of your service account "
+            "with service_account_file (GCP_SERVICE_ACCOUNT_FILE).",
+        ) from error
 
 
 def _bad_key(options: Mapping[str, Any], error: Exception) -> GoogleError:
@@ -284,13 +305,13 @@ def _no_connection(what: str, error: Exception) -> GoogleError:
     )
 
 
-def _untrusted(url: str, error: Exception) -> GoogleError:
+def _untrusted(what: str, error: Exception) -> GoogleError:
     said = _said(error)
     return GoogleError(
         0,
         google_errors.NO_ANSWER,
         said,
-        f"The certificate that answers for {_host(url)} is not trusted ({said.rstrip('.')}): "
+        f"The certificate that answers for {what} is not trusted ({said.rstrip('.')}): "
         "behind a proxy that opens TLS set REQUESTS_CA_BUNDLE to its certificate.",
     )
 

@@ -73,9 +73,9 @@ def test_the_seeds_cluster_by_the_prices_of_the_repository(plan, budget):
         "2025-03-06",
         "2026-10-16",
     ]
-    assert result["lines"][1].split()[:2] == ["hello-cluster", "create"]
+    assert result["table"].splitlines()[1].split()[:2] == ["hello-cluster", "create"]
     whole = budget(result["plan"])
-    assert whole["lines"] == result["lines"]
+    assert whole["table"] == result["table"]
     assert (whole["changed"], whole["to_do"]) == (False, ["hello-cluster"])
     assert whole["rows"] == result["plan"]["rows"]
 
@@ -194,7 +194,7 @@ def test_a_budget_that_is_not_kept(plan, budget):
         "gke_budget_monthly."
     )
     # The table is at hand all the same.
-    assert result["lines"] == plan()["lines"]
+    assert result["table"] == plan()["table"]
     assert not budget(planned, budget_monthly=100, free_tier=True).get("failed")
 
 
