@@ -47,12 +47,12 @@ description:
     have the connection C(local) and the Python that runs Ansible.
   - Their variables are the facts C(gcp_project), C(gcp_location), C(gcp_auth_kind) and
     C(gcp_service_account_file), as an inventory says them; C(gke_cluster_name),
-    C(gke_cluster_location) and C(gke_cluster_options), the inputs of the role C(gke_cluster); and
-    what was found, C(gke_live_status) (C(RUNNING), C(PROVISIONING), C(ERROR), …),
+    C(gke_cluster_location), C(gke_cluster_options) and C(gke_cluster_found), the inputs of the
+    role C(gke_cluster); and what was found, C(gke_live_status) (C(RUNNING), C(PROVISIONING), C(ERROR), …),
     C(gke_live_labels), C(gke_live_mode) (C(standard) or C(autopilot)), C(gke_live_version),
     C(gke_live_nodes), C(gke_live_ours).
-  - It knows what is there, not what should be. A play that creates and changes clusters is
-    refused for these hosts, as their options name no node pools; one of Autopilot stays as it is.
+  - It knows what is there, not what should be. With C(gke_cluster_found) the role refuses to create
+    and to change these clusters.
   - Takes one request.
 version_added: 0.1.0
 author:
@@ -180,7 +180,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         except GoogleError as error:
             raise AnsibleParserError(f"{path}: {error}") from error
         self._complete(found["missing"], path)
-        self._add(found["clusters"])
+        hosts = list(self._hosts(found["clusters"]))
+        if not hosts:
+            self._tell_of_none(found["clusters"], path)
+        self._add(hosts)
 
     def _found(self, path: str, cache: bool) -> dict[str, Any]:
         """Return the clusters of the project, from the cache where that may be."""
@@ -221,12 +224,22 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         wanted = self.get_option("locations")
         return not wanted or location in wanted or gke_input.region_of(location) in wanted
 
-    def _add(self, clusters: list[dict[str, Any]]) -> None:
+    def _tell_of_none(self, clusters: list[dict[str, Any]], path: str) -> None:
+        """Say that there is nothing to do, and why: Ansible itself only skips its plays."""
+        project, managed_by = self.get_option("project"), self.get_option("managed_by")
+        wanted = self.get_option("locations")
+        where = f" in {', '.join(wanted)}" if wanted else ""
+        ours = f" with the label {gke_input.OWNER_LABEL}={managed_by}"
+        what = f"GKE clusters{ours if self.get_option('only_ours') else ''}"
+        others = f" ({len(clusters)} others are left alone)" if clusters else ""
+        self.display.warning(f"{path}: project {project} has no {what}{where}{others}.")
+
+    def _add(self, hosts: list[tuple[str, dict[str, Any]]]) -> None:
         self.inventory.add_group(GROUP)
         for parent in self.get_option("parent_groups"):
             self.inventory.add_group(parent)
             self.inventory.add_child(parent, GROUP)
-        for host, variables in self._hosts(clusters):
+        for host, variables in hosts:
             self.inventory.add_host(host, group=GROUP)
             for name, value in variables.items():
                 self.inventory.set_variable(host, name, value)
@@ -263,6 +276,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                     "gke_cluster_name": name,
                     "gke_cluster_location": location,
                     "gke_cluster_options": _options(one),
+                    "gke_cluster_found": True,
                     **{
                         f"gke_live_{key}": one[key]
                         for key in ("status", "labels", "mode", "version", "nodes", "ours")
@@ -283,11 +297,30 @@ def _described(cluster: Mapping[str, Any]) -> dict[str, Any]:
         "release_channel": (cluster.get("releaseChannel") or {}).get("channel") or "NONE",
         "version": cluster.get("currentMasterVersion") or "",
         "nodes": cluster.get("currentNodeCount") or 0,
+        "private_nodes": bool((cluster.get("networkConfig") or {}).get("defaultEnablePrivateNodes")),
+        "pools": [] if autopilot else [_pool(one) for one in cluster.get("nodePools") or []],
+    }
+
+
+def _pool(pool: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a live pool as the role's options have it, as far as it costs money."""
+    config, scaling = pool.get("config") or {}, pool.get("autoscaling") or {}
+    limits = {"min": scaling.get("minNodeCount") or 0, "max": scaling.get("maxNodeCount") or 0}
+    return {
+        "name": pool["name"],
+        "machine_type": config.get("machineType") or "e2-medium",
+        "nodes": pool.get("initialNodeCount") or 0,
+        "locations": list(pool.get("locations") or []),
+        "spot": bool(config.get("spot")),
+        "disk_type": config.get("diskType") or "pd-balanced",
+        "disk_size_gb": config.get("diskSizeGb") or 100,
+        # A limit for all zones together says nothing of one.
+        **({"autoscaling": limits} if scaling.get("enabled") and limits["max"] else {}),
     }
 
 
 def _options(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options of the role that are no change of the cluster."""
+    """Return the options of the role that say what is there, as far as it is known."""
     labels = described["labels"]
     channel = described["release_channel"]
     return {
@@ -300,4 +333,6 @@ def _options(described: Mapping[str, Any]) -> dict[str, Any]:
             for key, value in labels.items()
             if key not in gke_input.OUR_LABELS and not key.startswith(gke_input.GOOGLE_PREFIX)
         },
+        "private_nodes": described["private_nodes"],
+        "node_pools": described["pools"],
     }
