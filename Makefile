@@ -8,13 +8,16 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 # More arguments for ansible-playbook: make deploy ARGS="--ask-become-pass -e test_api_port=9001"
 ARGS ?=
+# make rehearse WATCH=no: where the kernel does not show which sockets the run reaches for.
+WATCH ?= yes
 # Which benchmarks to run, and arguments for them.
 BENCH ?= no_change
 BENCH_ARGS ?=
 BENCHMARKS = $(if $(filter all,$(BENCH)),no_change zero_lost_requests autoscale first_prediction \
 	many_workloads,$(BENCH))
 
-.PHONY: help setup deploy teardown test lint unit go molecule benchmark lock clean
+.PHONY: help setup deploy teardown rehearse rehearse-stop test lint unit go molecule benchmark \
+	lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -35,6 +38,12 @@ deploy: .venv/.setup ## everything: engine, images, containers, check
 
 teardown: .venv/.setup ## take down what `make deploy` put up
 	@ansible-playbook site.yml --tags teardown $(ARGS)
+
+rehearse: .venv/.setup-dev ## the GKE run on this machine, for nothing; stays up to look at
+	@scripts/rehearse $(if $(filter no,$(WATCH)),--unwatched) $(ARGS)
+
+rehearse-stop: .venv/.setup-dev ## end what `make rehearse` left up
+	@scripts/rehearse-stop
 
 test: lint unit go molecule ## the whole test suite
 

@@ -32,21 +32,20 @@ _USAGE = "python -m rehearsal.run up [--unwatched] [argument of ansible-playbook
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit code."""
     command, *more = (sys.argv[1:] if arguments is None else arguments) or [""]
+    if command not in ("up", "down") or (command == "down" and more):
+        _say(f"usage: {_USAGE}", sys.stderr)
+        return 2
+    if os.getuid() != 0:
+        _say("rehearsal: root is needed, for Kubernetes: sudo make rehearse.", sys.stderr)
+        return 1
     try:
-        if os.getuid() != 0:
-            raise RehearsalError(
-                "Root is needed, for Kubernetes and for what is in /var/lib: sudo make rehearse."
-            )
-        if command == "up":
-            watch = more[:1] != ["--unwatched"]
-            return up(more if watch else more[1:], watch=watch)
-        if command == "down" and not more:
+        if command == "down":
             return down()
+        watch = more[:1] != ["--unwatched"]
+        return up(more if watch else more[1:], watch=watch)
     except RehearsalError as error:
         _say(f"rehearsal: {error}", sys.stderr)
         return 1
-    _say(f"usage: {_USAGE}", sys.stderr)
-    return 2
 
 
 def up(arguments: Sequence[str], *, watch: bool) -> int:
@@ -245,7 +244,7 @@ def _since(began: float) -> str:
 
 
 def _say(line: str, to: Any = None) -> None:
-    print(line, file=to, flush=True)  # noqa: T201 - the command's output
+    print(line, file=to, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 Two of the kernel's tables are read some times a second. /proc/net has the sockets of processes: one
 that lives for less than a moment is missed. nf_conntrack has what containers and pods send through
-this machine, and keeps it for seconds at least after its end: none is missed there.
+this machine, and what was sent to loopback and led on by a rule, as to a container that has lost
+its network. It keeps them for seconds at least after their end: none is missed there.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import struct
@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rehearsal.run.sockets import is_loopback
 
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 _PROC = Path("/proc")
 _TABLES = ("tcp", "tcp6", "udp", "udp6")
 _INTERVAL = 0.25
-_TRACKED = re.compile(r"src=(\S+) dst=(\S+)(?:.*? dport=(\d+))?")
+_TRACKED = re.compile(r"src=(\S+) dst=(\S+) (?:.*?dport=(\d+) )?.*?src=(\S+) dst=")
 
 ENGINE = "Docker engine"
 CONTAINERS = "containers and pods"
+LED_ON = "what was sent to loopback and led on by a rule,"
 _ENGINE_PROGRAMS = ("dockerd", "containerd", "docker-proxy", "containerd-shim")
 
 
@@ -55,7 +56,9 @@ class Networks:
         inner = {
             IPv4Network(each["dst"])
             for each in routes
-            if "gateway" not in each and each.get("dev") not in ways_out and each["dst"] != "default"
+            if "gateway" not in each
+            and each.get("dev") not in ways_out
+            and each["dst"] != "default"
         }
         return cls(frozenset(own), tuple(sorted(inner)))
 
@@ -101,20 +104,42 @@ def peers(table: str) -> list[tuple[str, int, int]]:
     return found
 
 
-def tracked(table: str) -> set[tuple[str, str, int]]:
-    """Return source, destination and port of the connections, given nf_conntrack."""
+@dataclass(frozen=True)
+class Tracked:
+    """A connection as the kernel keeps it."""
+
+    source: str
+    destination: str
+    port: int
+    answers: str
+    """Address of who answers: another one than the destination if a rule led it on."""
+
+
+def tracked(table: str) -> set[Tracked]:
+    """Return the connections, given nf_conntrack."""
     return {
-        (match[1], match[2], int(match[3] or 0))
+        Tracked(match[1], match[2], int(match[3] or 0), match[4])
         for line in table.splitlines()
         if (match := _TRACKED.search(line))
     }
 
 
+def sent_outside(connection: Tracked, networks: Networks) -> tuple[str, str, int] | None:
+    """Return who sent what is no process's own socket to outside, where to, and the port."""
+    if networks.inside(connection.answers):
+        return None
+    if is_loopback(connection.destination):
+        return LED_ON, connection.answers, connection.port
+    sender = ip_address(connection.source)
+    forwarded = isinstance(sender, IPv4Address) and networks.contained(sender)
+    if forwarded and connection.source not in networks.addresses:
+        return CONTAINERS, connection.answers, connection.port
+    return None
+
+
 def engine_processes(processes: Mapping[int, tuple[str, int]]) -> set[int]:
     """Return the engine's, containers included: of `processes`, (name, parent) by number."""
-    found = {
-        number for number, (name, _) in processes.items() if name.startswith(_ENGINE_PROGRAMS)
-    }
+    found = {number for number, (name, _) in processes.items() if name.startswith(_ENGINE_PROGRAMS)}
     while more := {n for n, (_, parent) in processes.items() if parent in found} - found:
         found |= more
     return found
@@ -189,15 +214,9 @@ class Sampler(threading.Thread):
         except OSError:
             self._sampled.containers_watched = False
             return
-        for source, destination, port in tracked(table):
-            sender = ip_address(source)
-            if (
-                isinstance(sender, IPv4Address)
-                and source not in self._networks.addresses
-                and self._networks.contained(sender)
-                and not self._networks.inside(destination)
-            ):
-                self._sampled.reached[CONTAINERS, destination, port] += 1
+        for connection in tracked(table):
+            if seen := sent_outside(connection, self._networks):
+                self._sampled.reached[seen] += 1
 
     def _owners(self) -> dict[int, str]:
         """Return who has each socket, by its inode."""
@@ -207,7 +226,7 @@ class Sampler(threading.Thread):
                 with suppress(OSError):
                     for link in (_PROC / str(number) / "fd").iterdir():
                         with suppress(OSError):
-                            name = os.readlink(link)
+                            name = str(link.readlink())
                             if name.startswith("socket:["):
                                 found[int(name[8:-1])] = who
         return found

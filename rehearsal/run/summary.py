@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rehearsal.run.daemons import Sampled
-    from rehearsal.run.sockets import Watched
+    from rehearsal.run.sockets import Destination, Watched
 
     Span = tuple[float, float]
 
@@ -83,10 +83,9 @@ class Time:
     def lines(self) -> list[str]:
         """Return it for people."""
         whole = self.google + self.own
-        missed = "" if self.own < OWN_SECONDS_AIM else ": more than it should"
+        aim = f"less than {OWN_SECONDS_AIM} s is the aim"
         return [
-            f"Time: {whole:.1f} s, of it {self.own:.1f} s the run's own "
-            f"(aim: less than {OWN_SECONDS_AIM}){missed}",
+            f"Time: {whole:.1f} s, of it {self.own:.1f} s beside operations of Google ({aim})",
             f"{self.google:8.1f} s operations of Google",
             f"{self.modules:8.1f} s modules at work beside them",
             f"{self.ansible:8.1f} s Ansible itself: start, templates, conditions, results",
@@ -97,10 +96,10 @@ def _covered(spans: Iterable[Span], within: Span) -> float:
     """Return for how long at least one span lasted."""
     total, until = 0.0, within[0]
     for start, end in sorted(spans):
-        start, end = max(start, until), min(end, within[1])
-        if end > start:
-            total += end - start
-            until = end
+        since, last = max(start, until), min(end, within[1])
+        if last > since:
+            total += last - since
+            until = last
     return total
 
 
@@ -114,32 +113,32 @@ def sockets(watched: Watched, sampled: Sampled) -> tuple[list[str], bool]:
     seen = {each: n for each, n in sampled.reached.items() if each[0] not in engines}
     engine = {each: n for each, n in sampled.reached.items() if each[0] in engines}
 
-    lines = [
-        f"Sockets outside 127.0.0.0/8: {sum(own.values())} of the run "
-        f"(each one was noted by the kernel: {inside} to 127.0.0.0/8, {watched.local} local ones)"
-    ]
-    lines += [f"{count:6}   {each}" for each, count in sorted(own.items())]
+    lines = ["Sockets outside 127.0.0.0/8:"]
+
+    def add(count: int, whose: str, destinations: Iterable[str]) -> None:
+        lines.append(f"{count:6}   {whose}")
+        lines.extend(f"           {each}" for each in destinations)
+
+    noted = f"the kernel noted every one: {inside} to 127.0.0.0/8, {watched.local} to Unix sockets"
+    add(sum(own.values()), f"of the run ({noted})", _times(own))
     if packages:
-        lines.append(
-            f"{sum(packages.values()):6} to download packages, for base images and the engine:"
-        )
-        lines += [f"{count:6}   {each}" for each, count in sorted(packages.items())]
-    lines.append(
-        f"{len(seen):6} of double, Kubernetes and registry "
-        f"(looked at {sampled.samples} times: what is shorter than a moment is not seen)"
-    )
-    lines += [f"         {_sampled(each)}" for each in sorted(seen)]
-    lines.append(
-        f"{len(engine):6} of the Docker engine, its builds, and pods"
-        + ("" if sampled.containers_watched else " (containers not watched: no nf_conntrack)")
-    )
-    lines += [f"         {_sampled(each)}" for each in sorted(engine)]
+        whose = "of its downloads of packages, for base images and the engine"
+        add(sum(packages.values()), whose, _times(packages))
+    sampled_how = f"sampled {sampled.samples} times, so one of a moment can be missed"
+    add(len(seen), f"of double, Kubernetes and registry ({sampled_how})", map(_sampled, seen))
+    watched_how = "" if sampled.containers_watched else "; containers NOT watched: no nf_conntrack"
+    whose = f"of the Docker engine and its builds (sampled{watched_how})"
+    add(len(engine), whose, map(_sampled, engine))
     if watched.outliving:
         lines.append(
             f"Not watched to its end, since it still runs: {', '.join(watched.outliving)}. "
             "It cannot open sockets any more: start it again."
         )
     return lines, not (own or seen or watched.outliving)
+
+
+def _times(destinations: Mapping[Destination, int]) -> list[str]:
+    return [f"{count} x {each}" for each, count in sorted(destinations.items())]
 
 
 def _sampled(each: tuple[str, str, int]) -> str:
