@@ -73,7 +73,7 @@ status:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_google_cloud, gke_input
+from ansible.module_utils.docker_ml_api import gke_by_google_cloud, gke_input
 from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
 
 try:
@@ -117,10 +117,10 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
         return {"changed": _missing(creation, params), "status": ""}
 
     def by_google_cloud(seconds: float) -> None:
-        name = gke_google_cloud.POOL if pool else gke_google_cloud.CLUSTER
+        name = gke_by_google_cloud.POOL if pool else gke_by_google_cloud.CLUSTER
         try:
-            gke_google_cloud.run(name, params["parameters"], params, seconds)
-        except gke_google_cloud.UnavailableError as error:
+            gke_by_google_cloud.run(name, params["parameters"], params, seconds)
+        except gke_by_google_cloud.UnavailableError as error:
             module.warn(f"google.cloud.{name} cannot be used here ({error}); the API is.")
 
     first = by_google_cloud if params["parameters"] else None

@@ -90,13 +90,13 @@ def failure(operation: Operation, project: str) -> GoogleError | None:
         return None
     exhausted = " RESOURCE_EXHAUSTED" if error.get("code") == _RESOURCE_EXHAUSTED else ""
     advice = google_errors.quota_advice(message + exhausted, project)
-    mends = f" Then: {advice}." if advice else ""
+    mends = f"Then: {advice}." if advice else "Mend that and run the same command again."
     return GoogleError(
         0,
         "OPERATION_FAILED",
         message,
         f"The operation {described(operation)} ended in an error; Google said: "
-        f"{message.rstrip('.')}.{mends}",
+        f"{message.rstrip('.')}. {mends}",
     )
 
 
@@ -123,7 +123,7 @@ def wait(
                 f"seconds: it was last seen {seen.get('status')}"
                 f"{_progress(seen)}. See gcloud container operations describe {seen['name']} "
                 f"--location {location} --project {session.project}; run the same command again "
-                "to go on waiting, or allow more time."
+                "to go on waiting, if need be with more time (gke_cluster_timeout)."
             )
         seen = session.get(url)
     error = failure(seen, session.project)

@@ -105,11 +105,15 @@ def is_transient(error: GoogleError) -> bool:
 def quota_advice(message: str, project: str) -> str:
     """Return what mends an exceeded quota or a zone without machines; empty for other messages."""
     if _STOCKOUT.search(message):
-        return "set another location or machine_type, since Google has none left there just now"
+        return (
+            "set another location (gcp_location) or machine_type (gke_machine_type), since Google "
+            "has none left there just now"
+        )
     if _QUOTA.search(message):
         return (
             "ask for more quota (https://console.cloud.google.com/iam-admin/quotas?project="
-            f"{project}), or set fewer nodes, a smaller machine_type or another location"
+            f"{project}), or set fewer nodes (gke_nodes), a smaller machine_type "
+            "(gke_machine_type) or another location (gcp_location)"
         )
     return ""
 
@@ -140,7 +144,7 @@ def _advice(error: GoogleError, host: str, project: str, metadata: Mapping[str, 
         )
     elif error.reason == PROJECT_NOT_FOUND:
         advice = (
-            f"There is no project {project} that this login can see: set project (GCP_PROJECT) "
+            f"There is no project {project} that this login can see: set gcp_project (GCP_PROJECT) "
             "to the ID of yours, not its name (gcloud projects list shows it)."
         )
     elif is_transient(error) and status < HTTPStatus.INTERNAL_SERVER_ERROR:

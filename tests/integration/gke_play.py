@@ -177,9 +177,7 @@ def _target(request: dict[str, Any]) -> str:
     names = [part.partition(":")[0] for part in parts[::2] if part]
     body = request["body"] or {}
     made = body.get("cluster") or body.get("nodePool") or {}
-    if request["method_id"].endswith(".create"):
-        names.append(made.get("name", ""))
-    return "/".join(names)
+    return "/".join([*names, *([made["name"]] if "name" in made else [])])
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ FAILURES = {
     ),
     "no machines": (
         operation(statusMessage="[GCE_STOCKOUT]: none left"),
-        "Then: set another location or machine_type",
+        "Then: set another location (gcp_location) or machine_type",
     ),
 }
 

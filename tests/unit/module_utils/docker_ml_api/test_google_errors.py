@@ -104,7 +104,7 @@ REFUSALS = {
         400,
         answer("ZONE_RESOURCE_POOL_EXHAUSTED: the zone does not have enough resources."),
         "400",
-        ["set another location or machine_type"],
+        ["set another location (gcp_location) or machine_type"],
     ),
     "rate": (
         429,
