@@ -1,0 +1,80 @@
+#!/usr/bin/python
+"""Ansible module workload_info: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: workload_info
+short_description: Tells which workloads of ours are on a cluster
+description:
+  - Lists the Deployments and ReplicationControllers with the project's labels, in all namespaces
+    that may be read.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+extends_documentation_fragment: cluster
+options:
+  labels:
+    description: Labels that mark what is the project's own.
+    type: dict
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: See what is there
+  workload_info:
+    labels:
+      app.kubernetes.io/managed-by: docker-ml-api
+  register: there
+"""
+
+RETURN = r"""
+workloads:
+  description: The workloads, by namespace and name.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name: {description: Its name., type: str, sample: hello-web}
+    namespace: {description: Its namespace., type: str, sample: default}
+    kind: {description: Deployment or ReplicationController., type: str, sample: Deployment}
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api import cluster_module, releases
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.docker_ml_api.cluster import Cluster
+
+ARGUMENTS: dict[str, Any] = {"labels": {"type": "dict", "required": True}}
+
+
+def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
+    """List them."""
+    selector = releases.selector(module.params["labels"], records=False)
+    found = [
+        {"name": name, "namespace": one["metadata"]["namespace"], "kind": one["kind"]}
+        for kind in releases.CONTROLLERS
+        for one in connected.list(kind, labels=selector)
+        if (name := (one["metadata"].get("labels") or {}).get(releases.INSTANCE))
+    ]
+    return {"workloads": sorted(found, key=lambda one: (one["namespace"], one["name"]))}
+
+
+def main() -> None:
+    """Wire the options to the reading."""
+    cluster_module.run_module(ARGUMENTS, run)
+
+
+if __name__ == "__main__":
+    main()
