@@ -32,6 +32,9 @@ def running(**environment: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="engine-") as name:
         folder = Path(name)
         address = f"unix://{folder}/socket"
+        # With none it would remove docker0, the network of the machine's own engine.
+        bridge = f"engine{os.getpid()}"
+        subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
         with (folder / "log").open("wb") as output:
             process = subprocess.Popen(
                 [
@@ -40,7 +43,7 @@ def running(**environment: str) -> Iterator[str]:
                     f"--data-root={folder}/data",
                     f"--exec-root={folder}/exec",
                     f"--pidfile={folder}/pid",
-                    "--bridge=none",
+                    f"--bridge={bridge}",
                     "--iptables=false",
                     "--ip6tables=false",
                     "--storage-driver=vfs",
@@ -55,6 +58,7 @@ def running(**environment: str) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait()
+            subprocess.run(["ip", "link", "delete", bridge], check=True)
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -70,7 +74,7 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
 
 
 @contextlib.contextmanager
-def docker_client(address: str) -> Iterator[docker.DockerClient]:
+def client_of(address: str) -> Iterator[docker.DockerClient]:
     """Give a client of the engine."""
     client = docker.DockerClient(base_url=address)
     try:
