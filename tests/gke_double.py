@@ -18,6 +18,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import requests
+
 from rehearsal.gke import environment
 from rehearsal.gke.call import Fault
 from rehearsal.gke.clock import RealClock, StandingClock
@@ -97,6 +99,22 @@ class Google:
     def fault(self, kind: str, **fields: Any) -> None:
         """Let a fault befall requests: fields as of rehearsal.gke.call.Fault."""
         self.double.faults.add(Fault(kind, **fields))
+
+    def make_repository(self, name: str, location: str = "europe-west1") -> str:
+        """Make a repository for images, not ours; give what references of its images begin with."""
+        place = f"v1/projects/{self.project}/locations/{location}/repositories"
+        with requests.Session() as session:
+            session.trust_env = False
+            session.post(
+                f"{self.plain}/artifactregistry/{place}",
+                params={"repositoryId": name},
+                json={"format": "DOCKER"},
+                headers={"Authorization": f"Bearer {self.access_token()}"},
+                timeout=10,
+            ).raise_for_status()
+        # Until it is there.
+        self.clock.advance(1)
+        return f"{location}-docker.pkg.dev/{self.project}/{name}"
 
     def clear_faults(self) -> None:
         """Let no fault befall anything any more."""

@@ -16,6 +16,11 @@ DOCKER_HUB = "docker.io"
 # What Docker Hub's API answers on.
 DOCKER_HUB_API = "registry-1.docker.io"
 _LOGIN = "set image_registry_username and image_registry_password, or run: docker login {host}"
+# Google's Artifact Registry, which is entered by the login of Google Cloud.
+_GOOGLE = "-docker.pkg.dev"
+_GRANT = "let an administrator of its project grant the login {role} there"
+_PUSH_ROLE = "roles/artifactregistry.writer"
+_PULL_ROLE = "roles/artifactregistry.reader"
 _CHALLENGE_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 _UNREACHABLE = (
@@ -49,6 +54,16 @@ class Credentials:
 def host_of(registry: str) -> str:
     """Return the host (and port) of a registry with or without a path."""
     return registry.partition("/")[0]
+
+
+def is_google(host: str) -> bool:
+    """Tell whether a registry is Google's Artifact Registry."""
+    return host.endswith(_GOOGLE)
+
+
+def grant(role: str = _PULL_ROLE) -> str:
+    """Return what mends that the login of Google Cloud may not do something in a registry."""
+    return _GRANT.format(role=role)
 
 
 def check_access(
@@ -226,7 +241,8 @@ def explain(reference: str, status: int, explanation: str) -> str | None:
         or "unauthorized" in text
         or "denied" in text
     ):
-        return f"The registry {host} refuses access to {reference}: {_LOGIN.format(host=host)}."
+        mend = grant(_PUSH_ROLE) if is_google(host) else _LOGIN.format(host=host)
+        return f"The registry {host} refuses access to {reference}: {mend}."
     cause = explanation.rpartition(": ")[2].strip('"\n ')
     if any(sign in text for sign in _UNREACHABLE):
         return f"The registry {host} cannot be reached ({cause}): start it, or mend image_registry."

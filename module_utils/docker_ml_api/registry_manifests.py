@@ -25,6 +25,8 @@ from ansible.module_utils.docker_ml_api.registry import (
     anonymous_session,
     ask_api,
     ask_token,
+    grant,
+    is_google,
     root_cause,
 )
 
@@ -215,9 +217,10 @@ class Registry:
         if status == requests.codes.unauthorized and Challenge.of(answer).kind == "basic":
             raise self._refusal()
         if status in (requests.codes.unauthorized, requests.codes.forbidden):
+            mend = grant() if is_google(self.host) and self.credentials else self._remedy
             raise RegistryError(
                 f"The registry {self.host} has no {reference.name} that {self._reader} may see: "
-                f"mend image_registry, push the image, or {self._remedy}."
+                f"mend image_registry, push the image, or {mend}."
             )
         raise RegistryError(
             f"The registry {self.host} answers {_status_line(answer)} about {reference.name}."

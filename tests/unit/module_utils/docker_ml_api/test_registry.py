@@ -182,6 +182,7 @@ def test_a_certificate_that_only_the_engine_may_know(own_certificate):
 
 
 HUB = "docker.io/account/x:v1"
+GOOGLE = "europe-docker.pkg.dev/my-project/models/app:v1"
 OWN = "registry.example.com:5000/team/x:v1"
 # What: (reference, status and text of the engine's answer, sentence or None)
 EXPLANATIONS = {
@@ -212,6 +213,15 @@ EXPLANATIONS = {
         (
             f"The registry docker.io refuses access to {HUB}: set image_registry_username and "
             "image_registry_password, or run: docker login docker.io."
+        ),
+    ),
+    "Google's": (
+        GOOGLE,
+        403,
+        "denied: Permission denied on resource (or it may not exist)",
+        (
+            f"The registry europe-docker.pkg.dev refuses access to {GOOGLE}: let an administrator "
+            "of its project grant the login roles/artifactregistry.writer there."
         ),
     ),
     "refused": (
