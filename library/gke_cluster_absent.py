@@ -20,6 +20,13 @@ author:
   - docker-ml-api
 extends_documentation_fragment: [google, gke_place, gke_owner]
 options:
+  google_cloud:
+    description:
+      - Whether the deletion is begun by google.cloud.gcp_container_cluster. It tries nothing twice
+        and takes an operation that failed for done, so what is there then is looked at all the
+        same.
+    type: bool
+    default: true
   timeout:
     description: Seconds that running operations and the deletion may take together.
     type: float
@@ -58,7 +65,7 @@ operations:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_input
+from ansible.module_utils.docker_ml_api import gke_by_google_cloud, gke_input
 from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
 
 try:
@@ -74,6 +81,7 @@ if TYPE_CHECKING:
 ARGUMENTS: dict[str, Any] = {
     **gke_input.PLACE,
     **gke_input.OWNED,
+    "google_cloud": {"type": "bool", "default": True},
     "timeout": {"type": "float", "default": 1800},
 }
 
@@ -89,8 +97,17 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     refusal = gke_deletion.why_not(cluster, params["managed_by"])
     if refusal:
         raise ModuleFailedError(refusal)
+
+    def by_google_cloud(seconds: float) -> None:
+        place = {key: params[key] for key in gke_input.PLACE}
+        try:
+            name = gke_by_google_cloud.CLUSTER
+            gke_by_google_cloud.run(name, {**place, "state": "absent"}, params, seconds)
+        except gke_by_google_cloud.UnavailableError as error:
+            module.warn(f"google.cloud.{name} cannot be used here ({error}); the API is.")
+
     if not module.check_mode:
-        deletion.run()
+        deletion.run(by_google_cloud if params["google_cloud"] else None)
     pools = [f"  node pool {one['name']}" for one in cluster.get("nodePools") or []]
     gone = [f"cluster {params['name']} in {params['location']}", *pools]
     return {

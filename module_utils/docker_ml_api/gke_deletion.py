@@ -9,7 +9,7 @@ from ansible.module_utils.docker_ml_api import gke_input, gke_operations, gke_ur
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
@@ -53,8 +53,12 @@ class Deletion:
         found: dict[str, Any] | None = self._session.find(self._url)
         return found
 
-    def run(self) -> None:
-        """Delete it and wait until it is gone. Raises GoogleError."""
+    def run(self, first: Callable[[float], None] | None = None) -> None:
+        """Delete it and wait until it is gone. Raises GoogleError.
+
+        first: what is to try it, for at most the seconds it is given; whatever comes of that, this
+        goes on with what is there.
+        """
         while (cluster := self.find()) is not None:
             running = gke_operations.running(self._session, *self._where)
             if running:
@@ -63,6 +67,9 @@ class Deletion:
                 gke_operations.wait_for_all(self._session, *self._where, self._deadline)
             elif self._deleted or cluster.get("status") == _STOPPING:
                 self._wait(cluster)
+            elif first is not None:
+                first(self._deadline.left())
+                first = None
             else:
                 self._delete()
 

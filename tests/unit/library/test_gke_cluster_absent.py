@@ -17,8 +17,10 @@ def site(tmp_path, capsys, monkeypatch):
 
 
 def absent(site, name=NAME, **options):
+    """Ask the module; google.cloud's would wait by the machine's clock, not the double's."""
     site.google.forget_requests()
-    return site.run(gke_cluster_absent, name=name, location=LOCATION, **options)
+    given = {"name": name, "location": LOCATION, "google_cloud": False, **options}
+    return site.run(gke_cluster_absent, **given)
 
 
 def test_a_cluster_of_ours(site):
@@ -220,3 +222,48 @@ def test_no_permission(site):
     assert answer["failed"]
     assert "container.clusters.delete" in answer["msg"]
     assert site.cluster()
+
+
+@pytest.fixture
+def quick(tmp_path, capsys, monkeypatch):
+    seconds = {"create_cluster_seconds": 0.05, "create_pool_seconds": 0.05, "delete_seconds": 0.05}
+    with gke_double.running(tmp_path, **seconds) as google:
+        yield Site(google, capsys, monkeypatch)
+
+
+def test_google_clouds_module_deletes_it(quick):
+    quick.create()
+    answer = absent(quick, google_cloud=True)
+    assert answer["changed"]
+    assert quick.cluster() is None
+    # One of the module's own would be waited for.
+    assert answer["operations"] == []
+    assert quick.mutations() == [DELETE]
+    assert not absent(quick, google_cloud=True)["changed"]
+    assert quick.mutations() == []
+
+
+# What befalls the first deletion, and how many are sent.
+STUMBLES = {
+    "not well": ("unavailable", 2),
+    "no answer": ("drop-after", 1),
+    "failed": ("operation-error", 2),
+}
+
+
+@pytest.mark.parametrize(("fault", "sent"), STUMBLES.values(), ids=STUMBLES)
+def test_what_google_clouds_module_stumbles_over_is_gone_on_with(quick, fault, sent):
+    quick.create()
+    quick.google.fault(fault, method=DELETE)
+    assert absent(quick, google_cloud=True)["changed"]
+    assert quick.cluster() is None
+    assert quick.mutations() == [DELETE] * sent
+
+
+def test_google_clouds_module_has_an_end(quick):
+    quick.create()
+    quick.google.fault("operation-never-ends", method=DELETE)
+    answer = absent(quick, google_cloud=True, timeout=2)
+    assert answer["failed"]
+    assert "has not ended within 2 seconds: it was last seen RUNNING" in answer["msg"]
+    assert quick.mutations() == [DELETE]
