@@ -1,4 +1,4 @@
-"""Lets a module of google.cloud create or delete a GKE cluster or node pool, for so long and no longer.
+"""Lets modules of google.cloud create or delete GKE clusters and pools, for so long and no longer.
 
 Those modules try nothing twice, stumble over a lost connection, wait without an end, take an
 operation that failed for done, and answer a refusal with all that was sent. So each runs in this
