@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_live, gke_operations, gke_urls
+from ansible.module_utils.docker_ml_api import gke_live, gke_operations, gke_urls, google_errors
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
 
 if TYPE_CHECKING:
@@ -72,13 +72,15 @@ class Creation:
         made = self.find()
         status = str((made or {}).get("status") or "missing")
         if made is None or status == "ERROR":
-            said = str((made or {}).get("statusMessage") or "Google says nothing of it").rstrip(".")
+            said = str((made or {}).get("statusMessage") or "nothing of it").rstrip(".")
+            advice = google_errors.quota_advice(said, self.session.project) or "mend that"
             raise GoogleError(
                 0,
                 "CREATION_FAILED",
                 said,
-                f"{self.title} could not be created, it is {status}: {said}. Mend that and run "
-                "the same command again; what is broken is made anew.",
+                f"{self.title} could not be created, it is {status}; Google said: {said}. "
+                f"{advice[0].upper()}{advice[1:]}, and run the same command again; what is broken "
+                "is made anew.",
             )
         return {"created": there is None, "status": status}
 

@@ -165,6 +165,17 @@ class Play:
             found |= {f"{name}/{pool}": one["status"] for pool, one in record["pools"].items()}
         return found
 
+    def under_way(self, kind: str) -> bool:
+        """Return whether Google is at an operation of this kind (CREATE_CLUSTER …)."""
+        with self.google.double.frontend.lock:
+            operations = self.google.world.dump()["operations"].values()
+            return any(one["type"] == kind and one["end"] is None for one in operations)
+
+    def end_operation(self, error: str = "") -> None:
+        """Let the one operation that never ends end now, well or in an error."""
+        [name] = self.direct("show")["operations"]
+        self.direct("end", operation=name, error=error)
+
     def direct(self, action: str, **arguments: Any) -> dict[str, Any]:
         """Do what only the director of a rehearsal can."""
         answer: dict[str, Any] = self.google.double.control("POST", f"world/{action}", arguments)
