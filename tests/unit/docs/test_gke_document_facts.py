@@ -143,3 +143,22 @@ def test_permissions_to_find_leftovers():
     kinds = {kind.collection for kind in gke_attribution.KINDS}
     assert words_of(role) == ["roles/compute.viewer"]
     assert set(named) - {"list", "instanceGroupManagers.get"} == kinds
+
+
+def test_what_is_read_is_what_is_said():
+    sources = [
+        *(ROOT / "library").glob("*.py"),
+        *(ROOT / "module_utils").rglob("*.py"),
+        *(ROOT / "roles").rglob("*.yml"),
+    ]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    # Sentences go on in the next line: of Python in another string, of YAML folded.
+    text = " ".join(re.sub(r'"\s*\n\s*f?"', "", text).split())
+    messages = [
+        part.strip()
+        for cell, _ in DOCUMENT.rows("When something goes wrong")
+        if cell.startswith("`")
+        for part in cell.strip("`").split("…")
+    ]
+    assert len(messages) > 15
+    assert [one for one in messages if one not in text] == []
