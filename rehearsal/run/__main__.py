@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,8 @@ def down() -> int:
             raise RehearsalError(f"`{' '.join(command)}` failed: see what it says, then again.")
     _module("rehearsal.gke", "down")
     _module("rehearsal.kubernetes", "down")
+    with suppress(OSError):  # others' things are in it, or it is gone already
+        google.folder.parent.rmdir()
     return 0
 
 
@@ -223,8 +226,10 @@ def _ways(google: Google, kubernetes: Kubernetes) -> list[str]:
     python = sys.executable if python.startswith("..") else python
     return [
         f"  {kubernetes.kubectl} --kubeconfig={kubernetes.kubeconfig} get pods,services -A",
-        f'  eval "$({python} -m rehearsal.gke env)"        # then, where gcloud is installed:',
+        f'  eval "$({python} -m rehearsal.gke env)"   # then gcloud is at the double:',
         "  gcloud container clusters list",
+        "  gcloud container clusters get-credentials hello-cluster --location=europe-west1-b",
+        f"  {kubernetes.kubectl} get nodes             # by gke-gcloud-auth-plugin",
         f"  less {google.requests}",
         "  make rehearse          # again: changes nothing",
         "  make rehearse-stop     # ends it",

@@ -28,6 +28,9 @@ _ANSIBLES_OWN = frozenset(
     )
 )  # fmt: skip
 
+_WAITING = ("container_health", "workload_address", "workload_rollout")
+_IMAGES = ("community.docker.docker_image", "community.docker.docker_login")
+
 
 def requests(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return how often each method was called, what befell requests, and what is wrong."""
@@ -49,19 +52,23 @@ def requests(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 @dataclass(frozen=True)
 class Time:
-    """Where a run's seconds went: each is in one of these."""
+    """Where a run's seconds went: each is in one of these, the first that it fits."""
 
     google: float
     """Operations of Google ran."""
+    starting: float
+    """Pods and containers were waited for."""
+    images: float
+    """Images were built, tagged, pushed."""
     modules: float
-    """Else a module was at work."""
+    """Another module was at work."""
     ansible: float
-    """Else: start, conditions, templates, results."""
+    """None was: start, templates, conditions, results."""
 
     @property
     def own(self) -> float:
         """All but Google's operations."""
-        return self.modules + self.ansible
+        return self.starting + self.images + self.modules + self.ansible
 
     @classmethod
     def of(
@@ -75,10 +82,18 @@ class Time:
         google = [
             (each["start"], ended if each["end"] is None else each["end"]) for each in operations
         ]
-        modules = [(start, end) for action, start, end in spans if action not in _ANSIBLES_OWN]
-        in_google = _covered(google, run)
-        in_either = _covered([*google, *modules], run)
-        return cls(in_google, in_either - in_google, ended - began - in_either)
+        kinds: tuple[list[Span], ...] = (google, [], [], [])
+        for action, start, end in spans:
+            if action not in _ANSIBLES_OWN:
+                kinds[_kind(action)].append((start, end))
+        known: list[Span] = []
+        parts, before = [], 0.0
+        for kind in kinds:
+            known += kind
+            covered = _covered(known, run)
+            parts.append(covered - before)
+            before = covered
+        return cls(*parts, ended - began - before)
 
     def lines(self) -> list[str]:
         """Return it for people."""
@@ -87,9 +102,18 @@ class Time:
         return [
             f"Time: {whole:.1f} s, of it {self.own:.1f} s beside operations of Google ({aim})",
             f"{self.google:8.1f} s operations of Google",
-            f"{self.modules:8.1f} s modules at work beside them",
+            f"{self.starting:8.1f} s pods and containers come up",
+            f"{self.images:8.1f} s images are built and pushed",
+            f"{self.modules:8.1f} s other modules are at work",
             f"{self.ansible:8.1f} s Ansible itself: start, templates, conditions, results",
         ]
+
+
+def _kind(action: str) -> int:
+    """Return the place of the module's time among the parts of `Time`."""
+    if action in _WAITING:
+        return 1
+    return 2 if action.startswith(_IMAGES) else 3
 
 
 def _covered(spans: Iterable[Span], within: Span) -> float:
