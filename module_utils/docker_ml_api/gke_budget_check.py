@@ -31,7 +31,8 @@ def problem(
             f"Whether the clusters stay within {limit} is not known: they would cost at least "
             f"{whole.low:.2f} USD a month, and the price of "
             f"{' and of '.join(gke_planning.missing_prices(plans))} is missing. Put it into a file "
-            "and name that with gke_prices_file, or set no gke_budget_monthly."
+            "of the form of roles/gke_cluster/files/prices.yml and name that with gke_prices_file, "
+            "or set no gke_budget_monthly."
         )
     if whole.high > budget + _CENT / 2:
         return (
