@@ -52,6 +52,16 @@ _NETWORK = re.compile(
 _IMAGE_ANSWERS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
+            r"-docker\.pkg\.dev/.*(?:unauthorized|\bdenied\b|forbidden|: 40[13] )", re.IGNORECASE
+        ),
+        (
+            "Artifact Registry does not let the nodes in: grant their service account "
+            "roles/artifactregistry.reader there, or set IMAGE_PULL_USERNAME and "
+            "IMAGE_PULL_PASSWORD"
+        ),
+    ),
+    (
+        re.compile(
             r"unauthorized|\bdenied\b|forbidden|: 40[13] |insufficient_scope|authorization failed"
             r"|no basic auth credentials|authentication required|may require authorization",
             re.IGNORECASE,

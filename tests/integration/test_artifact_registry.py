@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import threading
+import uuid
 from pathlib import Path
 
 import gke_double
@@ -19,6 +20,8 @@ import yaml
 from ansible_run import ROOT, run_playbook
 from real_engine import Engine
 from role_play import Play
+
+from rehearsal.gke.model import World
 
 HOST = "europe-west1-docker.pkg.dev"
 MAKE = "image : Make the repository in Artifact Registry"
@@ -38,9 +41,32 @@ def store(tmp_path_factory):
         yield running
 
 
+class Slow(World):
+    """Whenever something was made or pushed an hour has passed: no token is good any more."""
+
+    accounts = None
+
+    def call(self, call):
+        answer = super().call(call)
+        if call.method_id.endswith("repositories.create"):
+            self.end_tokens()
+        return answer
+
+    def control(self, action, arguments):
+        if action == "push":
+            self.end_tokens()
+        return super().control(action, arguments)
+
+    def end_tokens(self):
+        for token in self.accounts.dump():
+            self.accounts.revoke(token["value"])
+
+
 @pytest.fixture
 def google(tmp_path, store):
-    with gke_double.running(tmp_path, registry=f"http://{store.host}") as running:
+    options = {"registry": f"http://{store.host}", "make_world": Slow}
+    with gke_double.running(tmp_path, **options) as running:
+        running.world.accounts = running.double.accounts
         yield running
 
 
@@ -258,10 +284,9 @@ def failures(run):
 def images(google):
     """The apps' images in a repository that somebody made; the digests by name."""
     reference = google.make_repository("models")
-    token = google.access_token()
 
     def bearer(request):
-        request.headers["Authorization"] = f"Bearer {token}"
+        request.headers["Authorization"] = f"Bearer {google.access_token()}"
         return request
 
     way_in = {"proxies": {"https": google.proxy}, "verify": str(google.authority), "auth": bearer}
@@ -318,6 +343,23 @@ def test_gke_pulls_by_its_own_account(google, images, tmp_path):
         assert f"image: {login['image_registry']}/{app}@{images[app]}" in text
         assert "imagePullSecrets" not in text
     assert TOKEN not in run.text
+
+    # The Docker host asks by the same login; the names are this test's own.
+    run, _ = rendered(
+        tmp_path / "none",
+        "gke.yml",
+        tmp_path,
+        "--tags=teardown",
+        "--limit=docker_hosts",
+        apps_prefix=f"t{uuid.uuid4().hex[:10]}-",
+        teardown_images=True,
+        **login,
+    )
+    run.ok()
+    assert run.changed == []
+    [stays] = [said for said in run.messages if said.startswith(login["image_registry"])]
+    assert "since it does not carry the label managed-by: docker-ml-api" in stays
+    assert google.mutations()[-1]["method_id"] == "push"  # of the fixture
 
 
 def test_gke_pulls_from_a_private_repository_by_a_secret(tmp_path):

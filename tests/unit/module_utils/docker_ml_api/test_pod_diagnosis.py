@@ -80,6 +80,11 @@ TROUBLES = {
                 "https://registry.test/token: 401 Unauthorized"),
         [], PATIENT, "image", 0, ["refuses the login: check IMAGE_REGISTRY_USERNAME and"],
     ),
+    "image: the nodes of GKE are refused": (
+        pulling("failed to authorize: failed to fetch oauth token: unexpected status from GET "
+                "request to https://europe-docker.pkg.dev/v2/token?scope=x: 403 Forbidden"),
+        [], PATIENT, "image", 0, ["grant their service account roles/artifactregistry.reader"],
+    ),
     "image: denied, or not there": (
         pulling("pull access denied, repository does not exist or may require authorization: "
                 "server message: insufficient_scope: authorization failed"),
