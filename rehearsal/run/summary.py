@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.run import daemons
@@ -29,7 +30,11 @@ _ANSIBLES_OWN = frozenset(
 )  # fmt: skip
 
 _WAITING = ("container_health", "workload_address", "workload_rollout")
-_IMAGES = ("community.docker.docker_image", "community.docker.docker_login")
+_IMAGES = (
+    "ansible.builtin.command",  # docker build, mmdebstrap
+    "community.docker.docker_image",
+    "community.docker.docker_login",
+)
 
 
 def requests(entries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -87,13 +92,13 @@ class Time:
             if action not in _ANSIBLES_OWN:
                 kinds[_kind(action)].append((start, end))
         known: list[Span] = []
-        parts, before = [], 0.0
+        until = [0.0]
         for kind in kinds:
             known += kind
-            covered = _covered(known, run)
-            parts.append(covered - before)
-            before = covered
-        return cls(*parts, ended - began - before)
+            until.append(_covered(known, run))
+        until.append(ended - began)
+        google_part, starting, images, modules, ansible = (b - a for a, b in pairwise(until))
+        return cls(google_part, starting, images, modules, ansible)
 
     def lines(self) -> list[str]:
         """Return it for people."""
