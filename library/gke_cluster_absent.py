@@ -104,7 +104,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
             name = gke_by_google_cloud.CLUSTER
             gke_by_google_cloud.run(name, {**place, "state": "absent"}, params, seconds)
         except gke_by_google_cloud.UnavailableError as error:
-            module.warn(f"google.cloud.{name} cannot be used here ({error}); the API is.")
+            module.warn(str(error))
 
     if not module.check_mode:
         deletion.run(by_google_cloud if params["google_cloud"] else None)

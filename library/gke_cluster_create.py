@@ -121,7 +121,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
         try:
             gke_by_google_cloud.run(name, params["parameters"], params, seconds)
         except gke_by_google_cloud.UnavailableError as error:
-            module.warn(f"google.cloud.{name} cannot be used here ({error}); the API is.")
+            module.warn(str(error))
 
     first = by_google_cloud if params["parameters"] else None
     made = creation.create(body, params["timeout"], first)

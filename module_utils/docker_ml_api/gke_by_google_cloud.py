@@ -12,6 +12,7 @@ import importlib
 import io
 import json
 import signal
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils import basic
@@ -36,7 +37,7 @@ _ACCESS = (
 
 
 class UnavailableError(Exception):
-    """The collection cannot be loaded here."""
+    """The collection cannot be loaded here: a sentence to warn with."""
 
 
 class _TimeIsUpError(BaseException):
@@ -54,7 +55,11 @@ def run(
     try:
         module = importlib.import_module(f"ansible_collections.google.cloud.plugins.modules.{name}")
     except ImportError as error:
-        raise UnavailableError(str(error)) from error
+        raise UnavailableError(
+            f"google.cloud.{name} is not used, since {sys.executable} does not find it ({error}); "
+            "the API is asked for the same. To have it used set ansible_python_interpreter to "
+            '"{{ ansible_playbook_python }}", with ansible_connection: local.'
+        ) from error
     login = {key: access[key] for key in _ACCESS if access.get(key) is not None}
     with (
         _arguments({**login, **parameters}),

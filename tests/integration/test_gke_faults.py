@@ -276,13 +276,14 @@ def test_changes_and_deletions_that_fail_or_never_end(play: Play) -> None:
         "waiting, if need be with more time (gke_cluster_timeout)."
     )
     play.end_operation(error="The network is in use.")
-    play.google.fault("operation-error", method="clusters.delete$", message="It is in use.")
+    fault("operation-error", method="clusters.delete$", message="It is in use.", count=None)
     assert read(play, "--tags=teardown") == (
         "The operation DELETE_CLUSTER of cluster one (operation-N) ended in an error; Google "
         "said: It is in use. Mend that and run the same command again."
     )
-    play.google.fault("rate-limit", method="clusters.delete$", count=2, retry_after=1)
-    play.google.fault("drop-after", method="clusters.delete$")
+    play.google.clear_faults()
+    fault("rate-limit", method="clusters.delete$", count=2, retry_after=1)
+    fault("drop-after", method="clusters.delete$")
     play.succeed("--tags=teardown")
     assert play.state() == {}
     play.settled("--tags=teardown")

@@ -2,6 +2,7 @@ import documented
 import gke_cluster_create
 import gke_examples as examples
 import pytest
+from ansible.module_utils.docker_ml_api import gke_by_google_cloud
 
 AUTOPILOT = examples.options(mode="autopilot", location="europe-west1")
 SPOT = {"name": "spot", "spot": True}
@@ -43,6 +44,86 @@ def test_pool(gke):
     assert gke.done("gke_cluster_create", **given)["changed"]
     assert not gke.done("gke_cluster_create", **given)["changed"]
     assert gke.changes(wanted)["diff"] == []
+
+
+def by_google_cloud(gke, pool=""):
+    """Create the cluster or its pool as the changes say; give the module's answer."""
+    found = gke.changes(examples.options())["create"]
+    one = found["pools"][0] if pool else found["cluster"]
+    assert one["by"] == "google_cloud"
+    # What the API would not be sent by this module.
+    parameters = {**one["parameters"]}
+    if not pool:
+        parameters["description"] = "by google.cloud"
+    return gke.run(
+        "gke_cluster_create", pool=pool, body=one["body"], parameters=parameters, timeout=2, **PLACE
+    )
+
+
+def test_by_google_cloud(gke):
+    assert by_google_cloud(gke)["changed"]
+    assert gke.calls() == ["clusters.create", "clusters.nodePools.delete"]
+    [cluster] = gke.google.world.dump()["clusters"].values()
+    assert cluster["live"]["description"] == "by google.cloud"
+    gke.google.forget_requests()
+    assert by_google_cloud(gke, "main")["status"] == "RUNNING"
+    assert gke.calls() == ["clusters.nodePools.create"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "sent"),
+    [
+        ({"kind": "unavailable"}, 2),
+        ({"kind": "drop-before"}, 2),
+        ({"kind": "drop-after"}, 1),
+    ],
+)
+def test_what_google_cloud_stumbles_over_is_gone_on_with(gke, fault, sent):
+    gke.google.fault(method="clusters.create$", **fault)
+    answer = by_google_cloud(gke)
+    assert (answer["changed"], answer["status"]) == (True, "RUNNING")
+    assert gke.calls().count("clusters.create") == sent
+    with_pool = {"method": "nodePools.create$", **fault}
+    gke.google.fault(**with_pool)
+    assert by_google_cloud(gke, "main")["changed"]
+    assert gke.calls().count("clusters.nodePools.create") == sent
+
+
+@pytest.mark.parametrize(
+    ("fault", "part"),
+    [
+        (
+            {"kind": "operation-error", "message": "No."},
+            "Cluster hello-cluster could not be created, it is ERROR; Google said: No. Mend that,",
+        ),
+        (
+            {"kind": "operation-error", "message": "Quota 'CPUS' exceeded."},
+            "Quota 'CPUS' exceeded. Ask for more quota (",
+        ),
+        (
+            {"kind": "operation-never-ends"},
+            "has not ended within 2 seconds: it was last seen RUNNING",
+        ),
+        (
+            {"kind": "permission-denied", "count": None},
+            "The login lacks the permission container.clusters.create in project",
+        ),
+    ],
+)
+def test_what_google_cloud_cannot_is_said_in_a_sentence(gke, fault, part):
+    gke.google.fault(method="clusters.create$", **fault)
+    answer = by_google_cloud(gke)
+    assert answer["failed"]
+    assert part in answer["msg"]
+
+
+def test_without_google_cloud_the_api_is_asked(gke, monkeypatch):
+    monkeypatch.setattr(gke_by_google_cloud, "CLUSTER", "gcp_container_nothing")
+    answer = by_google_cloud(gke)
+    assert answer["changed"]
+    [warning] = answer["warnings"]
+    assert "google.cloud.gcp_container_nothing is not used" in str(warning)
+    assert gke.calls() == ["clusters.create"]
 
 
 @pytest.mark.parametrize(
