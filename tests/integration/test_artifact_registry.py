@@ -388,7 +388,7 @@ def test_other_clusters_need_a_login_that_lasts(google, images, tmp_path):
     key = base64.b64encode(google.key_file.read_bytes()).decode()
     hosts = {
         "kubernetes": LOCAL,
-        "of-gke": {"cluster_nodes_pull": True, **LOCAL},
+        "of-gke": {"cluster_nodes_pull": "true", **LOCAL},
         "by-key": {
             "image_pull_username": "_json_key_base64",
             "image_pull_password": key,
@@ -420,8 +420,9 @@ def test_other_clusters_need_a_login_that_lasts(google, images, tmp_path):
     )
     failed = failures(run)
     assert failed["kubernetes"] == (
-        f"kubernetes has no login for {registry}: set IMAGE_PULL_USERNAME to _json_key_base64 and "
-        "IMAGE_PULL_PASSWORD to the key, as base64, of a service account that may read there "
+        f"kubernetes cannot pull from {registry} for longer than an hour by the login of Google "
+        "Cloud: set IMAGE_PULL_USERNAME to _json_key_base64 and IMAGE_PULL_PASSWORD to the key, as "
+        "base64, of a service account that may read there "
         "(roles/artifactregistry.reader), or cluster_nodes_pull to true if its nodes have a login "
         "of their own, as those of GKE have."
     )
