@@ -399,7 +399,12 @@ def test_other_clusters_need_a_login_that_lasts(google, images, tmp_path):
             "image_pull_password": google.access_token(),
             **LOCAL,
         },
-        "half": {"image_pull_username": "_json_key_base64", **LOCAL},
+        "half": {
+            "image_pull_username": "_json_key_base64",
+            "image_registry_username": "tom",
+            "image_registry_password": "s3cret",
+            **LOCAL,
+        },
     }
     site = {
         "image_registry": registry,

@@ -158,7 +158,10 @@ def test_another_project(site):
     assert answer["msg"].startswith("image_registry names the project nobodys, but there is none")
     assert f"write the ID of yours in {HOST}/nobodys/models" in answer["msg"]
     site.google.fault("permission-denied", method=GET)
-    assert "The login lacks the permission artifactregistry" in repository(site)["msg"]
+    # That of the clusters may be another one.
+    message = repository(site, project="of-clusters")["msg"]
+    assert "The login lacks the permission artifactregistry.repositories.get in project" in message
+    assert f"in project {site.google.project}:" in message
 
 
 def test_removed_with_its_images(site):
