@@ -48,9 +48,9 @@ description:
   - Their variables are the facts C(gcp_project), C(gcp_location), C(gcp_auth_kind) and
     C(gcp_service_account_file), as an inventory says them; C(gke_cluster_name),
     C(gke_cluster_location), C(gke_cluster_options) and C(gke_cluster_found), the inputs of the
-    role C(gke_cluster); and what was found, C(gke_live_status) (C(RUNNING), C(PROVISIONING), C(ERROR), …),
-    C(gke_live_labels), C(gke_live_mode) (C(standard) or C(autopilot)), C(gke_live_version),
-    C(gke_live_nodes), C(gke_live_ours).
+    role C(gke_cluster); and what was found, C(gke_live_status) (C(RUNNING), C(PROVISIONING),
+    C(ERROR), …), C(gke_live_labels), C(gke_live_mode) (C(standard) or C(autopilot)),
+    C(gke_live_version), C(gke_live_nodes), C(gke_live_ours).
   - It knows what is there, not what should be. With C(gke_cluster_found) the role refuses to create
     and to change these clusters.
   - Takes one request.
@@ -297,7 +297,9 @@ def _described(cluster: Mapping[str, Any]) -> dict[str, Any]:
         "release_channel": (cluster.get("releaseChannel") or {}).get("channel") or "NONE",
         "version": cluster.get("currentMasterVersion") or "",
         "nodes": cluster.get("currentNodeCount") or 0,
-        "private_nodes": bool((cluster.get("networkConfig") or {}).get("defaultEnablePrivateNodes")),
+        "private_nodes": bool(
+            (cluster.get("networkConfig") or {}).get("defaultEnablePrivateNodes")
+        ),
         "pools": [] if autopilot else [_pool(one) for one in cluster.get("nodePools") or []],
     }
 

@@ -199,8 +199,10 @@ def read(option: str, path: str) -> list[gke_prices.PriceList]:
 
 def problems(params: dict[str, Any]) -> Iterator[str]:
     """Return what is wrong with the options, a sentence each."""
-    for one in gke_input.problems(params["cluster"]):
-        yield f"cluster: {one}"
+    # One that is there may be what is possible by hand only.
+    if not params["changes"].get("exists"):
+        for one in gke_input.problems(params["cluster"]):
+            yield f"cluster: {one}"
     if params["load_balancers"] < 0:
         yield f"load_balancers must be 0 or more, it is {params['load_balancers']}."
     for name, amount in (params["pod_requests"] or {}).items():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
 _PAGE = 500
+_FIRST_PAUSE = 0.25
 _INTERVAL = 2.0
 _PATIENCE = 60.0
 _NOT_FOUND = 404
@@ -109,16 +110,18 @@ class Sweep:
 
     def _follow(self, one: Found, operation: dict[str, Any], later: list[Found]) -> None:
         where = f"{one.scope}/operations/{operation['name']}"
-        begin = self._session.clock()
+        begin, pause = self._session.clock(), _FIRST_PAUSE
+        # One that never ends does not take the others' time.
+        limit = min(_PATIENCE, self._timeout)
         while operation.get("status") != _DONE:
             waited = self._session.clock() - begin
-            # One that never ends does not take the others' time.
-            if waited >= min(_PATIENCE, self._timeout):
+            if waited >= limit:
                 self.problems[one.path] = (
                     f"its deletion is {operation.get('status')} after {waited:g} s"
                 )
                 return
-            self._session.sleep(_INTERVAL)
+            self._session.sleep(min(pause, limit - waited))
+            pause = min(2 * pause, _INTERVAL)
             operation = self._session.get(self._url(where))
         errors = (operation.get("error") or {}).get("errors") or []
         if not errors:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gke_cluster_changes
 import gke_double
+import gke_plan
 import pytest
 import yaml
 from ansible.errors import AnsibleError, AnsibleParserError
@@ -16,6 +17,7 @@ from ansible.module_utils.docker_ml_api import gke_urls
 from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
+from ansible.utils.display import Display
 from api_server import Answer, serving
 from run_module import run_module
 
@@ -130,7 +132,20 @@ def test_the_clusters_of_ours(at_google, read):
             "ttl": "8h",
             "deletion_protection": False,
             "labels": {"team": "science"},
+            "private_nodes": False,
+            "node_pools": [
+                {
+                    "name": "default-pool",
+                    "machine_type": "e2-medium",
+                    "nodes": 2,
+                    "locations": ["europe-west1-b"],
+                    "spot": False,
+                    "disk_type": "pd-balanced",
+                    "disk_size_gb": 100,
+                }
+            ],
         },
+        "gke_cluster_found": True,
         "gke_cluster_name": "hello-cluster",
         "gke_cluster_location": "europe-west1-b",
         "gke_live_status": "RUNNING",
@@ -340,7 +355,10 @@ def test_clusters_with_the_same_name(telling, read):
             "ttl": "8h",
             "deletion_protection": False,
             "labels": {},
+            "private_nodes": False,
+            "node_pools": [],
         },
+        "gke_cluster_found": True,
         "gke_cluster_name": "twin",
         "gke_cluster_location": "europe-west1-c",
         "gke_live_status": "STOPPING",
@@ -400,8 +418,73 @@ def test_a_file_that_cannot_be_read_ends_the_run(at_google):
     assert "no project somebody-elses" in " ".join(run.stderr.split())
 
 
-def test_the_options_are_no_change(tmp_path, monkeypatch, capsys, read):
-    """Where they can be carried out at all: those of a standard cluster name no node pools."""
+def test_a_pool_is_told_as_far_as_it_costs_money(telling, read):
+    config = {"machineType": "n2-standard-4", "diskType": "pd-ssd", "diskSizeGb": 20, "spot": True}
+    scaling = {"enabled": True, "minNodeCount": 1, "maxNodeCount": 5}
+    for_all = {"enabled": True, "totalMinNodeCount": 1, "totalMaxNodeCount": 9}
+    pools = [
+        {"name": "big", "config": config, "initialNodeCount": 2, "autoscaling": scaling},
+        {"name": "plain", "locations": ["europe-west1-c"], "autoscaling": for_all},
+    ]
+    network = {"defaultEnablePrivateNodes": True}
+    one = told("one", "europe-west1", nodePools=pools, networkConfig=network)
+    pilot = told("pilot", "europe-west1", autopilot={"enabled": True}, nodePools=pools)
+    serve, patch = telling
+    with serve({"clusters": [one, pilot]}) as server:
+        patch(server.url)
+        found = read()
+    options = found.get_host("one").get_vars()["gke_cluster_options"]
+    assert options["private_nodes"]
+    big, plain = options["node_pools"]
+    assert big == {
+        "name": "big",
+        "machine_type": "n2-standard-4",
+        "nodes": 2,
+        "locations": [],
+        "spot": True,
+        "disk_type": "pd-ssd",
+        "disk_size_gb": 20,
+        "autoscaling": {"min": 1, "max": 5},
+    }
+    assert (plain["nodes"], plain["locations"]) == (0, ["europe-west1-c"])
+    assert "autoscaling" not in plain
+    assert found.get_host("pilot").get_vars()["gke_cluster_options"]["node_pools"] == []
+
+
+# What: options, and what is said when there is none
+NONE = {
+    "of ours": (
+        {"managed_by": "tom"},
+        "project p has no GKE clusters with the label managed-by=tom (1 others are left alone).",
+    ),
+    "there": (
+        {"managed_by": "tom", "locations": ["us-east1"]},
+        "project p has no GKE clusters with the label managed-by=tom in us-east1 (1 others",
+    ),
+    "at all": (
+        {"only_ours": False, "locations": ["us-east1"]},
+        "project p has no GKE clusters in us-east1 (1 others are left alone).",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NONE)
+def test_that_there_is_none_is_said(telling, read, case, monkeypatch):
+    options, said = NONE[case]
+    warnings = []
+    monkeypatch.setattr(Display, "warning", lambda _, text, **__: warnings.append(text))
+    serve, patch = telling
+    with serve({"clusters": [told("seen", "europe-west1-b")]}) as server:
+        patch(server.url)
+        read()
+        assert warnings == []
+        read(**options)
+    [warning] = warnings
+    assert warning.partition(".yml: ")[2].startswith(said)
+
+
+def test_the_options_are_what_is_there(tmp_path, monkeypatch, capsys, read):
+    """Those of Autopilot are no change; of others there is a plan of what they cost."""
     labels = LABELS | {"deletion-protection": "true", "ttl": "none"}
     with gke_double.running(tmp_path, clock=StandingClock()) as google:
         for name, value in google.environment.items():
@@ -416,13 +499,21 @@ def test_the_options_are_no_change(tmp_path, monkeypatch, capsys, read):
             resourceLabels=labels,
         )
         found = read()
-        answers = {}
+        wanted = {}
         for host in ("pilot", "hello-cluster"):
             known = found.get_host(host).get_vars()
             place = {"name": known["gke_cluster_name"], "location": known["gke_cluster_location"]}
-            wanted = {**known["gke_cluster_options"], **place}
-            answers[host] = run_module(gke_cluster_changes, capsys, cluster=wanted)
-    pilot, hello = answers["pilot"], answers["hello-cluster"]
+            wanted[host] = {**known["gke_cluster_options"], **place}
+        pilot = run_module(gke_cluster_changes, capsys, cluster=wanted["pilot"])
     assert not pilot.get("failed"), pilot
     assert (pilot["updates"], pilot["create"]["cluster"]) == ([], None)
-    assert "node_pools must name at least one pool" in hello["msg"]
+    same = {key: pilot[key] for key in ("exists", "create", "updates", "replace", "delete")}
+    prices = str(ROOT / "roles/gke_cluster/files/prices.yml")
+    hello = run_module(
+        gke_plan, capsys, cluster=wanted["hello-cluster"], changes=same, price_file=prices
+    )
+    rows = [(one["pool"], one["action"], one["what"]) for one in hello["plan"]["rows"]]
+    assert rows == [
+        ("", "keep", "standard, europe-west1-b, REGULAR"),
+        ("default-pool", "keep", "2 x e2-medium, 100 GiB pd-balanced"),
+    ]

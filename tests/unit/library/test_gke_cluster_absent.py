@@ -41,6 +41,16 @@ def test_a_cluster_of_ours(site):
     assert site.mutations() == []
 
 
+def test_one_of_ours_elsewhere_is_told_of(site):
+    """The inventory's location may be wrong: then nothing is deleted, and it costs on."""
+    site.create(location="europe-west1-c")
+    answer = absent(site)
+    assert (answer["changed"], answer["existed"]) == (False, False)
+    assert "but one of ours in europe-west1-c" in str(answer["warnings"])
+    assert "warnings" not in absent(site, name="another")
+    assert site.mutations() == []
+
+
 # What: its labels, what is said.
 REFUSALS = {
     "nobody's": ({}, "(its label managed-by is not there, not docker-ml-api)"),

@@ -72,3 +72,23 @@ def test_zones_that_are_missing(tmp_path, capsys, monkeypatch):
     with gke_double.running(tmp_path, make_world=Partial) as google:
         answer = Site(google, capsys, monkeypatch).run(gke_expired)
     assert answer["missing_zones"] == ["us-east1-b"]
+    assert "could not tell the clusters in us-east1-b" in str(answer["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("name", "location", "over"),
+    [
+        ("over", LOCATION, True),
+        ("young", LOCATION, False),
+        ("over", "us-east1-b", False),
+        ("none", LOCATION, False),
+    ],
+)
+def test_one_cluster(site, name, location, over):
+    site.create("over", labels={**OURS, "ttl": "8h"})
+    site.create("young", labels={**OURS, "ttl": "2d"})
+    age(site, "over")
+    answer = site.run(gke_expired, name=name, location=location)
+    assert answer["over"] is over
+    assert (answer["title"] in [one["title"] for one in answer["expired"]]) is over
+    assert "location" in site.run(gke_expired, name=name)["msg"]

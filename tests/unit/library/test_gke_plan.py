@@ -138,7 +138,7 @@ def test_load_balancers_of_unknown_price(plan):
 WRONG = {
     "an impossible cluster": (
         {"cluster": {**CLUSTER, "location": "nowhere"}},
-        ["cluster: location 'nowhere' must be a zone"],
+        ["cluster: location 'nowhere' (gcp_location) must be a zone"],
     ),
     "numbers below zero": (
         {"load_balancers": -1, "pod_requests": {"vcpu": -0.5}},

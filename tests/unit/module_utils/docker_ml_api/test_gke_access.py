@@ -258,6 +258,42 @@ def test_what_is_not_ours_stays_in_the_folder(tmp_path):
     assert other.exists()
 
 
+def test_secrets_of_a_run(tmp_path):
+    """They go with it; those of other runs stay, unless these were killed."""
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path), gke_access.RUN: str(os.getpid())}
+    path = Path(login_of(kubeconfig(environ=environ))["access_token_file"])
+    assert path.parent.name == f"run-{os.getpid()}"
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    folder = path.parent.parent
+    lasting = Path(
+        login_of(gke_access.kubeconfig_of(CLUSTER, TOKENS, environ=environ, lasting=True))[
+            "access_token_file"
+        ]
+    )
+    assert lasting.parent == folder
+    # 1 is another process, which lives; no process has the last one's number.
+    for run in ("1", "4194305", "nonsense"):
+        (folder / f"run-{run}").mkdir()
+        (folder / f"run-{run}" / "google-0").touch()
+    gke_access.forget_run(environ)
+    assert sorted(one.name for one in folder.iterdir()) == sorted([lasting.name, "run-1"])
+    gke_access.forget_run({"XDG_RUNTIME_DIR": str(tmp_path), gke_access.RUN: "1"})
+    assert gke_access.forget_secrets(environ) == [str(lasting)]
+    assert list(tmp_path.iterdir()) == []
+    gke_access.forget_run(environ)
+
+
+def test_a_run_of_another_user_is_alive(tmp_path, monkeypatch):
+    def refuse(_process, _signal):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    kubeconfig(environ={**environ, gke_access.RUN: "7"})
+    gke_access.forget_run(environ)
+    assert list(tmp_path.glob("*/run-7/*"))
+
+
 def test_where_secrets_are_kept(monkeypatch, tmp_path):
     name = f"docker-ml-api-{os.getuid()}"
     memory = Path("/dev/shm") / name  # noqa: S108 - nothing is written

@@ -2,6 +2,7 @@
 
 import json
 
+import gke_double
 import pytest
 from ansible.module_utils.docker_ml_api import google_api, google_errors
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
@@ -213,6 +214,23 @@ def test_a_certificate_that_is_not_trusted(session, clock, tmp_path):
     assert clock.slept == []
 
 
+def test_a_token_endpoint_that_is_not_trusted(clock, tmp_path, monkeypatch):
+    """Waiting would not mend it."""
+    with gke_double.running(tmp_path) as google:
+        for name, value in google.environment.items():
+            monkeypatch.setenv(name, value)
+        other = make_certificate(tmp_path, "other")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other.certificate))
+        login = {"auth_kind": "serviceaccount", "service_account_file": str(google.key_file)}
+        session = google_api.GoogleSession(
+            {"project": google.project, **login}, clock=clock.read, sleep=clock.sleep
+        )
+        with pytest.raises(GoogleError, match="Google's token endpoint is not trusted .*set REQ"):
+            session.get(CLUSTERS.format(google.project))
+        session.close()
+    assert clock.slept == []
+
+
 @pytest.mark.parametrize(("status", "slept"), [(403, False), (502, True)])
 def test_a_proxy_that_refuses(session, clock, monkeypatch, status, slept):
     from http.server import BaseHTTPRequestHandler, HTTPServer  # noqa: PLC0415
@@ -245,7 +263,10 @@ def test_a_proxy_that_refuses(session, clock, monkeypatch, status, slept):
 
 
 LOGINS = {
-    "no file": ({"service_account_file": "/nonexistent"}, "No such file"),
+    "no file": (
+        {"service_account_file": "/nonexistent"},
+        "The key's file /nonexistent cannot be read (No such file or directory): name that",
+    ),
     "neither file nor content": ({}, "requires setting either service_account_file"),
     "content is no JSON": ({"service_account_contents": "secret"}, "Unable to decode"),
     "content is no key": (
