@@ -149,7 +149,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
         )
     for one in expired:
         one["title"] = _title(session, one)
-    result = {"expired": expired, "living": living, "missing_zones": missing}
+    result: dict[str, Any] = {"expired": expired, "living": living, "missing_zones": missing}
     if module.params["name"]:
         title = _title(session, module.params)
         over = any(one["title"] == title for one in expired)

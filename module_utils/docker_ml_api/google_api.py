@@ -199,7 +199,8 @@ class _TroubleError(Exception):
 def _login_failure(error: auth_errors.GoogleAuthError) -> Exception:
     said = _said(error)
     if "CERTIFICATE_VERIFY_FAILED" in said:
-        return _untrusted("Google's token endpoint", error)
+        untrusted: Exception = _untrusted("Google's token endpoint", error)
+        return untrusted
     if error.retryable or isinstance(error, auth_errors.TransportError):
         failure = _no_connection("Google's token endpoint", error)
         return _TroubleError(failure, handled_perhaps=False)

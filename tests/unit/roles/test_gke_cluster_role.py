@@ -1,4 +1,4 @@
-"""The inputs of the role gke_cluster: what is documented is what holds, and nothing else is used."""
+"""The inputs of the role gke_cluster: what is documented holds, and nothing else is used."""
 
 import re
 from pathlib import Path
