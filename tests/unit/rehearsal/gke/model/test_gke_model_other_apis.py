@@ -89,7 +89,7 @@ def test_repositories_hold_images_and_go_with_them(google):
     google.wait()
     assert google.ok("GET", f"/v1/{operation['name']}", **REGISTRY)["done"] is True
     assert google.refused("GET", one, **REGISTRY)[0] == 404
-    with pytest.raises(ValueError, match="no repository projects/.*; there are none"):
+    with pytest.raises(ValueError, match=r"no repository projects/.*; there are none"):
         google.world.control("push", {"repository": name, "image": "a"})
     google.ok("POST", f"{REPOSITORIES}?repositoryId=apps", DOCKER, **REGISTRY)
     google.wait()
