@@ -80,3 +80,37 @@ def test_one_name_in_two_namespaces(play):
         assert play.succeed("--tags=teardown").changed
         assert play.answer("web") == "five"
         assert play.objects(other) == set()
+
+
+def test_of_a_cluster_that_nobody_described_those_are_asked_that_are_there(play):
+    """As of one that the inventory plugin found; what is there has to answer as anywhere."""
+    play.workload("web")
+    play.workload("gone")
+    play.workload("unknown")
+    play.succeed()
+    del play.workloads["unknown"]
+    play.kubectl("delete", "deployment", "gone")
+    play.app("app", "another")
+
+    check = "--tags=check", "-e", "workload_only_present=true"
+    run = play.run(*check)
+    assert run.status != 0
+    [failure] = run.failure.splitlines()
+    assert f"Workload web in {play.namespace}" in failure
+    said = " ".join(run.messages)
+    assert f"{play.namespace}/gone is not on kubernetes." in said
+    assert f"{play.namespace}/unknown is on kubernetes, but not among the workloads" in said
+
+    play.app("app", "one")
+    # Without a registry, too: nothing is pulled.
+    play.variables["image_registry"] = ""
+    run = play.succeed(*check)
+    [report] = [
+        one["msg"]
+        for name, one in run.tasks
+        if name == "workload : Say what was checked" and "msg" in one
+    ]
+    [checked] = report["checked"]
+    assert "web" in checked
+    # An inventory that says what is there is held to it.
+    assert "gone" in play.fail("--tags=check")
