@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -158,5 +160,14 @@ def quick_google(
     """Modules on a double whose operations take a moment of real time."""
     kinds = ("create_cluster", "create_pool", "update", "delete")
     quick = {f"{kind}_seconds": 0.05 for kind in kinds}
-    with gke_double.running(folder, **{**quick, **given}) as google:
+    with gke_double.running(folder, **{**quick, **given}) as google, left_connections():
         yield Gke(google, capsys, monkeypatch)
+
+
+@contextlib.contextmanager
+def left_connections() -> Iterator[None]:
+    """Forgive the connections that a module of google.cloud leaves open when its time is up."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

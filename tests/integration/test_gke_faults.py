@@ -230,10 +230,10 @@ def test_creations_that_fail_or_never_end(plays: Play) -> None:
     assert play.calls(other) == []
 
     fault("operation-never-ends", method="nodePools.create$")
-    play.variables["gke_cluster_timeout"] = 3
+    play.variables["gke_cluster_timeout"] = 4
     waited = (
         f"The operation CREATE_NODE_POOL of cluster {broken}, node pool main (operation-N) has not "
-        "ended within 3 seconds: it was last seen RUNNING. See gcloud container operations "
+        "ended within 4 seconds: it was last seen RUNNING. See gcloud container operations "
         f"describe operation-N --location europe-west1-b --project {PROJECT}; run the same "
         "command again to go on waiting, if need be with more time (gke_cluster_timeout)."
     )
@@ -268,9 +268,9 @@ def test_changes_and_deletions_that_fail_or_never_end(play: Play) -> None:
     assert play.state() == READY
 
     fault("operation-never-ends", method="clusters.delete$")
-    play.variables["gke_cluster_timeout"] = 3
+    play.variables["gke_cluster_timeout"] = 4
     assert read(play, "--tags=teardown") == (
-        "The operation DELETE_CLUSTER of cluster one (operation-N) has not ended within 3 "
+        "The operation DELETE_CLUSTER of cluster one (operation-N) has not ended within 4 "
         "seconds: it was last seen RUNNING. See gcloud container operations describe operation-N "
         f"--location europe-west1-b --project {PROJECT}; run the same command again to go on "
         "waiting, if need be with more time (gke_cluster_timeout)."

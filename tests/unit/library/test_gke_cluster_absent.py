@@ -1,5 +1,6 @@
 import gke_cluster_absent
 import gke_double
+import gke_examples
 import pytest
 from gke_site import LOCATION, NAME, Site
 
@@ -237,7 +238,7 @@ def test_no_permission(site):
 @pytest.fixture
 def quick(tmp_path, capsys, monkeypatch):
     seconds = {"create_cluster_seconds": 0.05, "create_pool_seconds": 0.05, "delete_seconds": 0.05}
-    with gke_double.running(tmp_path, **seconds) as google:
+    with gke_double.running(tmp_path, **seconds) as google, gke_examples.left_connections():
         yield Site(google, capsys, monkeypatch)
 
 

@@ -20,7 +20,7 @@ PARAMETERS = {
 def google(tmp_path, monkeypatch):
     """A double by real time, since google.cloud's modules sleep by it."""
     quick = {"create_cluster_seconds": 0.0, "delete_seconds": 0.0}
-    with gke_double.running(tmp_path, **quick) as made:
+    with gke_double.running(tmp_path, **quick) as made, examples.left_connections():
         for key, value in made.environment.items():
             if not key.startswith("GCP_"):
                 monkeypatch.setenv(key, value)
