@@ -201,7 +201,7 @@ class Sampler(threading.Thread):
         outside = {
             (address, port, inode)
             for name in _TABLES
-            for address, port, inode in peers(_read(_PROC / "net" / name))
+            for address, port, inode in peers(_read(_PROC / "thread-self" / "net" / name))
             if not self._networks.inside(address)
         }
         if outside:
@@ -210,7 +210,7 @@ class Sampler(threading.Thread):
                 if inode in owners:
                     self._sampled.reached[owners[inode], address, port] += 1
         try:
-            table = (_PROC / "net" / "nf_conntrack").read_text(encoding="utf-8")
+            table = (_PROC / "thread-self" / "net" / "nf_conntrack").read_text(encoding="utf-8")
         except OSError:
             self._sampled.containers_watched = False
             return

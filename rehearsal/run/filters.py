@@ -15,11 +15,12 @@ import struct
 import sys
 from dataclasses import dataclass
 
-_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
 _ASK = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
 _ALLOW = 0x7FFF0000
 _REFUSE = 0x00050000 | errno.ENOSYS
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # struct seccomp_data
+_X32 = 0x40000000  # marks the numbers of a second set
 _SET_FILTER, _NEW_LISTENER = 1, 8
 _NO_NEW_PRIVILEGES = 38
 
@@ -65,6 +66,8 @@ def program(of: Calls) -> list[bytes]:
         _jump(of.architecture, 1, 0),
         _statement(_RETURN, _REFUSE),
         _statement(_LOAD, _NUMBER_AT),
+        _jump(_X32, 0, 1, _JUMP_IF_SET),
+        _statement(_RETURN, _REFUSE),
     ]
     for number in (of.connect, of.sendmsg, of.sendmmsg):
         lines += _answer(number, _ASK)
@@ -128,8 +131,8 @@ def _statement(code: int, value: int) -> bytes:
     return struct.pack("HBBI", code, 0, 0, value)
 
 
-def _jump(value: int, when_equal: int, otherwise: int) -> bytes:
-    return struct.pack("HBBI", _JUMP_IF_EQUAL, when_equal, otherwise, value)
+def _jump(value: int, when_so: int, otherwise: int, code: int = _JUMP_IF_EQUAL) -> bytes:
+    return struct.pack("HBBI", code, when_so, otherwise, value)
 
 
 def _answer(number: int, answer: int) -> list[bytes]:
