@@ -171,10 +171,10 @@ def test_from_nothing_to_nothing(play, google, tmp_path_factory):
     assert google.mutations() == []
 
     # It is told of what stays.
-    kept = play.succeed("--tags=teardown", "-e", "image_state=unchanged", **environment)
+    kept = play.succeed("--tags=teardown", "-e", "image_repository_kept=true", **environment)
     [stays] = [said for said in kept.messages if said.startswith(f"The repository {reference} ")]
     assert stays.endswith(
-        "removed with -e teardown_images=true, or by: gcloud artifacts repositories delete models "
+        "removed with -e teardown_repository=true, or by: gcloud artifacts repositories delete models "
         f"--location europe-west1 --project {google.project}"
     )
     assert google.mutations() == []
@@ -352,7 +352,6 @@ def test_gke_pulls_by_its_own_account(google, images, tmp_path):
         "--tags=teardown",
         "--limit=docker_hosts",
         apps_prefix=f"t{uuid.uuid4().hex[:10]}-",
-        teardown_images=True,
         **login,
     )
     run.ok()
