@@ -176,46 +176,57 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
         yield play
 
 
-# What is wrong, for one of the clusters: its variables, and what the sentence names.
-WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "no project": ({"gcp_project": ""}, ["gcp_project is empty", "GCP_PROJECT"]),
-    "no key": (
-        {"gcp_service_account_file": ""},
-        ["gcp_service_account_file is empty", "gcloud auth application-default login"],
-    ),
-    "a key's file that is not there": (
-        {"gcp_service_account_file": "/nowhere/key.json"},
-        ["/nowhere/key.json cannot be read", "GCP_SERVICE_ACCOUNT_FILE"],
-    ),
-    "a file that is no key": (
-        {"gcp_service_account_file": str(ROOT / "site.yml")},
-        ["site.yml is no key of a service account", "GCP_SERVICE_ACCOUNT_FILE"],
-    ),
-    "no token": (
-        {"gcp_auth_kind": "accesstoken", "gcp_service_account_file": ""},
-        ["There is no access token", "GCP_ACCESS_TOKEN"],
-    ),
-    "no location": (
-        {"gcp_location": "Belgium"},
-        ["'Belgium'", "gcp_location", "europe-west1-b"],
-    ),
-    "no registry": ({"image_registry": ""}, ["image_registry is empty", "docker.io/ACCOUNT"]),
+# What is noticed together: what is wrong with a cluster (its variables), what the sentence names.
+WRONG: dict[str, dict[str, tuple[dict[str, Any], list[str]]]] = {
+    "what there is no login without": {
+        "project": ({"gcp_project": ""}, ["gcp_project is empty", "GCP_PROJECT"]),
+        "key": (
+            {"gcp_service_account_file": ""},
+            ["gcp_service_account_file is empty", "gcloud auth application-default login"],
+        ),
+        "token": (
+            {"gcp_auth_kind": "accesstoken", "gcp_service_account_file": ""},
+            ["There is no access token", "GCP_ACCESS_TOKEN"],
+        ),
+    },
+    "what Google cannot be asked with": {
+        "file": (
+            {"gcp_service_account_file": "/nowhere/key.json"},
+            ["/nowhere/key.json cannot be read", "GCP_SERVICE_ACCOUNT_FILE"],
+        ),
+        "no-key": (
+            {"gcp_service_account_file": str(ROOT / "site.yml")},
+            ["site.yml is no key of a service account", "GCP_SERVICE_ACCOUNT_FILE"],
+        ),
+        "place": (
+            {"gcp_location": "Belgium"},
+            ["'Belgium' (gcp_location)", "europe-west1-b"],
+        ),
+    },
+    "what the workloads need": {
+        "registry": ({"image_registry": ""}, ["image_registry is empty", "docker.io/ACCOUNT"]),
+    },
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_not_filled_in_stops_all(two: Play, case: str) -> None:
-    variables, words = WRONG[case]
-    two.clusters["other"] = variables
+    """A sentence for each, and the clusters that nothing is wrong with are not begun either."""
+    wrong = WRONG[case]
+    good = two.names
+    two.clusters |= {name: variables for name, (variables, _) in wrong.items()}
     try:
         run = two.run()
     finally:
-        two.clusters["other"] = {}
+        for name in wrong:
+            del two.clusters[name]
     assert run.status != 0
     assert (run.changed, two.calls()) == ([], [])
-    assert len(run.failure.splitlines()) == 1, run.failure
-    for word in words:
-        assert word in run.failure
+    sentences = run.failure.splitlines()
+    assert len(sentences) == len(wrong), run.failure
+    for _, words in wrong.values():
+        assert [all(word in one for word in words) for one in sentences].count(True) == 1, words
+    assert {run.report["stats"][name]["changed"] for name in good} == {0}
 
 
 @pytest.fixture(scope="module")
