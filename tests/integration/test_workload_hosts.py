@@ -113,4 +113,4 @@ def test_of_a_cluster_that_nobody_described_those_are_asked_that_are_there(play)
     [checked] = report["checked"]
     assert "web" in checked
     # An inventory that says what is there is held to it.
-    assert "gone" in play.fail("--tags=check")
+    assert "gone" in play.fail("--tags=check", "-e", "workload_check_deadline=2")
