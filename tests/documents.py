@@ -21,6 +21,7 @@ DOCUMENTS = sorted(
         *ROOT.glob("docs/*.md"),
         *ROOT.glob("*/README.md"),
         *ROOT.glob("rehearsal/*/README.md"),
+        *ROOT.glob("roles/*/README.md"),
     )
     if not path.relative_to(ROOT).parts[0].startswith(".")
 )
