@@ -34,12 +34,13 @@ class Deadline:
         """Begin."""
         self.seconds = seconds
         self._session = session
-        self._end = session.clock() + seconds
+        self._end: float = session.clock() + seconds
         self._pause = _FIRST_PAUSE
 
     def left(self) -> float:
         """Return the seconds that are left, at least 0."""
-        return max(0.0, self._end - self._session.clock())
+        left: float = self._end - self._session.clock()
+        return max(0.0, left)
 
     def pause(self) -> bool:
         """Wait a little, longer each time; return whether there was time for it."""

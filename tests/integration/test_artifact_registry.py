@@ -174,8 +174,8 @@ def test_from_nothing_to_nothing(play, google, tmp_path_factory):
     kept = play.succeed("--tags=teardown", "-e", "image_repository_kept=true", **environment)
     [stays] = [said for said in kept.messages if said.startswith(f"The repository {reference} ")]
     assert stays.endswith(
-        "removed with -e teardown_repository=true, or by: gcloud artifacts repositories delete models "
-        f"--location europe-west1 --project {google.project}"
+        "removed with -e teardown_repository=true, or by: gcloud artifacts repositories delete "
+        f"models --location europe-west1 --project {google.project}"
     )
     assert google.mutations() == []
 
