@@ -14,14 +14,17 @@ it is that real one.
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import contextlib
 import subprocess
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import api_server
 import gke_double
+import pytest
 import yaml
 from ansible_run import PLAYBOOK, ROOT, Run, run_playbook
 from test_killed_runs import kill_all
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 LOCATION = "europe-west1-b"
 REGISTRY = "127.0.20.2:5000/tests"
+# So often one has asked after an operation when it is told to be waiting.
+_WAITING = 3
 # Google's operations, in seconds; each is waited for.
 _QUICK = {
     "create_cluster_seconds": 0.6,
@@ -175,6 +180,28 @@ class Play:
         """Let the one operation that never ends end now, well or in an error."""
         [name] = self.direct("show")["operations"]
         self.direct("end", operation=name, error=error)
+
+    @contextlib.contextmanager
+    def ending_what_is_waited_for(self) -> Iterator[None]:
+        """Let the one operation that never ends end as soon as a run in here waits for it."""
+        self.google.forget_requests()
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.wait(0.05):
+                asked = [one["method_id"] for one in self.google.requests()]
+                if sum("locations.operations." in method for method in asked) >= _WAITING:
+                    self.end_operation()
+                    return
+            pytest.fail("no run has waited for the operation")
+
+        with concurrent.futures.ThreadPoolExecutor() as executor:
+            waited = executor.submit(work)
+            try:
+                yield
+            finally:
+                stop.set()
+            waited.result()
 
     def direct(self, action: str, **arguments: Any) -> dict[str, Any]:
         """Do what only the director of a rehearsal can."""

@@ -289,25 +289,32 @@ def test_changes_and_deletions_that_fail_or_never_end(play: Play) -> None:
     play.settled("--tags=teardown")
 
 
-def test_killed(tmp_path: Path) -> None:
-    """During the creation of the cluster, of the pool, and during the deletion."""
-    slow = {"create_cluster_seconds": 1.5, "create_pool_seconds": 1.5, "delete_seconds": 1.5}
-    with gke_play.playing(tmp_path, "one", **slow) as play:
-        play.kill_when(lambda: play.under_way("CREATE_CLUSTER"))
-        assert play.calls() == ["create one"]
+def test_killed(play: Play) -> None:
+    """During the creation of the cluster, of the pool, and during the deletion.
+
+    What Google was at goes on, and is still going on when the next run comes.
+    """
+    fault = play.google.fault
+    for method in ("clusters.create", "nodePools.create", "clusters.delete"):
+        fault("operation-never-ends", method=f"{method}$")
+    play.kill_when(lambda: play.under_way("CREATE_CLUSTER"))
+    assert play.calls() == ["create one"]
+
+    with play.ending_what_is_waited_for():
         play.kill_when(lambda: play.under_way("CREATE_NODE_POOL"))
-        assert play.calls() == ["update one", "nodePools.create one/main"]
-        assert play.state()["one/main"] == "PROVISIONING"
+    assert play.calls() == ["update one", "nodePools.create one/main"]
 
+    with play.ending_what_is_waited_for():
         play.succeed()
-        # All that was left to do.
-        assert play.calls() == ["nodePools.delete one/default-pool"]
-        assert play.state() == READY
-        play.settled()
+    # All that was left to do.
+    assert play.calls() == ["nodePools.delete one/default-pool"]
+    assert play.state() == READY
+    play.settled()
 
-        play.kill_when(lambda: play.under_way("DELETE_CLUSTER"), "--tags=teardown")
-        assert play.state()["europe-west1-b/one"] == "STOPPING"
-        # The next run does not take the cluster that goes for one that is there.
+    play.kill_when(lambda: play.under_way("DELETE_CLUSTER"), "--tags=teardown")
+    assert play.state()["europe-west1-b/one"] == "STOPPING"
+    with play.ending_what_is_waited_for():
         play.succeed()
-        assert play.calls() == CREATION
-        assert play.state() == READY
+    # The cluster that went was not taken for one that is there.
+    assert play.calls() == CREATION
+    assert play.state() == READY
