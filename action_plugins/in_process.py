@@ -32,7 +32,7 @@ def _load(name: str) -> ModuleType | None:
     """Return the module of library/, or nothing if it has none of this name."""
     shared = str(_PROJECT / "module_utils")
     if shared not in ansible.module_utils.__path__:
-        ansible.module_utils.__path__.append(shared)
+        ansible.module_utils.__path__.insert(0, shared)
     path = _PROJECT / "library" / f"{name}.py"
     if not path.is_file():
         return None

@@ -16,7 +16,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 # Modules get the project's module_utils from Ansible, plugins do not.
 _MODULE_UTILS = str(Path(__file__).resolve().parent.parent / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_MODULE_UTILS)
+    ansible.module_utils.__path__.insert(0, _MODULE_UTILS)
 
 try:
     from ansible.module_utils.docker_ml_api import (

@@ -173,7 +173,9 @@ def test_the_operation_fails(google, session):
     # The next run looks at what is left.
     with pytest.raises(GoogleError) as raised:
         create_pool(session)
-    assert "could not be created, it is ERROR; Google said: Quota 'CPUS' exceeded." in str(raised.value)
+    assert "could not be created, it is ERROR; Google said: Quota 'CPUS' exceeded." in str(
+        raised.value
+    )
     [change] = examples.plan(session, examples.wanted({}, SPOT))["replace"]["pools"]
     assert "status: ERROR" in change["summary"]
 
