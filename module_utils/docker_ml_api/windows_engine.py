@@ -1,0 +1,75 @@
+"""Says of a Windows machine's Docker engine what `docker_engine` says of a Linux host's.
+
+Pure: the commands were run by Ansible's modules for Windows, and their answers are judged here
+by the very functions that judge a Linux host's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api import docker_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+NO_CLIENT = "There is no docker command on this host."
+
+
+def answer(result: Mapping[str, Any]) -> docker_engine.Answer:
+    """What a command said, by the result of the module that ran it."""
+    status = result.get("rc")
+    return docker_engine.Answer(
+        status=None if status is None else int(status),
+        out=str(result.get("stdout") or ""),
+        err=str(result.get("stderr") or ""),
+    )
+
+
+def ran(result: Mapping[str, Any]) -> bool:
+    """Whether there is such a command: only one that ran has an output."""
+    return "stdout" in result
+
+
+def is_desktop(version: str) -> bool:
+    """Whether the engine that answered is Docker Desktop's, by its `docker version`."""
+    server = docker_engine.parse_json(version).get("Server") or {}
+    return str((server.get("Platform") or {}).get("Name", "")).startswith("Docker Desktop")
+
+
+def judge(asked: Sequence[Mapping[str, Any]], info: str) -> dict[str, Any]:
+    """The engine, by the answers to `docker version` and the chosen client's `docker info`.
+
+    asked: one result for each client, with its command as `command`. The first client that
+    reaches an engine is taken; otherwise the first that there is.
+    """
+    there = [result for result in asked if ran(result)]
+    reached = [result for result in there if result.get("rc") == 0]
+    chosen = next(iter(reached or there), None)
+    if chosen is None:
+        return {**_complete(docker_engine.no_engine(NO_CLIENT), []), "desktop": False}
+    command = [str(word) for word in chosen["command"]]
+
+    def recorded(argv: list[str]) -> docker_engine.Answer:
+        return answer(chosen) if argv[1] == "version" else docker_engine.Answer(0, info, "")
+
+    engine = docker_engine.ask_client(command[0], recorded)
+    return {**_complete(engine, command), "desktop": is_desktop(answer(chosen).out)}
+
+
+def _complete(engine: dict[str, Any], command: list[str]) -> dict[str, Any]:
+    """Add what the rest of a run asks of any engine."""
+    return {
+        **engine,
+        "cli": command[0] if command else "",
+        "command": command,
+        "local": True,
+        "become": False,
+        # Docker Desktop's own folder is in a virtual machine.
+        "data_root_free_mb": None,
+        "dockerd": "",
+        "service_manager": "none",
+        "uid": None,
+        "python": "",
+        "requests": True,
+    }
