@@ -1,0 +1,88 @@
+"""What a PowerShell script reads of a machine.
+
+No PowerShell runs: a script is understood as far as it asks CIM classes and a user's role and
+puts that into $Ansible.Result. Whatever else it does is refused, not guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from windows_double.programs import UnmodelledError
+
+if TYPE_CHECKING:
+    from windows_double.machine import Machine
+
+_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_QUERY = re.compile(
+    r"\$(?P<name>\w+)\s*=\s*Get-CimInstance\s+-ClassName\s+(?P<class>\w+)"
+    r"(?:\s+-Property\s+(?P<properties>@\([^)]*\)|[\w']+(?:\s*,\s*[\w']+)*))?"
+)
+_ROLE = re.compile(r"\$(?P<name>\w+)\s*=\s*\$\w+\.IsInRole\([^\n]*Administrator\)")
+_RESULT = re.compile(r"\$Ansible\.Result\s*=\s*@\{(?P<body>.*?)\n\}", re.DOTALL)
+_PAIR = re.compile(r"^\s*(?P<key>\w+)\s*=\s*(?P<value>[^\n]+?)\s*;?\s*$", re.MULTILINE)
+_VALUE = re.compile(r"(?P<cast>\[bool\])?\$(?P<name>\w+)(?:\.(?P<property>\w+))?$")
+_SHOULD_PROCESS = re.compile(r"\[CmdletBinding\(\s*SupportsShouldProcess\s*\)\]\s*param\s*\(")
+_UNCHANGED = re.compile(r"\$Ansible\.Changed\s*=\s*\$false")
+_CHANGING = re.compile(
+    r"\b(?:Set|New|Remove|Start|Stop|Restart|Enable|Disable|Install|Add|Invoke)-[A-Z]\w+"
+)
+
+
+def supports_check_mode(script: str) -> bool:
+    """Return whether the module runs the script in check mode, too."""
+    return bool(_SHOULD_PROCESS.search(_COMMENT.sub("", script)))
+
+
+def answer(machine: Machine, script: str) -> dict[str, Any]:
+    """Return the script's result as win_powershell returns it."""
+    text = _COMMENT.sub("", script)
+    changing = _CHANGING.search(text)
+    if changing:
+        raise UnmodelledError(f"The double does not run {changing.group()}.")
+    result = _RESULT.search(text)
+    if not result:
+        raise UnmodelledError("The double only knows scripts that set $Ansible.Result.")
+    known = _known(machine, text)
+    return {
+        "changed": not _UNCHANGED.search(text),
+        "result": {
+            pair["key"]: _value(pair["value"], known) for pair in _PAIR.finditer(result["body"])
+        },
+        "host_out": "",
+        "host_err": "",
+        "output": [],
+        "error": [],
+        "warning": [],
+        "verbose": [],
+        "debug": [],
+        "information": [],
+    }
+
+
+def _known(machine: Machine, text: str) -> dict[str, Any]:
+    known: dict[str, Any] = {found["name"]: machine.administrator for found in _ROLE.finditer(text)}
+    for query in _QUERY.finditer(text):
+        everything = machine.cim.get(query["class"])
+        if everything is None:
+            raise UnmodelledError(f"The double does not know the class {query['class']}.")
+        asked = re.findall(r"\w+", query["properties"] or "") or list(everything)
+        unknown = set(asked) - set(everything)
+        if unknown:
+            raise UnmodelledError(f"The double does not know {min(unknown)}.")
+        # A property that was not asked for is empty; others are asked in an administrator's name.
+        known[query["name"]] = (
+            {name: everything[name] for name in asked} if machine.administrator else {}
+        )
+    return known
+
+
+def _value(written: str, known: dict[str, Any]) -> Any:
+    match = _VALUE.match(written)
+    if not match or match["name"] not in known:
+        raise UnmodelledError(f"The double does not know what {written} is.")
+    value = known[match["name"]]
+    if match["property"]:
+        value = value.get(match["property"])
+    return bool(value) if match["cast"] else value
