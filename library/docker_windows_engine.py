@@ -18,7 +18,7 @@ options:
   asked:
     description:
       - The results of C(docker version --format '{{json .}}'), one for each client, each with its
-        command (without what follows C(docker)) as C(command).
+        command (without what follows C(docker)) as C(item), as a loop has it.
       - The first client that reaches an engine is taken; otherwise the first that there is.
     type: list
     elements: dict
@@ -41,7 +41,7 @@ EXAMPLES = r"""
 - name: Judge the answers
   docker_windows_engine:
     asked:
-      - command: [docker]
+      - item: [docker]
         rc: 0
         stdout: '{"Client": {"Version": "28.5.1"}, "Server": {"Version": "28.5.1", "Os": "linux"}}'
   delegate_to: localhost

@@ -64,6 +64,11 @@ options:
           hypervisor runs.
         type: bool
         default: false
+      unknown_users:
+        description: Who is to use the engine and is no user of the machine.
+        type: list
+        elements: str
+        default: []
       wsl_version:
         description: Version of the Windows Subsystem for Linux; empty if it is not installed.
         type: str

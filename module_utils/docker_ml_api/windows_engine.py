@@ -40,7 +40,7 @@ def is_desktop(version: str) -> bool:
 def judge(asked: Sequence[Mapping[str, Any]], info: str) -> dict[str, Any]:
     """The engine, by the answers to `docker version` and the chosen client's `docker info`.
 
-    asked: one result for each client, with its command as `command`. The first client that
+    asked: one result for each client, with its command as `item`. The first client that
     reaches an engine is taken; otherwise the first that there is.
     """
     there = [result for result in asked if ran(result)]
@@ -48,7 +48,7 @@ def judge(asked: Sequence[Mapping[str, Any]], info: str) -> dict[str, Any]:
     chosen = next(iter(reached or there), None)
     if chosen is None:
         return {**_complete(docker_engine.no_engine(NO_CLIENT), []), "desktop": False}
-    command = [str(word) for word in chosen["command"]]
+    command = [str(word) for word in chosen["item"]]
 
     def recorded(argv: list[str]) -> docker_engine.Answer:
         return answer(chosen) if argv[1] == "version" else docker_engine.Answer(0, info, "")
@@ -65,6 +65,8 @@ def _complete(engine: dict[str, Any], command: list[str]) -> dict[str, Any]:
         "command": command,
         "local": True,
         "become": False,
+        "permission_denied": engine["permission_denied"]
+        or "access is denied" in engine["error"].lower(),
         # Docker Desktop's own folder is in a virtual machine.
         "data_root_free_mb": None,
         "dockerd": "",

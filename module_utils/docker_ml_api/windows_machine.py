@@ -27,6 +27,7 @@ FACTS: Options = {
     "hypervisor_present": {"type": "bool", "default": False},
     "virtualization_enabled": {"type": "bool", "default": False},
     "address_translation": {"type": "bool", "default": False},
+    "unknown_users": {"type": "list", "elements": "str", "default": []},
     "wsl_version": {"type": "str", "default": ""},
     "desktop_version": {"type": "str", "default": ""},
 }
@@ -220,6 +221,11 @@ def problems(
         yield (
             "The connection's user has no administrator's rights, which features and Docker "
             "Desktop are installed with: name an administrator in ansible_user."
+        )
+    if facts["unknown_users"]:
+        yield (
+            f"docker_host_users names {', '.join(facts['unknown_users'])}, who is no user of this "
+            "machine: name its users as NAME, those of a domain as DOMAIN\\NAME."
         )
     if not facts["desktop_version"] and not wanted["accept_license"]:
         yield (

@@ -1,6 +1,9 @@
 # What no module reads of a machine: see the keys at the end. Changes nothing.
 [CmdletBinding(SupportsShouldProcess)]
-param()
+param(
+    # Who is to use the engine.
+    [string[]]$Users = @()
+)
 
 $Ansible.Changed = $false
 $ErrorActionPreference = 'Stop'
@@ -18,6 +21,17 @@ if ($administrator) {
     ) | Select-Object -First 1
 }
 
+# A domain's users too: whatever has a security identifier.
+$unknown = @(foreach ($name in $Users) {
+        try {
+            $account = [Security.Principal.NTAccount]($name -replace '^\.\\', '')
+            $null = $account.Translate([Security.Principal.SecurityIdentifier])
+        }
+        catch [Security.Principal.IdentityNotMappedException] {
+            $name
+        }
+    })
+
 $Ansible.Result = @{
     # Whether the connection's user has an administrator's rights, elevated.
     administrator = $administrator
@@ -27,4 +41,8 @@ $Ansible.Result = @{
     virtualization_enabled = [bool]$processor.VirtualizationFirmwareEnabled
     # Whether the processor has second level address translation.
     address_translation = [bool]$processor.SecondLevelAddressTranslationExtensions
+    # Those of Users who are no users here.
+    unknown_users = $unknown
+    # As C:
+    system_drive = $env:SystemDrive
 }
