@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -212,10 +213,7 @@ class Machine:
             "SYSTEMDRIVE": "C:",
             **{name.upper(): value for name, value in self.environment.items()},
         }
-        for name, value in variables.items():
-            for written in (f"%{name}%", f"%{name.lower()}%", f"%{name.title()}%"):
-                path = path.replace(written, value)
-        return path
+        return re.sub(r"%(\w+)%", lambda one: variables.get(one[1].upper(), one[0]), path)
 
     def entry(self, path: str) -> dict[str, Any] | None:
         """Return what is at the path."""

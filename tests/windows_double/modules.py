@@ -548,7 +548,7 @@ def win_powershell(asked: Asked) -> Answer:
         raise UnmodelledError("The double does not read scripts that are on the machine already.")
     if asked.check and not scripts.supports_check_mode(script):
         return {"changed": True, "msg": "skipped, running in check mode"}
-    return scripts.answer(asked.machine, script)
+    return scripts.answer(asked.machine, script, asked["parameters"] or {})
 
 
 def win_package(asked: Asked) -> Answer:

@@ -99,20 +99,20 @@ def _docker(machine: Machine, arguments: list[str]) -> Ran:
         return _desktop_start(machine)
     if words[:1] == ["context"]:
         return Ran(stdout="desktop-linux" if machine.engine.provider == "desktop" else "default")
-    if not machine.engine_answers():
-        # It tells of itself all the same.
-        told = {"version": _docker_version, "info": _docker_info}.get(words[0] if words else "")
-        if machine.engine.running or told is None:
-            return Ran(1, "", _NO_ENGINE)
-        return told(machine, arguments)._replace(rc=1, stderr=_NO_ENGINE)
+    answers = machine.engine_answers()
+    told = {"version": _versions, "info": _info}.get(words[0] if words else "")
+    if told:
+        # It tells of itself even if there is no engine.
+        shown = _show(told(machine, answers=answers), arguments)
+        return shown if answers else shown._replace(rc=1, stderr=_NO_ENGINE)
+    if not answers:
+        return Ran(1, "", _NO_ENGINE)
     commands: dict[str, Callable[[Machine, list[str]], Ran]] = {
-        "version": _docker_version,
-        "info": _docker_info,
         "run": _docker_run,
         "pull": _docker_pull,
         "image": _docker_image,
         "build": _docker_build,
-        "import": _docker_build,
+        "import": _docker_import,
         "rmi": _docker_rmi,
         "ps": lambda _machine, _arguments: Ran(),
     }
@@ -130,22 +130,18 @@ def _formatted(arguments: list[str]) -> str:
     return ""
 
 
-def _versions(machine: Machine) -> dict[str, Any]:
+def _versions(machine: Machine, *, answers: bool) -> dict[str, Any]:
     engine = machine.engine
     client = {"Version": engine.version, "Os": "windows", "Arch": "amd64", "Context": "default"}
-    if not engine.running:
+    if not answers:
         return {"Client": client, "Server": None}
-    server = {"Version": engine.version, "Os": engine.os, "Arch": "amd64"}
+    server: dict[str, Any] = {"Version": engine.version, "Os": engine.os, "Arch": "amd64"}
     if engine.provider == "desktop" and machine.desktop:
         server["Platform"] = {"Name": f"Docker Desktop {machine.desktop.version} (1)"}
     return {"Client": client, "Server": server}
 
 
-def _docker_version(machine: Machine, arguments: list[str]) -> Ran:
-    return _show(_versions(machine), arguments)
-
-
-def _docker_info(machine: Machine, arguments: list[str]) -> Ran:
+def _info(machine: Machine, *, answers: bool) -> dict[str, Any]:
     engine = machine.engine
     systems = {"desktop": "Docker Desktop", "rancher": "Rancher Desktop WSL Distribution"}
     server = {
@@ -156,7 +152,7 @@ def _docker_info(machine: Machine, arguments: list[str]) -> Ran:
         "DockerRootDir": "/var/lib/docker",
     }
     client = {"Version": engine.version, "Plugins": [{"Name": "buildx", "Version": "v0.29.1"}]}
-    return _show({**(server if engine.running else {}), "ClientInfo": client}, arguments)
+    return {**(server if answers else {}), "ClientInfo": client}
 
 
 def _show(values: dict[str, Any], arguments: list[str]) -> Ran:
@@ -179,7 +175,17 @@ def _field(values: Any, path: str) -> str:
 def _words(arguments: list[str]) -> list[str]:
     """Return what is no option and no option's value."""
     words = []
-    values = {"--network", "--name", "--platform", "--env", "-e", "--volume", "-v", "--label"}
+    values = {
+        "--network",
+        "--name",
+        "--platform",
+        "--env",
+        "-e",
+        "--volume",
+        "-v",
+        "--label",
+        "--change",
+    }
     skip = False
     for one in arguments:
         if not skip and not one.startswith("-"):
@@ -216,7 +222,7 @@ def _docker_image(machine: Machine, arguments: list[str]) -> Ran:
     if arguments[1] in ("rm", "remove"):
         return _docker_rmi(machine, arguments[1:])
     if arguments[1] == "import":
-        return _docker_build(machine, arguments[1:])
+        return _docker_import(machine, arguments[1:])
     raise UnmodelledError(f"The double's docker does not know image {arguments[1]}.")
 
 
@@ -225,6 +231,14 @@ def _docker_build(machine: Machine, arguments: list[str]) -> Ran:
         arguments[place + 1] for place, one in enumerate(arguments) if one in ("-t", "--tag")
     ] or arguments[-1:]
     machine.engine.images = sorted({*machine.engine.images, *tagged})
+    return Ran(stdout="sha256:0")
+
+
+def _docker_import(machine: Machine, arguments: list[str]) -> Ran:
+    [file, image] = _words(arguments[1:])
+    if not machine.exists(file):
+        return Ran(1, "", f"open {file}: The system cannot find the file specified.")
+    machine.engine.images = sorted({*machine.engine.images, image})
     return Ran(stdout="sha256:0")
 
 
