@@ -153,7 +153,7 @@ plan:
       type: bool
       sample: false
     features:
-      description: Features of Windows that have to be on.
+      description: Features of Windows that have to be on before it is installed.
       type: list
       elements: str
       sample: [Microsoft-Windows-Subsystem-Linux, VirtualMachinePlatform]

@@ -51,8 +51,6 @@ FEATURES = {
     "wsl-2": ["Microsoft-Windows-Subsystem-Linux", "VirtualMachinePlatform"],
     "hyper-v": ["Microsoft-Hyper-V", "Containers"],
 }
-INSTALLED = "Docker Desktop"
-
 # The registry's EditionID, by how it begins: the first that fits. Its N, KN and SingleLanguage
 # editions differ in nothing that matters here.
 EDITIONS = (
@@ -162,17 +160,20 @@ def backend_problems(
             "Pro under Settings > System > Activation, or set that variable to false, since "
             "Docker Desktop runs on Home by WSL 2."
         )
-    elif machine.home and hyper_v:
+    # Docker Desktop that is installed was set up by somebody: its back end is theirs.
+    elif machine.home and hyper_v and not facts["desktop_version"]:
         yield (
             f"docker_host_windows_backend is hyper-v, which {machine.windows} does not have: set "
             "it to wsl-2."
         )
-    if facts["architecture"] == "arm64" and hyper_v:
+    if facts["desktop_version"] or facts["architecture"] != "arm64":
+        return
+    if hyper_v:
         yield (
             "docker_host_windows_backend is hyper-v, by which Docker Desktop does not run on "
             "arm64: set it to wsl-2."
         )
-    if facts["architecture"] == "arm64" and not wanted["installer"]:
+    if not wanted["installer"]:
         yield (
             "Chocolatey's package of Docker Desktop is for x86_64, and this is arm64: name "
             "Docker's installer for Arm in docker_host_windows_installer."
@@ -192,6 +193,9 @@ def machine_problems(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> Ite
             "The processor has no second level address translation, without which Docker Desktop "
             "does not run: use another machine's engine (docker_engine)."
         )
+    # What is installed has found its place.
+    if facts["desktop_version"]:
+        return
     if facts["memory_mb"] < wanted["min_memory_mb"]:
         yield (
             f"The machine has {facts['memory_mb']} MiB of memory, and "
@@ -244,17 +248,18 @@ def plan(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """What stands in the way, or what has to be done."""
     machine = read(facts)
     backend, installer = wanted["backend"], wanted["installer"]
-    update_wsl = backend == "wsl-2" and version(facts["wsl_version"]) < version(OLDEST_WSL)
+    # It is installed last: where it is, what it stands on is there, or somebody's own choice.
     install = not facts["desktop_version"]
-    source = "installer" if installer else "chocolatey"
-    features = FEATURES[backend]
-    steps = [
-        *(["restart Windows, which has a restart pending"] if facts["reboot_pending"] else []),
-        f"turn on the features {', '.join(features)}, and restart Windows if they were off",
-        *([f"bring WSL to {OLDEST_WSL} or later"] if update_wsl else []),
-        *([f"install {INSTALLED} by {installer or 'Chocolatey'}"] if install else []),
-        f"start {INSTALLED}",
-    ]
+    features = FEATURES[backend] if install else []
+    old_wsl = version(facts["wsl_version"]) < version(OLDEST_WSL)
+    update_wsl = install and backend == "wsl-2" and old_wsl
+    steps = {
+        "restart Windows, which has a restart pending": facts["reboot_pending"],
+        f"turn on {' and '.join(features)}, and restart Windows if they were off": install,
+        f"bring WSL to {OLDEST_WSL} or later": update_wsl,
+        f"install Docker Desktop by {installer or 'Chocolatey'}": install,
+        "start Docker Desktop": True,
+    }
     return {
         "problems": list(problems(machine, facts, wanted)),
         "windows": machine.windows,
@@ -262,9 +267,9 @@ def plan(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
         "features": list(features),
         "update_wsl": update_wsl,
         "install": install,
-        "source": source,
+        "source": "installer" if installer else "chocolatey",
         "download": install and is_address(installer),
-        "steps": steps,
+        "steps": [step for step, needed in steps.items() if needed],
     }
 
 
