@@ -71,6 +71,8 @@ def _complete(engine: dict[str, Any], command: list[str]) -> dict[str, Any]:
         "data_root_free_mb": None,
         "dockerd": "",
         "service_manager": "none",
+        # Commands run on the machine itself, where nothing leads to another one.
+        "environment": {},
         "uid": None,
         "python": "",
         "requests": True,
