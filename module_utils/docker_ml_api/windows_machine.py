@@ -295,4 +295,5 @@ def installer_end(result: Mapping[str, Any]) -> str:
     lines = [line.strip() for line in str(result.get("stdout") or "").splitlines()]
     errors = [line for line in lines if line.lower().startswith(("error", "failed"))]
     reason = ": ".join([*([said] if said else []), *errors[:1]]).rstrip(".")
-    return f"{reason or 'The installer said nothing'} (exit code {code})."
+    ended = f" (exit code {code})" if code else ""
+    return f"{reason or 'The installer said nothing'}{ended}."
