@@ -26,9 +26,9 @@ def main() -> None:
     commands.add_parser("states", help="all that is on the machines, as JSON")
     table = commands.add_parser("table", help="what was called, as a table")
     table.add_argument("machines", nargs="*")
-    calls = commands.add_parser("calls", help="what was called, as JSON")
-    calls.add_argument("machine")
-    commands.add_parser("forget", help="empty the records of what was called")
+    commands.add_parser("runs", help="of each machine and run: how many calls, how many changes")
+    restart = commands.add_parser("restart", help="restart machines, as a person there would")
+    restart.add_argument("machines", nargs="+")
     given = parser.parse_args()
     world = World(given.folder)
     if given.command == "make":
@@ -39,8 +39,11 @@ def main() -> None:
         with world.machine(given.machine) as machine:
             for one in given.values:
                 _set(machine, *one.split("=", 1))
-    elif given.command == "forget":
-        world.forget_calls()
+    elif given.command == "restart":
+        for one in given.machines:
+            with world.machine(one) as machine:
+                machine.restart()
+                machine.down_for = None
     else:
         sys.stdout.write(_told(world, given) + "\n")
 
@@ -48,9 +51,20 @@ def main() -> None:
 def _told(world: World, given: argparse.Namespace) -> str:
     if given.command == "states":
         return json.dumps(world.states(), sort_keys=True)
-    if given.command == "calls":
-        return json.dumps(world.calls(given.machine))
+    if given.command == "runs":
+        return json.dumps({name: _runs(world, name) for name in world.names})
     return "\n".join(world.table(name) for name in given.machines or world.names)
+
+
+def _runs(world: World, name: str) -> list[dict[str, object]]:
+    return [
+        {
+            "check_mode": run.check_mode,
+            "calls": len(run.calls),
+            "changes": [call["module"].rpartition(".")[2] for call in run.changes],
+        }
+        for run in world.runs(name)
+    ]
 
 
 def _set(machine: Machine, key: str, text: str) -> None:

@@ -97,7 +97,8 @@ class Faults:
     wsl_update_error: str = ""
     reboot_never_returns: bool = False
     engine_never_ready: bool = False
-    # The connection is lost right after a call whose record holds this text; once.
+    # The connection is lost right before, or after, a call whose record holds this text; once.
+    lost_before: str = ""
     lost_after: str = ""
     # After such a call nothing more is answered: for a run that is killed then; once.
     held_after: str = ""

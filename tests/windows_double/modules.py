@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Answer = dict[str, Any]
 _CHOCOLATEY_SUCCESS = (0, 1605, 1614, 1641, 3010)
 _PRODUCT = "Docker Desktop"
+_RESTART = 3010
 _ENCODINGS = {"unicode": "utf-16-le", "utf-16": "utf-16-le", "utf-8": "utf-8", "": "utf-8"}
 
 
@@ -395,7 +396,9 @@ def win_optional_feature(asked: Asked) -> Answer:
         if name not in machine.features:
             raise FailedError(f"Failed to find feature '{name}'", reboot_required=False)
     present = asked["state"] != "absent"
-    changing = [name for name in names if (machine.features[name] == windows.DISABLED) == present]
+    # As the module compares: a feature that waits for a restart is enabled once more.
+    begins = "Enabled" if present else "Disabled"
+    changing = [name for name in names if not machine.features[name].startswith(begins)]
     if not changing:
         return {"reboot_required": False}
     if asked.check:
@@ -608,7 +611,9 @@ def _install(asked: Asked, content: bytes, result: Answer) -> Answer:
             f"unexpected rc from '{command}': see rc, stdout, and stderr for more details",
             **{**result, "rc": ran.rc, "stdout": ran.stdout, "stderr": ran.stderr},
         )
-    return {**result, "changed": True, "rc": ran.rc, "reboot_required": ran.rc == 3010}
+    # Said on purpose: by an exit code that is not 0, Ansible takes a result for a failure.
+    ended = {"changed": True, "failed": False, "rc": ran.rc}
+    return {**result, **ended, "reboot_required": ran.rc == _RESTART}
 
 
 def win_chocolatey(asked: Asked) -> Answer:
@@ -666,7 +671,7 @@ def _choco_install(asked: Asked, name: str, result: Answer) -> Answer:
     if ran.rc not in _CHOCOLATEY_SUCCESS:
         return _choco_failed(name, ran.rc, f"Exit code was '{ran.rc}'.", result)
     machine.packages[name] = windows.DESKTOP_VERSION
-    return {"changed": True, "rc": ran.rc}
+    return {"changed": True, "failed": False, "rc": ran.rc}
 
 
 def _choco_failed(name: str, rc: int, said: str, result: Answer) -> Answer:

@@ -8,6 +8,7 @@ are secret, and whether the module can do check mode.
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,7 @@ def of(module: str, source: str, cache: Path | None = None) -> Specification:
     made = _read(module, source)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(f".{id(made)}")
+        part = kept.with_suffix(f".{os.getpid()}")
         part.write_text(_to_json(made), encoding="utf-8")
         part.replace(kept)
     return made

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import ntpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_WIDTH = 100
+_WIDTH = 110
+# Arguments that say nothing to who reads a table: texts, and what action plugins tell modules.
+_BORING = {"script", "files", "directories", "symlinks", "checksum_algorithm", "state"}
 
 
 @dataclass(frozen=True)
@@ -89,29 +92,78 @@ class World:
     def _calls(self, name: str) -> Path:
         return self.folder / f"{name}.calls.jsonl"
 
+    def runs(self, name: str) -> list[Run]:
+        """Return the calls of each run of Ansible on the machine."""
+        found: list[Run] = []
+        process = None
+        for call in self.calls(name):
+            if call["run"] != process:
+                process = call["run"]
+                found.append(Run([]))
+            found[-1].calls.append(call)
+        return found
+
     def table(self, name: str) -> str:
         """Return the machine's calls as a table."""
         with self.machine(name) as machine:
             title = f"{name}: {machine.product} {machine.release} (build {machine.build})"
         lines = [title]
-        run = None
-        number = 0
-        for call in self.calls(name):
-            if call["run"] != run:
-                run, number = call["run"], number + 1
-                lines.append(f"  run {number}{' (check mode)' if call['check_mode'] else ''}")
-            lines.append("    " + _row(call))
+        for number, run in enumerate(self.runs(name), 1):
+            mode = ", check mode" if run.check_mode else ""
+            changes = len(run.changes)
+            lines.append(f"  run {number}{mode}: {len(run.calls)} calls, {changes} changed it")
+            lines += ["    " + _row(call) for call in run.calls]
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Run:
+    """What one run of Ansible called on a machine."""
+
+    calls: list[dict[str, Any]]
+
+    @property
+    def check_mode(self) -> bool:
+        """Whether it was a run in check mode: some of its tasks may ask for real, all the same."""
+        return any(call["check_mode"] for call in self.calls)
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """The calls after which the machine was another."""
+        return [call for call in self.calls if call["changed_machine"]]
+
+
 def _row(call: dict[str, Any]) -> str:
-    given = {k: v for k, v in call["arguments"].items() if v not in (None, "", [], {})}
-    arguments = " ".join(f"{k}={_short(v)}" for k, v in given.items())
     short = call["module"].rpartition(".")[2]
-    return f"{call['outcome']:<9} {short:<22} {arguments}"[: _WIDTH + 60].rstrip()
+    mark = "*" if call["changed_machine"] else " "
+    return f"{mark} {short:<21} {_told(call):<11} {_asked(call)}".rstrip()
+
+
+def _told(call: dict[str, Any]) -> str:
+    code = call["answer"].get("rc")
+    if code is not None and call["outcome"] in ("changed", "failed", "ok"):
+        return f"rc {code}"
+    return str(call["outcome"])
+
+
+def _asked(call: dict[str, Any]) -> str:
+    given = call["arguments"]
+    if "argv" in given:
+        program, *rest = given["argv"]
+        return _short(" ".join([ntpath.basename(program), *rest]))
+    shown = [
+        f"{name}={_short(value)}"
+        for name, value in given.items()
+        if value not in (None, "", [], {}) and not name.startswith("_") and name not in _BORING
+    ]
+    return _cut(" ".join(shown))
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    text = " ".join(text.split())
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        value = ",".join(value)
+    return _cut(" ".join((value if isinstance(value, str) else json.dumps(value)).split()))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"

@@ -135,8 +135,21 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         world = self._world
         accepts = specification.of(call.module, call.source, world.folder / ".specifications")
         parameters, problems = accepts.judge(call.arguments)
-        held = lost = False
+        given = accepts.mask(call.arguments)
+        record: dict[str, Any] = {
+            # The run is known by the process that forks the tasks.
+            "run": os.getppid(),
+            "host": host,
+            "module": call.module,
+            "arguments": dict.fromkeys(given, "********") if call.no_log else given,
+            "environment": sorted(call.environment),
+            "become": call.become_user,
+            "check_mode": call.check_mode,
+        }
         with world.machine(host) as machine:
+            lost, machine.faults.lost_before = _meets(machine.faults.lost_before, record)
+            if lost:
+                raise AnsibleConnectionFailure(f"{host}: the connection was lost")
             before = machine.state()
             if problems:
                 result = {"failed": True, "msg": " ".join(problems), "refused": True}
@@ -145,23 +158,14 @@ class Connection(ConnectionBase):  # type: ignore[misc]
                 result = {"skipped": True, "changed": False, "msg": said}
             else:
                 result = self._answer(machine, call, parameters)
-            given = accepts.mask(call.arguments)
-            record = {
-                # The run is known by the process that forks the tasks.
-                "run": os.getppid(),
-                "host": host,
-                "module": call.module,
-                "arguments": dict.fromkeys(given, "********") if call.no_log else given,
-                "environment": sorted(call.environment),
-                "check_mode": call.check_mode,
+            record |= {
                 "changed": bool(result.get("changed")),
                 "changed_machine": machine.state() != before,
                 "outcome": _outcome(result),
                 "answer": _hidden(result) if call.no_log else accepts.mask(result),
             }
-            text = json.dumps(record)
-            lost, machine.faults.lost_after = _meets(machine.faults.lost_after, text)
-            held, machine.faults.held_after = _meets(machine.faults.held_after, text)
+            lost, machine.faults.lost_after = _meets(machine.faults.lost_after, record)
+            held, machine.faults.held_after = _meets(machine.faults.held_after, record)
         world.record(host, record)
         if held:
             world.hold_file(host).touch()
@@ -223,6 +227,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
                 "module": f"ansible.windows.{name}",
                 "arguments": {"msg": said.group(1).replace("''", "'")} if said else {},
                 "environment": [],
+                "become": "",
                 "check_mode": False,
                 "changed": True,
                 "changed_machine": True,
@@ -232,9 +237,9 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         )
 
 
-def _meets(wanted: str, record: str) -> tuple[bool, str]:
+def _meets(wanted: str, record: dict[str, Any]) -> tuple[bool, str]:
     """Return whether this is the call that is waited for, and what is waited for then."""
-    if wanted and wanted in record:
+    if wanted and wanted in json.dumps(record):
         return True, ""
     return False, wanted
 
