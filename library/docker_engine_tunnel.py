@@ -230,6 +230,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
             f"docker_engine is {address}, which is reached from the machine that Ansible runs on: "
             f"set ansible_connection of that host to local (it is {params['connection']})."
         )
+    engine_address.check_environment(address, os.environ)
     folder = open_tunnel(address, params) if address.remote else None
     return {
         "kind": address.kind,
@@ -246,6 +247,9 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Wire the options to the tunnel."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if password := engine_address.password_in(module.params["engine"]):
+        # It is refused, and not to be shown by that.
+        module.no_log_values.add(password)
     try:
         result = run(module.params)
     except engine_address.EngineAddressError as error:

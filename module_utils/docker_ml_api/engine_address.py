@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 FORMS = (
     "empty (the engine of this machine), unix:///PATH, ssh://USER@HOST or ssh://USER@HOST:PORT, "
@@ -74,18 +74,18 @@ def read_address(text: str) -> Address:
     """Return what docker_engine says; raise EngineAddressError if it says nothing useful."""
     if not text:
         return Address()
+    if password_in(text):
+        # Not repeated: it is a secret.
+        raise EngineAddressError(
+            f"docker_engine holds a password, which would be seen by all: write it as {FORMS}, and "
+            "log in with a key."
+        )
     wrong = EngineAddressError(f"docker_engine must be {FORMS}; it is '{text}'.")
     try:
         parts = urllib.parse.urlsplit(text)
         port = parts.port or 0
     except ValueError:
         raise wrong from None
-    if parts.password is not None:
-        # Not repeated: it is a secret.
-        raise EngineAddressError(
-            f"docker_engine holds a password, which would be seen by all: write it as {FORMS}, and "
-            "log in with a key."
-        )
     if parts.scheme == "unix" and not parts.netloc and re.fullmatch(r"/[^\x00\s]+", parts.path):
         return Address("unix", path=parts.path)
     host, user = parts.hostname or "", parts.username or ""
@@ -102,6 +102,12 @@ def read_address(text: str) -> Address:
     ):
         raise wrong
     return Address(parts.scheme, user, host, port or (TLS_PORT if parts.scheme == "tcp" else 0))
+
+
+def password_in(text: str) -> str:
+    """Return the password that somebody wrote into an address, where none should be."""
+    match = re.match(r"[^/]*//[^/@:]*:([^/@]+)@", text)
+    return match.group(1) if match else ""
 
 
 def read_certificates(folder: str, files: dict[str, str]) -> Certificates | None:
@@ -293,7 +299,8 @@ def explain_answer(address: Address, answer: str) -> str:
 def environment(address: Address, socket: str) -> dict[str, str]:
     """Return the variables by which every client of Docker finds the engine.
 
-    Those that could lead a client elsewhere are emptied. `socket`: where a remote engine is
+    Those that could lead a client elsewhere are emptied, but for those of `check_environment`:
+    one client takes an empty one for no, another for wrong. `socket`: where a remote engine is
     led to on this machine.
     """
     if address.kind == "local":
@@ -301,10 +308,18 @@ def environment(address: Address, socket: str) -> dict[str, str]:
     return {
         "DOCKER_HOST": f"unix://{socket or address.path}",
         "DOCKER_CONTEXT": "",
-        "DOCKER_TLS": "",
-        "DOCKER_TLS_VERIFY": "",
         "DOCKER_CERT_PATH": "",
     }
+
+
+def check_environment(address: Address, environ: Mapping[str, str]) -> None:
+    """Raise EngineAddressError if a client would speak TLS to the engine's socket."""
+    for name in ("DOCKER_TLS_VERIFY", "DOCKER_TLS"):
+        if name in environ and address.kind != "local":
+            raise EngineAddressError(
+                f"{name} is set in the environment, where it is not for docker_engine ({address}): "
+                f"unset {name} and run again."
+            )
 
 
 def program_of(argv: Sequence[str]) -> str:
