@@ -6,6 +6,7 @@ by the very functions that judge a Linux host's.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.docker_ml_api import docker_engine
@@ -77,3 +78,56 @@ def _complete(engine: dict[str, Any], command: list[str]) -> dict[str, Any]:
         "python": "",
         "requests": True,
     }
+
+
+def listing(
+    inspected: Mapping[str, str], removable: Sequence[str], disk_usage: str
+) -> dict[str, dict[str, Any]]:
+    """What is on the engine, in the words of its API's lists.
+
+    inspected: what `docker container inspect`, `image inspect` and `network inspect` printed.
+    removable: the containers that may be removed, by their full identity. disk_usage: what
+    `docker system df --verbose` printed as JSON.
+    """
+    containers = [_container(one) for one in _objects(inspected.get("container", ""))]
+    images = _objects(inspected.get("image", ""))
+    networks = _objects(inspected.get("network", ""))
+    cache = docker_engine.parse_json(disk_usage).get("BuildCache") or []
+    return {
+        "found": {
+            "containers": [one for one in containers if one["Id"] in removable],
+            "images": [_image(one) for one in images],
+            "networks": [{"Id": one["Id"], "Name": one["Name"]} for one in networks],
+            "disk_usage": {"BuildCache": [_cache(one) for one in cache]},
+        },
+        "used": {"containers": containers},
+    }
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(text) if text.strip() else []
+    return found
+
+
+def _container(told: Mapping[str, Any]) -> dict[str, Any]:
+    networks = (told.get("NetworkSettings") or {}).get("Networks") or {}
+    return {
+        "Id": told["Id"],
+        "Names": [told["Name"]],
+        "State": told["State"]["Status"],
+        "ImageID": told["Image"],
+        "NetworkSettings": {"Networks": networks},
+    }
+
+
+def _image(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "Id": told["Id"],
+        "RepoTags": told.get("RepoTags") or [],
+        "ParentId": told.get("Parent") or "",
+    }
+
+
+def _cache(told: Mapping[str, Any]) -> dict[str, Any]:
+    # The command prints truth as a word.
+    return {"ID": told["ID"], "InUse": str(told.get("InUse", "")).lower() == "true"}
