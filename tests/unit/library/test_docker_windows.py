@@ -2,6 +2,7 @@
 
 import docker_windows_engine
 import docker_windows_installer_end
+import docker_windows_listing
 import docker_windows_plan
 import pytest
 from run_module import run_module
@@ -51,3 +52,19 @@ def test_an_installers_end(capsys):
     result = run_module(docker_windows_installer_end, capsys, result={"rc": 1223})
 
     assert result["sentence"] == "The installer ended with 1223: it was cancelled at the machine."
+
+
+def test_a_listing(capsys):
+    inspected = {"image": '[{"Id": "sha256:1", "RepoTags": ["hello-app:v1"]}]'}
+
+    result = run_module(docker_windows_listing, capsys, inspected=inspected, removable=[])
+
+    assert [image["RepoTags"] for image in result["found"]["images"]] == [["hello-app:v1"]]
+
+
+@pytest.mark.parametrize("printed", ["no JSON", "[{}]", "[1]"])
+def test_a_listing_that_cannot_be_read(printed, capsys):
+    result = run_module(docker_windows_listing, capsys, inspected={"image": printed}, removable=[])
+
+    assert result["failed"]
+    assert "cannot be read" in result["msg"]

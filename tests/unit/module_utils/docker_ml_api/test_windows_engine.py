@@ -94,3 +94,45 @@ def test_it_is_said_as_of_linux(tmp_path):
     of_linux = docker_engine.inspect([], 1, str(tmp_path), {})
 
     assert set(of_linux) <= set(windows_engine.judge([], ""))
+
+
+def test_a_listing_is_in_the_words_of_the_api():
+    container = {
+        "Id": "c1",
+        "Name": "/test-api",
+        "Image": "sha256:i1",
+        "State": {"Status": "exited"},
+        "NetworkSettings": {"Networks": {"bridge": {"NetworkID": "n0"}}},
+    }
+    inspected = {
+        "container": json.dumps([container, container | {"Id": "c2", "NetworkSettings": {}}]),
+        "image": json.dumps([{"Id": "sha256:i1", "RepoTags": None, "Parent": "sha256:i0"}]),
+        "network": json.dumps([{"Id": "n1", "Name": "net", "Driver": "bridge"}]),
+    }
+    usage = json.dumps(
+        {"BuildCache": [{"ID": "b1", "InUse": "false"}, {"ID": "b2", "InUse": "true"}]}
+    )
+
+    listed = windows_engine.listing(inspected, ["c2"], f"{usage}\r\n")
+
+    assert [one["Id"] for one in listed["used"]["containers"]] == ["c1", "c2"]
+    assert listed["used"]["containers"][0] == {
+        "Id": "c1",
+        "Names": ["/test-api"],
+        "State": "exited",
+        "ImageID": "sha256:i1",
+        "NetworkSettings": {"Networks": {"bridge": {"NetworkID": "n0"}}},
+    }
+    assert listed["found"] == {
+        "containers": [listed["used"]["containers"][1]],
+        "images": [{"Id": "sha256:i1", "RepoTags": [], "ParentId": "sha256:i0"}],
+        "networks": [{"Id": "n1", "Name": "net"}],
+        "disk_usage": {"BuildCache": [{"ID": "b1", "InUse": False}, {"ID": "b2", "InUse": True}]},
+    }
+
+
+def test_an_empty_engine_has_nothing():
+    listed = windows_engine.listing({}, [], "")
+
+    assert listed["found"]["containers"] == []
+    assert listed["found"]["disk_usage"] == {"BuildCache": []}
