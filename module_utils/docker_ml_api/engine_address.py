@@ -260,6 +260,14 @@ def explain_tls(address: Address, certificates: Certificates, error: OSError | V
             "certificate does, and set docker_engine_tls_ca to the certificate of its signer, not "
             f"{certificates.ca}"
         )
+    elif isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)) and not (
+        isinstance(error, ConnectionRefusedError)
+    ):
+        # It may have said why, but it was gone before that could be read.
+        reason = (
+            f"it hangs up on {certificates.cert}, so it does not accept it or speaks no TLS: set "
+            "docker_engine_tls_cert to one signed for it, or mend the port"
+        )
     elif isinstance(error, ssl.SSLError):
         said = (error.reason or str(error)).replace("_", " ").lower()
         meaning = next(text for word, text in _TLS_SAID if word in said)
