@@ -621,7 +621,10 @@ def win_chocolatey(asked: Asked) -> Answer:
     result: Answer = {"rc": 0}
     if "chocolatey" not in machine.packages:
         url = asked["bootstrap_script"] or windows.CHOCOLATEY_URL
-        _download(machine, url, f"Failed to download bootstrap script from {url}: ", result)
+        try:
+            _download(machine, url, f"Failed to download Chocolatey script from '{url}'; ", {})
+        except FailedError as error:
+            raise FailedError(str(error), **result) from error
         if asked.check:
             return {
                 **result,

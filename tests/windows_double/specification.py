@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.loader import fragment_loader, module_loader
 from ansible.utils.plugin_docs import get_docstring
 
@@ -69,16 +70,21 @@ class Specification:
         }
         given = {name: value for name, value in arguments.items() if name not in extra}
         checked = ArgumentSpecValidator(self.options).validate(given)
-        problems = list(checked.error_messages)
+        problems = [
+            f"Unsupported parameters: {error}"
+            if isinstance(error, UnsupportedError)
+            else str(error)
+            for error in checked.errors
+        ]
+        seen = {**checked.validated_parameters, **extra}
         if not problems:
             # The relations know private names, too, as win_command's _raw_params.
             options = {name: {"type": "raw"} for name in {*self.options, *self.private, *extra}}
-            values = {
-                k: v for k, v in {**checked.validated_parameters, **extra}.items() if v is not None
-            }
+            # What was not given is empty here; aliases have done their work.
+            values = {k: v for k, v in seen.items() if v is not None and k in options}
             related = ArgumentSpecValidator(options, **self.relations).validate(values)
             problems = list(related.error_messages)
-        return {**checked.validated_parameters, **extra}, problems
+        return seen, problems
 
     def mask(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments without secrets."""
@@ -243,13 +249,14 @@ class _Literals:
         self._position = position
 
     def _token(self) -> tuple[str, str]:
-        while True:
+        while self._position < len(self._source):
             match = _TOKEN.match(self._source, self._position)
             if not match:
                 raise NotLiteralError(self._source[self._position : self._position + 40])
             self._position = match.end()
             if match.lastgroup != "skip":
                 return str(match.lastgroup), match.group()
+        return "none", ""
 
     def _peek(self) -> tuple[str, str]:
         position = self._position
@@ -285,6 +292,7 @@ class _Literals:
         if kind == "variable" and text.lower() in _CONSTANTS:
             return _CONSTANTS[text.lower()]
         if kind in ("variable", "bracket"):
+            self._position -= len(text)
             self._skip_expression()
             return UNKNOWN
         if text == "@{":
@@ -310,6 +318,8 @@ class _Literals:
                 continue
             if text == "}":
                 return table
+            if kind not in ("text", "word"):
+                raise NotLiteralError(text)
             name = text[1:-1] if kind == "text" else text
             if self._token() != ("mark", "="):
                 raise NotLiteralError(name)
