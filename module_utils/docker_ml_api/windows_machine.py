@@ -295,5 +295,11 @@ def installer_end(result: Mapping[str, Any]) -> str:
     lines = [line.strip() for line in str(result.get("stdout") or "").splitlines()]
     errors = [line for line in lines if line.lower().startswith(("error", "failed"))]
     reason = ": ".join([*([said] if said else []), *errors[:1]]).rstrip(".")
-    ended = f" (exit code {code})" if code else ""
-    return f"{reason or 'The installer said nothing'}{ended}."
+    if result.get("timedout"):
+        return f"{reason}: if it needs longer, raise docker_host_windows_install_timeout."
+    if not code:
+        return (
+            f"{reason or 'The installer could not be begun'}: check docker_host_windows_installer "
+            "and docker_host_windows_installer_checksum."
+        )
+    return f"{reason or 'The installer said nothing'} (exit code {code})."

@@ -292,10 +292,17 @@ ENDS = {
     "no name": ({"rc": 77, "msg": "unexpected rc from 'x'."}, ["unexpected rc", "77"]),
     "not begun": (
         {"rc": 0, "msg": "The checksum for C:\\x did not match 'a', it was 'b'"},
-        ["The checksum for C:\\x did not match 'a', it was 'b'"],
+        [
+            "The checksum for C:\\x did not match 'a', it was 'b'",
+            "docker_host_windows_installer_checksum",
+        ],
     ),
-    "cut short": ({"msg": "Timed out after 2700 second(s)."}, ["Timed out after 2700"]),
-    "silent": ({}, ["said nothing"]),
+    "cut short": (
+        {"msg": "Timed out after 2700 second(s).", "timedout": {"period": 2700}},
+        ["Timed out after 2700", "docker_host_windows_install_timeout"],
+    ),
+    "silent": ({"rc": 77}, ["said nothing", "77"]),
+    "silent and not begun": ({}, ["could not be begun", "docker_host_windows_installer"]),
 }
 
 
