@@ -100,7 +100,7 @@ class Faults:
     # The connection is lost right before, or after, a call whose record holds this text; once.
     lost_before: str = ""
     lost_after: str = ""
-    # After such a call nothing more is answered: for a run that is killed then; once.
+    # After such a call nothing more is answered, so that a test can kill the run; once.
     held_after: str = ""
 
 

@@ -57,7 +57,7 @@ extends_documentation_fragment:
   - connection_pipelining
 """
 
-# How long a run is held that a test wants to kill.
+# How long a run is held that a test wants to kill, if it does not.
 _HELD_SECONDS = 120
 _SHUTDOWN = re.compile(r"shutdown\.exe /r /t (\d+)")
 _READS_BOOT_TIME = re.compile(r"LastBootUpTime")
@@ -168,11 +168,20 @@ class Connection(ConnectionBase):  # type: ignore[misc]
             held, machine.faults.held_after = _meets(machine.faults.held_after, record)
         world.record(host, record)
         if held:
-            world.hold_file(host).touch()
-            time.sleep(_HELD_SECONDS)
-        if lost or held:
+            self._hold()
+        if lost:
             raise AnsibleConnectionFailure(f"{host}: the connection was lost")
         return result
+
+    def _hold(self) -> None:
+        """Answer nothing more, until the run is killed."""
+        run = os.getppid()
+        self._world.hold_file(self.get_option("host")).touch()
+        until = time.monotonic() + _HELD_SECONDS
+        while os.getppid() == run and time.monotonic() < until:
+            time.sleep(0.05)
+        # There is nobody left to tell.
+        os._exit(1)
 
     @staticmethod
     def _answer(machine: Machine, call: payload.Call, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -206,35 +215,41 @@ class Connection(ConnectionBase):  # type: ignore[misc]
             success = _SUCCESS.search(text)
             if success:
                 return 0, success.group(1).encode(), b""
-            if _SHUTDOWN.search(text):
-                machine.restart()
-                done = {"stdout": "", "stderr": "", "rc": 0}
-                self._record_command("win_reboot", text)
-                return 0, json.dumps(done).encode(), b""
             removed = _REMOVE.search(text)
             if removed:
                 machine.remove(removed.group(1))
                 return 0, b"", b""
+        if _SHUTDOWN.search(text):
+            return self._restart(text)
         raise payload.UnreadableError(f"The double does not run {text}")
 
-    def _record_command(self, name: str, text: str) -> None:
+    def _restart(self, text: str) -> tuple[int, bytes, bytes]:
+        record = self._record_command("win_reboot", text)
+        with self._world.machine(self.get_option("host")) as machine:
+            machine.restart()
+            held, machine.faults.held_after = _meets(machine.faults.held_after, record)
+        if held:
+            self._hold()
+        return 0, json.dumps({"stdout": "", "stderr": "", "rc": 0}).encode(), b""
+
+    def _record_command(self, name: str, text: str) -> dict[str, Any]:
         said = re.search(r"/c '((?:[^']|'')*)'", text)
-        self._world.record(
-            self.get_option("host"),
-            {
-                "run": os.getppid(),
-                "host": self.get_option("host"),
-                "module": f"ansible.windows.{name}",
-                "arguments": {"msg": said.group(1).replace("''", "'")} if said else {},
-                "environment": [],
-                "become": "",
-                "check_mode": False,
-                "changed": True,
-                "changed_machine": True,
-                "outcome": "changed",
-                "answer": {},
-            },
-        )
+        host = self.get_option("host")
+        record = {
+            "run": os.getppid(),
+            "host": host,
+            "module": f"ansible.windows.{name}",
+            "arguments": {"msg": said.group(1).replace("''", "'")} if said else {},
+            "environment": [],
+            "become": "",
+            "check_mode": False,
+            "changed": True,
+            "changed_machine": True,
+            "outcome": "changed",
+            "answer": {},
+        }
+        self._world.record(host, record)
+        return record
 
 
 def _meets(wanted: str, record: dict[str, Any]) -> tuple[bool, str]:
