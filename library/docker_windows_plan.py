@@ -184,7 +184,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.docker_ml_api import windows_machine
 
 ARGUMENTS = {
-    "facts": {"type": "dict", "required": True, "options": windows_machine.FACTS},
+    "facts": {"type": "dict", "required": True, "options": windows_machine.GIVEN},
     "wanted": {"type": "dict", "required": True, "options": windows_machine.WANTED},
 }
 

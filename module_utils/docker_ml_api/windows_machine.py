@@ -1,7 +1,7 @@
 """Decides what a Windows machine needs for a Docker engine that runs Linux containers.
 
 Pure: `plan` takes what was read of the machine and what is wanted, both as plain dicts whose
-keys FACTS and WANTED name, and says either what stands in the way, or what has to be done.
+keys GIVEN and WANTED name, and says either what stands in the way, or what has to be done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Options = dict[str, dict[str, Any]]
 
 # What is read of a machine, in the words of an Ansible module's options.
-FACTS: Options = {
+GIVEN: Options = {
     "distribution_version": {"type": "str", "required": True},
     "product_type": {"type": "str", "required": True},
     "edition": {"type": "str", "default": ""},

@@ -7,7 +7,7 @@ import docker_windows_plan
 import pytest
 from run_module import run_module
 
-FACTS = {
+MACHINE = {
     "distribution_version": "10.0.22631.0",
     "product_type": "workstation",
     "edition": "Core",
@@ -19,7 +19,7 @@ FACTS = {
 
 
 def test_a_plan(capsys):
-    result = run_module(docker_windows_plan, capsys, facts=FACTS, wanted={"accept_license": True})
+    result = run_module(docker_windows_plan, capsys, facts=MACHINE, wanted={"accept_license": True})
 
     assert not result["changed"]
     assert result["plan"]["problems"] == []
@@ -31,9 +31,9 @@ def test_a_plan(capsys):
     ("facts", "wanted"),
     [
         ({}, {"accept_license": True}),
-        (FACTS, {}),
-        (FACTS, {"accept_license": True, "backend": "virtualbox"}),
-        ({**FACTS, "colour": "blue"}, {"accept_license": True}),
+        (MACHINE, {}),
+        (MACHINE, {"accept_license": True, "backend": "virtualbox"}),
+        ({**MACHINE, "colour": "blue"}, {"accept_license": True}),
     ],
 )
 def test_what_is_not_known_is_refused(facts, wanted, capsys):
