@@ -237,6 +237,6 @@ def foreign(engine: str, machine: str) -> str:
     engine: its architecture as Docker calls it; empty if not known. machine: as the kernel does.
     """
     here = _ARCHITECTURES.get(machine, machine)
-    if not engine or here == engine or (here.startswith("arm") and engine.startswith("arm")):
+    if engine in ("", here) or (engine == "arm" and here.startswith("armv")):
         return ""
     return f"the engine's machine is {engine} and this one {here}"
