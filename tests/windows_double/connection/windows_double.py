@@ -88,7 +88,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
             if not machine.answers():
                 raise AnsibleConnectionFailure(f"{host}: connection timed out")
             user, password = self.get_option("remote_user"), self.get_option("password")
-            if password not in (None, machine.password):
+            if password not in (None, "", machine.password):
                 raise AnsibleAuthenticationFailure(f"{host}: the password of {user} is refused")
         self._connected = True
         return self
