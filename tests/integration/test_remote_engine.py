@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import real_registry
 import remote_engine
 from site_yml import Site
 from test_base_images_role import CACHE
@@ -134,15 +135,27 @@ def test_a_second_run_by_ssh_changes_nothing(machine: Machine) -> None:
     assert machine.state() == before
 
 
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[real_registry.Registry]:
+    """A registry with a login, which the other machine's engine pushes to."""
+    with real_registry.running(tmp_path / "registry") as running:
+        yield running
+
+
 @pytest.mark.usefixtures("first")
-def test_all_by_tls(machine: Machine) -> None:
+def test_all_by_tls(machine: Machine, registry: real_registry.Registry) -> None:
     prefix = machine.site.prefix
+    variables = machine.by_tls(
+        image_registry=f"{registry.host}/team",
+        image_registry_username=real_registry.USERNAME,
+        image_registry_password=real_registry.PASSWORD,
+    )
     # One image to import and one to build, by TLS as well.
     machine.engine.cli("rmi", f"{prefix}base/runtime:base")
     main = machine.site.folder / "hello-world/main.go"
     main.write_text(main.read_text(encoding="utf-8") + "// Another.\n", encoding="utf-8")
 
-    run = machine.run(**machine.by_tls()).ok()
+    run = machine.run(**variables).ok()
 
     imported = [
         item["item"]["reference"]
@@ -156,8 +169,11 @@ def test_all_by_tls(machine: Machine) -> None:
     asked = f"http://{remote_engine.TLS_ADDRESS}:{machine.site.ports[1]}/isAlive"
     assert [line for line in checked(run) if line.startswith(f"{asked} answered true")]
     assert f"curl {asked}" in to_try(run)
+    assert f"PUT /v2/team/{prefix}diabetes/manifests/v1" in registry.writes()
 
-    assert machine.run(**machine.by_tls()).ok().changed == []
+    pushed = registry.writes()
+    assert machine.run(**variables).ok().changed == []
+    assert registry.writes() == pushed
 
 
 @pytest.mark.usefixtures("first")
