@@ -20,9 +20,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("make", help="make machines anew: NAME or NAME=KIND")
     make.add_argument("machines", nargs="+")
-    change = commands.add_parser("set", help="change a machine: KEY=VALUE, faults.KEY=VALUE …")
-    change.add_argument("machine")
-    change.add_argument("values", nargs="+")
+    commands.add_parser(
+        "set", help='change machines; read from stdin: {NAME: ["KEY=VALUE", "faults.KEY=VALUE"]}'
+    )
     commands.add_parser("states", help="all that is on the machines, as JSON")
     table = commands.add_parser("table", help="what was called, as a table")
     table.add_argument("machines", nargs="*")
@@ -36,9 +36,10 @@ def main() -> None:
             name, _, kind = one.partition("=")
             world.add(catalogue.make(name, kind))
     elif given.command == "set":
-        with world.machine(given.machine) as machine:
-            for one in given.values:
-                _set(machine, *one.split("=", 1))
+        for name, values in json.load(sys.stdin).items():
+            with world.machine(name) as machine:
+                for one in values:
+                    _set(machine, *one.split("=", 1))
     elif given.command == "restart":
         for one in given.machines:
             with world.machine(one) as machine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 
@@ -21,8 +22,9 @@ def world(tmp_path):
 
 @pytest.fixture
 def run(world, monkeypatch, capsys):
-    def one(*arguments):
+    def one(*arguments, stdin=None):
         monkeypatch.setattr(sys, "argv", ["windows_double", str(world.folder), *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(stdin)))
         command_line.main()
         return capsys.readouterr().out
 
@@ -86,13 +88,13 @@ def test_runs(world, run):
 def test_make_set_and_restart(world, run):
     run("make", "b=win10-home", "server-2022")
     assert world.names == ["a", "b", "server-2022"]
-    run("set", "b", "faults.unreachable=true", 'engine.os="windows"', "web.breaks=2")
+    run("set", stdin={"b": ["faults.unreachable=true", 'engine.os="windows"', "web.breaks=2"]})
     with world.machine("b") as machine:
         assert machine.product == "Windows 10 Home"
         assert (machine.faults.unreachable, machine.engine.os) == (True, "windows")
         assert machine.web[INSTALLER_URL].breaks == 2
         boot = machine.boot_time
-    run("set", "b", "faults={}")
+    run("set", stdin={"b": ["faults={}"]})
     run("restart", "b")
     with world.machine("b") as machine:
         assert not machine.faults.unreachable
@@ -104,4 +106,4 @@ def test_make_set_and_restart(world, run):
 
 def test_what_a_machine_has_not(run):
     with pytest.raises(SystemExit):
-        run("set", "a", "faults.nothing=1")
+        run("set", stdin={"a": ["faults.nothing=1"]})
