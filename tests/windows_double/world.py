@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_WIDTH = 110
+# Of a line: what shows a playbook's output breaks longer ones.
+_WIDTH = 72
+_PATH = 24
 # Arguments that say nothing to who reads a table: texts, and what action plugins tell modules.
 _BORING = {"script", "files", "directories", "symlinks", "checksum_algorithm", "state"}
 
@@ -106,13 +108,12 @@ class World:
     def table(self, name: str) -> str:
         """Return the machine's calls as a table."""
         with self.machine(name) as machine:
-            title = f"{name}: {machine.product} {machine.release} (build {machine.build})"
-        lines = [title]
+            lines = [f"{name}, {machine.product} {machine.release} (build {machine.build})"]
         for number, run in enumerate(self.runs(name), 1):
-            mode = ", check mode" if run.check_mode else ""
-            changes = len(run.changes)
-            lines.append(f"  run {number}{mode}: {len(run.calls)} calls, {changes} changed it")
-            lines += ["    " + _row(call) for call in run.calls]
+            mode = " in check mode" if run.check_mode else ""
+            told = f"{len(run.calls)} calls, {len(run.changes)} changed the machine"
+            lines.append(f"run {number}{mode}, {told}")
+            lines += [_row(place, call) for place, call in enumerate(run.calls, 1)]
         return "\n".join(lines)
 
 
@@ -133,10 +134,10 @@ class Run:
         return [call for call in self.calls if call["changed_machine"]]
 
 
-def _row(call: dict[str, Any]) -> str:
+def _row(number: int, call: dict[str, Any]) -> str:
     short = call["module"].rpartition(".")[2]
     mark = "*" if call["changed_machine"] else " "
-    return f"{mark} {short:<21} {_told(call):<11} {_asked(call)}".rstrip()
+    return _cut(f"{number:02} {mark} {short:<21} {_told(call):<9} {_asked(call)}".rstrip())
 
 
 def _told(call: dict[str, Any]) -> str:
@@ -150,19 +151,20 @@ def _asked(call: dict[str, Any]) -> str:
     given = call["arguments"]
     if "argv" in given:
         program, *rest = given["argv"]
-        return _short(" ".join([ntpath.basename(program), *rest]))
-    shown = [
-        f"{name}={_short(value)}"
+        return " ".join([ntpath.basename(program), *rest])
+    return " ".join(
+        f"{name}={_written(value)}"
         for name, value in given.items()
         if value not in (None, "", [], {}) and not name.startswith("_") and name not in _BORING
-    ]
-    return _cut(" ".join(shown))
+    )
 
 
-def _short(value: Any) -> str:
+def _written(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         value = ",".join(value)
-    return _cut(" ".join((value if isinstance(value, str) else json.dumps(value)).split()))
+    text = " ".join((value if isinstance(value, str) else json.dumps(value)).split())
+    # Of a path, its end is what says something.
+    return f"…{text[-_PATH:]}" if "\\" in text and len(text) > _PATH else text
 
 
 def _cut(text: str) -> str:
