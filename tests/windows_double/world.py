@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Of a line: what shows a playbook's output breaks longer ones.
-_WIDTH = 72
-_PATH = 24
+_WIDTH = 66
+_PATH = 20
 # Arguments that say nothing to who reads a table: texts, and what action plugins tell modules.
 _BORING = {"script", "files", "directories", "symlinks", "checksum_algorithm", "state"}
 
@@ -137,7 +137,7 @@ class Run:
 def _row(number: int, call: dict[str, Any]) -> str:
     short = call["module"].rpartition(".")[2]
     mark = "*" if call["changed_machine"] else " "
-    return _cut(f"{number:02} {mark} {short:<21} {_told(call):<9} {_asked(call)}".rstrip())
+    return _cut(f"{number:02} {mark} {short:<20} {_told(call):<8} {_asked(call)}".rstrip())
 
 
 def _told(call: dict[str, Any]) -> str:

@@ -64,16 +64,16 @@ def test_table(world):
     assert world.table("a").splitlines() == [
         "a, Windows 11 Pro 24H2 (build 26100)",
         "run 1 in check mode, 1 calls, 0 changed the machine",
-        "01   win_command           rc 0      docker.exe version",
+        "01   win_command          rc 0     docker.exe version",
         "run 2, 2 calls, 1 changed the machine",
-        "01   win_command           rc 0      docker.exe version",
-        "02 * win_optional_feature  changed   name=A,B",
+        "01   win_command          rc 0     docker.exe version",
+        "02 * win_optional_feature changed  name=A,B",
     ]
 
 
 def test_long_arguments_are_cut(world):
     world.record("a", call(arguments={"path": "x" * 500}))
-    assert len(world.table("a").splitlines()[-1]) == 72
+    assert len(world.table("a").splitlines()[-1]) == 66
 
 
 def test_runs(world, run):
