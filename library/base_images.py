@@ -65,6 +65,12 @@ options:
       in check mode, on a host without Docker.
     type: str
     default: ""
+  architecture:
+    description:
+      - The engine's architecture, as Docker calls it. What is bootstrapped on this host is of this
+        host's, so that another one stands in its way. Empty, it is taken to be the same.
+    type: str
+    default: ""
   timeout:
     description: Seconds that one pull may take.
     type: int
@@ -142,6 +148,7 @@ msg:
   sample: "Base images: golang, python and runtime pulled from docker.io."
 """
 
+import platform
 import shutil
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -177,6 +184,7 @@ def argument_spec() -> dict[str, Any]:
         "generation": {"type": "str", "default": ""},
         "labels": {"type": "dict", "default": {}},
         "cli": {"type": "str", "default": ""},
+        "architecture": {"type": "str", "default": ""},
         "timeout": {"type": "int", "default": 1800},
     }
 
@@ -266,12 +274,12 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
     }
     pulls = [entry for entry in entries if plan[entry.name] in {"pull", "try"}]
     if "bootstrap" in plan.values():
-        require_bootstrap(host, "")
+        require_bootstrap(host, "", params["architecture"])
     reason = ""
     if pulls and not module.check_mode:
         reason = pull_all(module, pulls)
         if reason:
-            require_bootstrap(host, reason)
+            require_bootstrap(host, reason, params["architecture"])
     done = {
         name: ("bootstrap" if reason else "pull") if action == "try" else action
         for name, action in plan.items()
@@ -317,9 +325,11 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
-def require_bootstrap(host: debian_bootstrap.Host, reason: str) -> None:
+def require_bootstrap(host: debian_bootstrap.Host, reason: str, architecture: str) -> None:
     """Raise ValueError if nothing can be bootstrapped here; ``reason``: why that is wanted."""
-    obstacle = host.obstacle(installable=True)
+    obstacle = host.obstacle(installable=True) or base_image_catalogue.foreign(
+        architecture, platform.machine()
+    )
     if obstacle:
         because = f" ({reason})" if reason else ""
         raise ValueError(

@@ -93,6 +93,10 @@ engine:
       description: The system that the engine's containers run on.
       type: str
       sample: linux
+    architecture:
+      description: The machine that the engine's containers run on; empty if it did not answer.
+      type: str
+      sample: amd64
     error:
       description: One sentence on why the engine did not answer; empty if it did.
       type: str

@@ -23,6 +23,12 @@ options:
     description: The address that is going to be listened on.
     type: str
     default: 127.0.0.1
+  listeners:
+    description:
+      - Whether the programs of this host are looked at. False where the engine, and so its ports,
+        are another machine's.
+    type: bool
+    default: true
   containers:
     description:
       - The engine's containers, as M(community.docker.docker_host_info) lists them with
@@ -73,6 +79,7 @@ from ansible.module_utils.docker_ml_api import tcp_ports
 ARGUMENTS: dict[str, Any] = {
     "ports": {"type": "list", "elements": "int", "required": True},
     "address": {"type": "str", "default": "127.0.0.1"},
+    "listeners": {"type": "bool", "default": True},
     "containers": {"type": "list", "elements": "dict", "default": []},
 }
 PROC = Path("/proc")
@@ -88,7 +95,7 @@ def owner(listener: tcp_ports.Listener) -> str:
 
 def run(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Return one entry for each port that is taken."""
-    found = tcp_ports.listeners(PROC)
+    found = tcp_ports.listeners(PROC) if params["listeners"] else []
     taken = []
     for port in params["ports"]:
         container = tcp_ports.publisher(params["containers"], params["address"], port)

@@ -28,6 +28,11 @@ options:
         that all checks share, if there is one.
     type: str
     required: true
+  unix_socket:
+    description:
+      - Socket of this machine to connect to, instead of the URL's host, to which it leads; a
+        tunnel's, for instance. Proxies are not used then.
+    type: path
   checks:
     description: What to ask and what the answers must be, in this order.
     type: list
@@ -259,6 +264,7 @@ from ansible.module_utils.docker_ml_api.prediction_check_runner import (
 
 OPTIONS = {
     "url": {"type": "str", "required": True},
+    "unix_socket": {"type": "path"},
     "checks": CHECKS,
     "samples": {"type": "int", "default": 1},
     "deadline": {"type": "float", "default": 60},
@@ -278,7 +284,8 @@ def main() -> None:
         ]
     except ValueError as error:
         module.fail_json(msg=str(error))
-    checker = Checker(make_client(params), policy, SystemClock(), random.random)
+    client = make_client(params, params["unix_socket"])
+    checker = Checker(client, policy, SystemClock(), random.random)
     outcome = summarize([checker.run(check) for check in checks])
     end = module.fail_json if outcome.pop("failed") else module.exit_json
     end(changed=False, **outcome)

@@ -225,3 +225,18 @@ def sentence(
 
 def _list(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+# What the kernel calls an architecture, where Docker has another word.
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386"}
+
+
+def foreign(engine: str, machine: str) -> str:
+    """Say that an engine runs no images of this machine, as the middle of a sentence; or nothing.
+
+    engine: its architecture as Docker calls it; empty if not known. machine: as the kernel does.
+    """
+    here = _ARCHITECTURES.get(machine, machine)
+    if engine in ("", here) or (engine == "arm" and here.startswith("armv")):
+        return ""
+    return f"the engine's machine is {engine} and this one {here}"

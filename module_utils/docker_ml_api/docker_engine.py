@@ -123,6 +123,7 @@ def no_engine(error: str) -> dict[str, Any]:
         "answers": False,
         "server_version": "",
         "os": "",
+        "architecture": "",
         "data_root": "",
         "permission_denied": "permission denied" in error.lower(),
         "error": error,
@@ -147,6 +148,7 @@ def ask_client(path: str, run: Callable[[list[str]], Answer]) -> dict[str, Any]:
         "answers": not error,
         "server_version": str(server.get("Version", "")),
         "os": str(server.get("Os", "")),
+        "architecture": str(server.get("Arch", "")),
         "data_root": str(info.get("DockerRootDir") or ""),
     }
 
@@ -193,6 +195,7 @@ def ask_socket(path: str, timeout: float) -> dict[str, Any]:
         "answers": True,
         "server_version": str(version["Version"]),
         "os": str(version.get("Os", "")),
+        "architecture": str(version.get("Arch", "")),
         "data_root": str(info.get("DockerRootDir") or ""),
     }
 

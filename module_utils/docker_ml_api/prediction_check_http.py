@@ -143,17 +143,22 @@ class UrlsClient:
         use_proxy: bool = True,
         validate_certs: bool = True,
         ca_path: str | None = None,
+        unix_socket: str | None = None,
     ) -> None:
-        """Keep the settings; `max_bytes` of a body are read at most."""
+        """Keep the settings; `max_bytes` of a body are read at most.
+
+        unix_socket: where to connect to instead of the URL's host, which is reached by it.
+        """
         self._max_bytes = max_bytes
         self._use_proxy = use_proxy
         self._validate_certs = validate_certs
         self._ca_path = ca_path
+        self._unix_socket = unix_socket
         self._context: ssl.SSLContext | None = None
 
     def __call__(self, question: Question, timeout: float) -> Answer:
         """Ask once. Redirects are answers like any other: they are not followed."""
-        proxy = self._use_proxy and proxied(question.url)
+        proxy = self._use_proxy and not self._unix_socket and proxied(question.url)
         context = self._context_for(question.url)
         place = _place(question.url) + (" (through the environment's proxy)" if proxy else "")
         try:
@@ -207,6 +212,7 @@ class UrlsClient:
                 http_agent="prediction_check",
                 decompress=False,
                 use_netrc=False,
+                unix_socket=self._unix_socket,
             )
         except urllib.error.HTTPError as error:
             response = error

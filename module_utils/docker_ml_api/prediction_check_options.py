@@ -48,11 +48,12 @@ REQUEST_OPTIONS: dict[str, Any] = {
 }
 
 
-def make_client(params: Mapping[str, Any]) -> UrlsClient:
+def make_client(params: Mapping[str, Any], unix_socket: str | None = None) -> UrlsClient:
     """Return the client that the module's options describe."""
     return UrlsClient(
         max_bytes=params["max_bytes"],
         use_proxy=params["use_proxy"],
         validate_certs=params["validate_certs"],
         ca_path=params["ca_path"],
+        unix_socket=unix_socket,
     )

@@ -1,4 +1,8 @@
-"""Role docker_host, state pruned, restricted to labels: on the real engine."""
+"""Role docker_host, state pruned, restricted to labels: on the real engine.
+
+For Linux as it is. For Windows call-level, with the real engine behind the docker command (see
+windows_engine/windows_with_engine.py): both remove the same.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from ansible_run import run_playbook
+from ansible_run import ROOT, run_playbook
 from real_engine import Engine
+from windows_double import catalogue
+from windows_double.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LABEL = "docker-ml-api.test-prune"
 MADE_FOR_US = "docker-ml-api.test-prune-container"
+CONNECTIONS = [
+    ROOT / "tests/windows_double/connection",
+    ROOT / "tests/integration/windows_engine",
+]
 
 
 class Scene:
     """What is unused and ours, and what is not, on the engine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, platform: str) -> None:
         self.folder = folder
+        self.platform = platform
+        self.host = {"linux": self.linux, "windows": self.windows}[platform]()
         self.engine = Engine()
         self.labels = {LABEL: self.engine.prefix}
         images = {"unused": self.labels, "stranger": {}, "kept": self.labels}
@@ -51,18 +63,23 @@ class Scene:
         for name, labels in (("net", self.labels), ("other-net", {})):
             self.engine.client.networks.create(self.engine.name(name), labels=labels)
 
+    def linux(self) -> dict[str, str]:
+        """This machine."""
+        return {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+
+    def windows(self) -> dict[str, str]:
+        """A machine with Docker Desktop."""
+        World(self.folder / "world").add(catalogue.make("machine", "has-desktop"))
+        return {
+            "ansible_connection": "windows_with_engine",
+            "ansible_user": "ada",
+            "windows_double_world": str(self.folder / "world"),
+            "docker_host_platform": "windows",
+        }
+
     def run(self, *options: str) -> tuple[list[str], str]:
         """Prune; the tasks that changed something, and all that was said."""
-        inventory = {
-            "all": {
-                "hosts": {
-                    "localhost": {
-                        "ansible_connection": "local",
-                        "ansible_python_interpreter": sys.executable,
-                    }
-                }
-            }
-        }
+        inventory = {"all": {"hosts": {"machine": self.host}}}
         role = {
             "role": "docker_host",
             "vars": {
@@ -73,11 +90,15 @@ class Scene:
         }
         for name, content in (
             ("inventory.yml", inventory),
-            ("play.yml", [{"hosts": "localhost", "roles": [role]}]),
+            ("play.yml", [{"hosts": "machine", "roles": [role]}]),
         ):
             (self.folder / name).write_text(json.dumps(content))
         run = run_playbook(
-            f"--inventory={self.folder}/inventory.yml", self.folder / "play.yml", *options
+            f"--inventory={self.folder}/inventory.yml",
+            self.folder / "play.yml",
+            *options,
+            ANSIBLE_CONNECTION_PLUGINS=":".join(map(str, CONNECTIONS)),
+            PYTHONPATH=str(ROOT / "tests"),
         ).ok()
         return run.changed, run.text
 
@@ -96,9 +117,9 @@ class Scene:
         self.engine.remove()
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path)
+@pytest.fixture(params=["linux", "windows"])
+def scene(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    made = Scene(tmp_path, request.param)
     try:
         yield made
     finally:
@@ -107,6 +128,15 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 OTHERS = {"stranger:1", "kept:1", "kept:2", "stays", "by-hand", "other-net"}
 OURS = {"unused:1", "unused:2", "gone", "net"}
+REMOVED = {
+    "linux": [
+        "docker_host : Remove stopped containers and unused networks",
+        # One image by both its names.
+        *["docker_host : Remove unused images"] * 2,
+    ],
+    # One command for each of OURS.
+    "windows": ["docker_host : Remove stopped containers, unused networks and unused images"] * 4,
+}
 
 
 def test_prune(scene: Scene) -> None:
@@ -118,11 +148,7 @@ def test_prune(scene: Scene) -> None:
     assert scene.left() == OTHERS | OURS
 
     changed, said = scene.run()
-    assert changed == [
-        "docker_host : Remove stopped containers and unused networks",
-        # One image by both its names.
-        *["docker_host : Remove unused images"] * 2,
-    ]
+    assert changed == REMOVED[scene.platform]
     assert "CONTAINER ID" in said
     assert "REPOSITORY" in said
     # Both names of the image that a container stays with, the container's own among them.

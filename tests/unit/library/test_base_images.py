@@ -222,3 +222,10 @@ def test_the_sdk_alone_may_not_reach_the_engine(module, push, monkeypatch):
     base_images.check_references([], "docker.io")
     monkeypatch.delenv("DOCKER_HOST")
     assert module({"a": {"digest": digest}})["changed"]
+
+
+def test_an_engine_of_another_architecture_gets_no_images_of_this_machine(module):
+    for options in ({"source": "bootstrap"}, {"source": "auto", "registry": "127.0.0.1:1"}):
+        failed = module({"a": {"tag": "1"}}, architecture="s390x", **options)
+        assert "since the engine's machine is s390x and this one " in failed["msg"]
+        assert "base_images_source=pull" in failed["msg"]

@@ -52,3 +52,11 @@ def test_taken_by_a_program_that_may_not_be_seen(server, capsys, tmp_path, monke
 def test_no_address(server, capsys):
     answer = ask(capsys, server, address="localhost")
     assert answer["msg"] == ("address: 'localhost' does not appear to be an IPv4 or IPv6 address.")
+
+
+def test_programs_of_this_host_have_no_ports_of_another_machines_engine(server, capsys):
+    assert ask(capsys, server, listeners=False)["taken"] == []
+    port = {"IP": "127.0.0.1", "PublicPort": server.getsockname()[1], "Type": "tcp"}
+    containers = [{"Names": ["/web"], "Ports": [port]}]
+    (taken,) = ask(capsys, server, listeners=False, containers=containers)["taken"]
+    assert taken["owner"] == "the container web"

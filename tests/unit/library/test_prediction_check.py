@@ -15,6 +15,7 @@ import prediction_check
 import pytest
 import yaml
 from ansible.module_utils import urls
+from ansible.module_utils.docker_ml_api.prediction_check_http import Question
 from ansible.module_utils.docker_ml_api.prediction_check_options import CHECK_OPTIONS
 from ansible.module_utils.testing import patch_module_args
 
@@ -562,3 +563,30 @@ def test_ansible_doc_shows_it():
     assert "RETURN VALUES" in shown.stdout
     assert "latency_p99" in shown.stdout
     assert shown.stderr == ""
+
+
+def test_by_a_socket_that_leads_there(tmp_path, monkeypatch):
+    # The proxy would have to be asked for a host that is not this machine.
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    path = tmp_path / "door"
+    with Server(response()) as server, socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(path))
+        door.listen()
+
+        def lead():
+            near, _ = door.accept()
+            with near, socket.create_connection(("127.0.0.1", server.port)) as far:
+                far.sendall(near.recv(65536))
+                while answer := far.recv(65536):
+                    near.sendall(answer)
+
+        thread = threading.Thread(target=lead)
+        thread.start()
+        client = prediction_check.make_client(
+            {"max_bytes": 100, "use_proxy": True, "validate_certs": True, "ca_path": None},
+            str(path),
+        )
+        answer = client(Question("GET", "http://elsewhere.example:9000/x"), PATIENCE)
+        thread.join()
+    assert answer.body == b"[199.6]"
+    assert b"Host: elsewhere.example:9000" in server.requests[0]

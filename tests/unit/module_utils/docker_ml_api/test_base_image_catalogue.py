@@ -251,3 +251,23 @@ def test_sentence(done, reason, fallback, expected):
         done, registry="r", suite="bookworm", reason=reason, fallback=fallback
     )
     assert said == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "machine", "said"),
+    [
+        ("", "x86_64", ""),
+        ("amd64", "x86_64", ""),
+        ("arm64", "aarch64", ""),
+        ("arm64", "arm64", ""),
+        ("arm", "armv7l", ""),
+        ("386", "i686", ""),
+        ("riscv64", "riscv64", ""),
+        ("arm64", "x86_64", "the engine's machine is arm64 and this one amd64"),
+        ("amd64", "aarch64", "the engine's machine is amd64 and this one arm64"),
+        ("arm", "aarch64", "the engine's machine is arm and this one arm64"),
+        ("arm64", "armv7l", "the engine's machine is arm64 and this one armv7l"),
+    ],
+)
+def test_images_of_this_machine_for_another(engine, machine, said):
+    assert base_image_catalogue.foreign(engine, machine) == said

@@ -1,0 +1,261 @@
+#!/usr/bin/python
+"""Ansible module docker_engine_tunnel: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: docker_engine_tunnel
+short_description: Leads to another machine's Docker engine while a run lasts
+description:
+  - Reads where a Docker engine is and, if it is another machine's, opens a Unix socket on this
+    machine that leads to it. All clients of Docker (the command, the SDK, community.docker) take
+    such a socket alike, and find it by the variables that are returned.
+  - By ssh, each connection is led through C(docker system dial-stdio) on the other machine, as
+    the docker command does; there is one login for all, and never a question on the terminal.
+    By tcp, each is led over TLS with a certificate of either side.
+  - The tunnel ends with the run of Ansible that opened it. Its sockets are in a folder that only
+    the run's user may enter.
+version_added: 0.1.0
+author:
+  - docker-ml-api
+options:
+  engine:
+    description:
+      - Where the engine is; empty, the engine of this machine (or of E(DOCKER_HOST)),
+        C(unix:///PATH), C(ssh://USER@HOST), C(ssh://USER@HOST:PORT) or C(tcp://HOST:2376).
+    type: str
+    default: ""
+  connection:
+    description:
+      - How Ansible reaches the host that this is for. An engine of another machine is reached from
+        the machine that Ansible runs on, so that only V(local) will do.
+    type: str
+    default: local
+  tls:
+    description: Folder with C(ca.pem), C(cert.pem) and C(key.pem), for C(tcp://).
+    type: path
+  tls_ca:
+    description: Certificate of who signed the engine's, instead of the folder's.
+    type: path
+  tls_cert:
+    description: Certificate of this client, instead of the folder's.
+    type: path
+  tls_key:
+    description: Key of this client, instead of the folder's.
+    type: path
+  ssh_args:
+    description: Further arguments for ssh, as on its command line.
+    type: str
+    default: ""
+  ports:
+    description: Ports of the engine's machine to lead to as well, as C(HOST:PORT); by ssh only.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: Seconds that the login, and then the engine's first answer, may take.
+    type: float
+    default: 30
+attributes:
+  check_mode:
+    support: full
+    description: Opens the tunnel, too, since it changes nothing on the engine.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+notes:
+  - Nothing else runs ssh, so its settings and keys are those of the user of this run.
+requirements: [ssh]
+"""
+
+EXAMPLES = r"""
+- name: Lead to the engine
+  docker_engine_tunnel:
+    engine: ssh://ada@server.example.com
+  register: way
+
+- name: Ask that engine
+  ansible.builtin.command:
+    argv: [docker, version]
+  environment: "{{ way.environment }}"
+  changed_when: false
+"""
+
+RETURN = r"""
+kind:
+  description: V(local), V(unix), V(ssh) or V(tcp).
+  returned: success
+  type: str
+  sample: ssh
+host:
+  description: The engine's machine; empty if it is this one.
+  returned: success
+  type: str
+  sample: server.example.com
+environment:
+  description: The variables by which the clients find the engine; none if there is nothing to say.
+  returned: success
+  type: dict
+ports:
+  description: The sockets that lead to O(ports).
+  returned: success
+  type: dict
+"""
+
+import inspect
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.docker_ml_api import engine_address, engine_tunnel
+
+ARGUMENTS: dict[str, Any] = {
+    "engine": {"type": "str", "default": ""},
+    "connection": {"type": "str", "default": "local"},
+    "tls": {"type": "path"},
+    "tls_ca": {"type": "path"},
+    "tls_cert": {"type": "path"},
+    # A path is no secret.
+    "tls_key": {"type": "path", "no_log": False},
+    "ssh_args": {"type": "str", "default": ""},
+    "ports": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "float", "default": 30},
+}
+SOCKET = "engine.sock"
+_RUNS = ("ansible-playbook", "ansible-console", "ansible")
+
+
+def run_of(pid: int, root: Path = Path("/proc")) -> int:
+    """Return the process of the run that this one works for: an ancestor, or the parent."""
+    parent, found = os.getppid(), 0
+    while pid > 1:
+        try:
+            words = (root / str(pid) / "cmdline").read_text(encoding="utf-8").split("\0")
+            fields = (root / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2]
+        except OSError:
+            break
+        if engine_address.program_of(words) in _RUNS:
+            # Tasks are forked: the outermost of its like is the run itself.
+            found = pid
+        elif found:
+            break
+        pid = int(fields.split()[1])
+    return found or parent
+
+
+def by_ssh(
+    address: engine_address.Address, params: dict[str, Any], folder: Path
+) -> tuple[list[engine_tunnel.Door], list[str]]:
+    """Return the doors of a tunnel by ssh, and the command that logs in."""
+    arguments = engine_address.read_arguments(params["ssh_args"])
+    control = str(folder / engine_tunnel.CONTROL)
+    doors = [
+        engine_tunnel.Door(SOCKET, tuple(engine_address.ssh_command(address, arguments, control))),
+        *(
+            engine_tunnel.Door(
+                f"{number}.sock",
+                tuple(engine_address.ssh_command(address, arguments, control, port=port)),
+            )
+            for number, port in enumerate(params["ports"])
+        ),
+    ]
+    return doors, engine_address.ssh_command(address, arguments, control, master=True)
+
+
+def by_tls(
+    address: engine_address.Address, params: dict[str, Any]
+) -> tuple[list[engine_tunnel.Door], list[str]]:
+    """Return the door of a tunnel by TLS, through which the engine has answered already."""
+    files = {name: params[f"tls_{name}"] or "" for name in engine_address.TLS_FILES}
+    certificates = engine_address.check_certificates(
+        address, engine_address.read_certificates(params["tls"] or "", files)
+    )
+    tls = engine_tunnel.Tls(
+        address.host, address.port, certificates.ca, certificates.cert, certificates.key
+    )
+    try:
+        with tls.connect(params["timeout"]) as connection:
+            # A client's certificate is refused only when something is read.
+            answer = engine_tunnel.ping(connection)
+    except (OSError, ValueError) as error:
+        raise engine_address.EngineAddressError(
+            engine_address.explain_tls(address, certificates, error)
+        ) from error
+    if not engine_tunnel.is_engine(answer):
+        raise engine_address.EngineAddressError(engine_address.explain_answer(address, answer))
+    return [engine_tunnel.Door(SOCKET, tls=tls)], []
+
+
+def open_tunnel(address: engine_address.Address, params: dict[str, Any]) -> Path:
+    """Open a tunnel by which the engine has answered; return its folder."""
+    if address.kind == "ssh" and not shutil.which("ssh"):
+        raise engine_address.EngineAddressError(
+            f"docker_engine is {address}, but there is no ssh on this machine: install "
+            "openssh-client."
+        )
+    folder: Path = engine_tunnel.make_folder()
+    try:
+        if address.kind == "tcp":
+            doors, master = by_tls(address, params)
+        else:
+            doors, master = by_ssh(address, params, folder)
+        engine_tunnel.begin(
+            inspect.getsource(engine_tunnel),
+            folder,
+            doors,
+            master=master,
+            run=run_of(os.getpid()),
+            timeout=params["timeout"],
+        )
+    except engine_tunnel.TunnelError as error:
+        raise engine_address.EngineAddressError(
+            engine_address.explain_answer(address, error.answer)
+            if error.answer
+            else engine_address.explain_ssh(address, error.log)
+        ) from None
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def run(params: dict[str, Any]) -> dict[str, Any]:
+    """Return how the engine is found."""
+    address = engine_address.read_address(params["engine"])
+    if address.remote and params["connection"] != "local":
+        raise engine_address.EngineAddressError(
+            f"docker_engine is {address}, which is reached from the machine that Ansible runs on: "
+            f"set ansible_connection of that host to local (it is {params['connection']})."
+        )
+    engine_address.check_environment(address, os.environ)
+    folder = open_tunnel(address, params) if address.remote else None
+    return {
+        "kind": address.kind,
+        "host": address.host,
+        "environment": engine_address.environment(address, str(folder / SOCKET) if folder else ""),
+        "ports": {
+            port: str(folder / f"{number}.sock")
+            for number, port in enumerate(params["ports"])
+            if folder and address.kind == "ssh"
+        },
+    }
+
+
+def main() -> None:
+    """Wire the options to the tunnel."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if password := engine_address.password_in(module.params["engine"]):
+        # It is refused, and not to be shown by that.
+        module.no_log_values.add(password)
+    try:
+        result = run(module.params)
+    except engine_address.EngineAddressError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The real PSRP connection, to a port where no Windows answers: it is told, and nothing hangs."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from ansible_run import ROOT, Run, run_playbook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Refuses(http.server.BaseHTTPRequestHandler):
+    """A WinRM service that knows nobody."""
+
+    # The same connection is kept while it is negotiated.
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append(self.headers.get("Authorization", ""))  # type: ignore[attr-defined]
+        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        self.send_header("WWW-Authenticate", 'Basic realm="WSMAN"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> Iterator[http.server.ThreadingHTTPServer]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        server.status = request.param  # type: ignore[attr-defined]
+        server.asked = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def run(port: int) -> Run:
+    return run_playbook(
+        f"--inventory={ROOT}/inventory/windows.yml",
+        str(ROOT / "site.yml"),
+        "--tags=docker",
+        "--limit=windows-machine",
+        f"--extra-vars=ansible_port={port}",
+        # The plainest there is: with HTTPS and Kerberos only more could be wrong.
+        "--extra-vars=ansible_psrp_protocol=http ansible_psrp_auth=basic",
+        "--extra-vars=ansible_psrp_message_encryption=never",
+        '--extra-vars={"docker_host_windows_accept_license": true}',
+        WINDOWS_CONNECTION="psrp",
+        WINDOWS_HOST="127.0.0.1",
+        WINDOWS_USER="ada",
+        WINDOWS_PASSWORD="a-wrong-one",  # noqa: S106 - nobody's
+        no_proxy="127.0.0.1",
+    )
+
+
+def told(ended: Run) -> str:
+    """What was said of the machine, which could not be reached and of which nothing was done."""
+    stats = ended.report["stats"]["windows-machine"]
+    assert (stats["unreachable"], stats["failures"], stats["changed"]) == (1, 0, 0), ended.text
+    assert "a-wrong-one" not in ended.text
+    return ended.text
+
+
+@pytest.mark.parametrize(
+    ("service", "said"), [(401, "authenticate"), (503, "503")], indirect=["service"]
+)
+def test_a_service_that_refuses(service, said):
+    text = told(run(service.server_address[1]))
+    assert said in text
+    assert service.asked
+
+
+def test_a_closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert "refused" in told(run(port))
