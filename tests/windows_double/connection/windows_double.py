@@ -62,7 +62,8 @@ _HELD_SECONDS = 120
 _SHUTDOWN = re.compile(r"shutdown\.exe /r /t (\d+)")
 _READS_BOOT_TIME = re.compile(r"LastBootUpTime")
 _SUCCESS = re.compile(r"'(success-[0-9a-f-]+)'")
-_REMOVE = re.compile(r"Remove-Item '([^']+)' -Force")
+# Quoted, or only where it must be: that differs between versions of Ansible.
+_REMOVE = re.compile(r"Remove-Item (?!-)(?P<quote>'?)(?P<path>.+?)(?:\\\.)?(?P=quote) -Force")
 
 
 class Connection(ConnectionBase):  # type: ignore[misc]
@@ -217,7 +218,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
                 return 0, success.group(1).encode(), b""
             removed = _REMOVE.search(text)
             if removed:
-                machine.remove(removed.group(1))
+                machine.remove(removed["path"])
                 return 0, b"", b""
         if _SHUTDOWN.search(text):
             return self._restart(text)
