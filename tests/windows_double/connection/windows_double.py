@@ -107,13 +107,13 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         self._connect()
         content = Path(in_path).read_bytes()
         with self._world.machine(self.get_option("host")) as machine:
-            machine.put_file(self._shell._unquote(out_path), content)
+            machine.put_file(out_path.strip("'\""), content)
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Read a file of the machine."""
         self._connect()
         with self._world.machine(self.get_option("host")) as machine:
-            Path(out_path).write_bytes(machine.content(self._shell._unquote(in_path)))
+            Path(out_path).write_bytes(machine.content(in_path.strip("'\"")))
 
     def exec_command(
         self, cmd: str, in_data: bytes | None = None, sudoable: bool = True
