@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-_ENCODED = re.compile(r"-EncodedCommand\s+([A-Za-z0-9+/=]+)", re.IGNORECASE)
+_ENCODED = re.compile(r"-EncodedCommand\s+'?([A-Za-z0-9+/=]+)", re.IGNORECASE)
 # Ends the bootstrap's part of the input.
 _END = "\n\0\0\0\0\n"
 _MODULE = "module_wrapper.ps1"

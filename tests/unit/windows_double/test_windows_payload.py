@@ -53,9 +53,12 @@ def test_helper_of_ansible():
     assert payload.read(data) == payload.Script("powershell_mkdtemp.ps1", parameters)
 
 
-def test_encoded_command():
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_encoded_command(quote):
     command = ShellModule()._encode_script("Remove-Item 'C:\\a' -Force;", strict_mode=False)
-    assert payload.command_text(command).startswith("Remove-Item 'C:\\a' -Force;")
+    first, encoded = command.rsplit(" ", 1)
+    told = payload.command_text(f"{first} {quote}{encoded}{quote}")
+    assert told.startswith("Remove-Item 'C:\\a' -Force;")
     assert payload.command_text("whoami.exe") == "whoami.exe"
 
 

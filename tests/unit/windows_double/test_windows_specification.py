@@ -107,7 +107,6 @@ def test_defaults_and_types():
         ("ansible.windows.win_file", True),
         (PACKAGE, True),
         ("chocolatey.chocolatey.win_chocolatey", True),
-        ("ansible.windows.win_acl", False),
     ],
 )
 def test_check_mode(module, supported):

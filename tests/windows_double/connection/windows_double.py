@@ -62,7 +62,8 @@ _HELD_SECONDS = 120
 _SHUTDOWN = re.compile(r"shutdown\.exe /r /t (\d+)")
 _READS_BOOT_TIME = re.compile(r"LastBootUpTime")
 _SUCCESS = re.compile(r"'(success-[0-9a-f-]+)'")
-_REMOVE = re.compile(r"Remove-Item '([^']+)' -Force")
+# Quoted, or only where it must be: that differs between versions of Ansible.
+_REMOVE = re.compile(r"Remove-Item (?!-)(?P<quote>'?)(?P<path>.+?)(?:\\\.)?(?P=quote) -Force")
 
 
 class Connection(ConnectionBase):  # type: ignore[misc]
@@ -106,13 +107,13 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         self._connect()
         content = Path(in_path).read_bytes()
         with self._world.machine(self.get_option("host")) as machine:
-            machine.put_file(self._shell._unquote(out_path), content)
+            machine.put_file(out_path.strip("'\""), content)
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Read a file of the machine."""
         self._connect()
         with self._world.machine(self.get_option("host")) as machine:
-            Path(out_path).write_bytes(machine.content(self._shell._unquote(in_path)))
+            Path(out_path).write_bytes(machine.content(in_path.strip("'\"")))
 
     def exec_command(
         self, cmd: str, in_data: bytes | None = None, sudoable: bool = True
@@ -217,7 +218,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
                 return 0, success.group(1).encode(), b""
             removed = _REMOVE.search(text)
             if removed:
-                machine.remove(removed.group(1))
+                machine.remove(removed["path"])
                 return 0, b"", b""
         if _SHUTDOWN.search(text):
             return self._restart(text)
