@@ -7,12 +7,17 @@ from pathlib import Path
 
 import ansible.module_utils
 import pytest
+from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # Modules import `ansible.module_utils.docker_ml_api`, as on a target.
 ansible.module_utils.__path__.insert(0, str(ROOT / "module_utils"))
 sys.path[:0] = [str(ROOT / "library"), str(ROOT)]
+
+# Modules of collections are found as in a run of Ansible, by all tests of a process alike: its
+# finder refuses collections that were imported before it was there.
+_AnsibleCollectionFinder()._install()
 
 import real_cluster  # noqa: E402 - needs the path
 

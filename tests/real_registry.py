@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 USERNAME = "tom"
 PASSWORD = "s3cret"  # noqa: S105 - of a registry that lives as long as a test
 _HTPASSWD = "tom:$2y$05$B0Ofxib5WgTndKFjmE3PoOYQZesROV6mC1wNJQzanwN7TEpGOEIhy\n"
+# Asked directly, whatever the environment or another test says of proxies and sockets.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _STARTS_WITHIN = 60.0
 
 
@@ -77,7 +79,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + _STARTS_WITHIN
     while True:
         try:
-            urllib.request.urlopen(url).close()  # noqa: S310 - http by the caller
+            _OPENER.open(url).close()
         except urllib.error.HTTPError as answer:
             answer.close()
             return

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 import prediction_check
@@ -568,6 +569,8 @@ def test_ansible_doc_shows_it():
 def test_by_a_socket_that_leads_there(tmp_path, monkeypatch):
     # The proxy would have to be asked for a host that is not this machine.
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    # Ansible makes the way by the socket that of all requests of the process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     path = tmp_path / "door"
     with Server(response()) as server, socket.socket(socket.AF_UNIX) as door:
         door.bind(str(path))

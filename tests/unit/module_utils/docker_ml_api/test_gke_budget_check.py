@@ -58,8 +58,8 @@ CASES = {
         (
             f"Whether the clusters stay within {LIMIT} is not known: they would "
             "cost at least 83.00 USD a month, and the price of m9-giga in r and of pd-odd in r is "
-            "missing. Put it into a file and name that with gke_prices_file, or set no "
-            "gke_budget_monthly."
+            "missing. Put it into a file of the form of roles/gke_cluster/files/prices.yml and "
+            "name that with gke_prices_file, or set no gke_budget_monthly."
         ),
     ),
     "unknown, and above without it": (
