@@ -346,6 +346,11 @@ def back_off(retry: int, policy: Policy, jitter: float) -> float:
     return delay * (1 - jitter / 2)
 
 
+def _last_try(policy: Policy) -> float:
+    """Return the seconds that the last try before the deadline has."""
+    return min(LAST_TRY, policy.timeout, policy.deadline / 10)
+
+
 def next_wait(
     verdict: Verdict, retry: int, policy: Policy, left: float, jitter: float
 ) -> float | None:
@@ -356,7 +361,7 @@ def next_wait(
     """
     if not verdict.heals or (policy.retries is not None and retry >= policy.retries):
         return None
-    latest = left - min(LAST_TRY, policy.timeout, policy.deadline / 10)
+    latest = left - _last_try(policy)
     if verdict.wait is not None and verdict.wait > 0:
         return verdict.wait if verdict.wait <= latest else None
     return min(back_off(retry, policy, jitter), latest) if latest > 0 else None
@@ -426,7 +431,8 @@ class Checker:
         run = _Run(check)
         while len(run.latencies) < check.samples and not run.problems:
             left = self._end - self._clock.monotonic()
-            if self._hopeless or left <= 0:
+            # With less than that no answer could come, and its lack would say nothing of the app.
+            if self._hopeless or left <= _last_try(self._policy) / 2:
                 run.problems.append(("not_asked", self._not_asked(run)))
                 break
             self._ask(run, left)

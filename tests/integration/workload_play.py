@@ -34,6 +34,10 @@ _RESOURCES = {
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+def _url(balancer: dict[str, str], port: int) -> str:
+    return f"http://{balancer['ip']}{'' if port == 80 else f':{port}'}/"
+
+
 @dataclass
 class Play:
     """Workloads in namespaces of this test's own, through the real site.yml."""
@@ -193,8 +197,17 @@ class Play:
         """Return where the load balancer of a Service answers."""
         found = self.get("service", service)
         [balancer] = found["status"]["loadBalancer"]["ingress"]
-        port = found["spec"]["ports"][0]["port"]
-        return f"http://{balancer['ip']}{'' if port == 80 else f':{port}'}/"
+        return _url(balancer, found["spec"]["ports"][0]["port"])
+
+    def addresses(self) -> list[str]:
+        """Return where the load balancers of all the cluster's Services answer."""
+        found = self.cluster.get("service", "--all-namespaces")
+        return [
+            _url(balancer, port["port"])
+            for one in found["items"]
+            for balancer in one["status"]["loadBalancer"].get("ingress", [])
+            for port in one["spec"]["ports"]
+        ]
 
     def mark(self) -> None:
         """Let mutations() begin here."""

@@ -621,6 +621,12 @@ def test_checks_share_the_deadline():
     assert (second["attempts"], second["status"], second["latencies"]) == (0, None, None)
 
 
+def test_what_is_left_is_too_little_for_an_answer():
+    result, _, client = run(Check(GET, samples=8), answer(seconds=9.93))
+    assert result["problems"] == ["answered 6 of 8 samples before the deadline of 60 s"]
+    assert len(client.questions) == 6
+
+
 def test_a_hopeless_address_is_asked_once():
     clock = FakeClock()
     client = Script(clock, UNKNOWN)
