@@ -46,8 +46,8 @@ def _forget() -> None:
     if os.environ.get(_RUN) != str(os.getpid()):
         return
     if _MODULE_UTILS not in ansible.module_utils.__path__:
-        ansible.module_utils.__path__.append(_MODULE_UTILS)
-    from ansible.module_utils.docker_ml_api import gke_access  # noqa: PLC0415
+        ansible.module_utils.__path__.insert(0, _MODULE_UTILS)
+    from ansible.module_utils.docker_ml_api import gke_access  # noqa: PLC0415 - at the end only
 
     with contextlib.suppress(gke_access.AccessError):
         gke_access.forget_run(os.environ)

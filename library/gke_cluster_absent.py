@@ -97,17 +97,10 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     refusal = gke_deletion.why_not(cluster, params["managed_by"])
     if refusal:
         raise ModuleFailedError(refusal)
-
-    def by_google_cloud(seconds: float) -> None:
-        place = {key: params[key] for key in gke_input.PLACE}
-        try:
-            name = gke_by_google_cloud.CLUSTER
-            gke_by_google_cloud.run(name, {**place, "state": "absent"}, params, seconds)
-        except gke_by_google_cloud.UnavailableError as error:
-            module.warn(str(error))
-
     if not module.check_mode:
-        deletion.run(by_google_cloud if params["google_cloud"] else None)
+        wanted = {**{key: params[key] for key in gke_input.PLACE}, "state": "absent"}
+        first = gke_by_google_cloud.trial(module, gke_by_google_cloud.CLUSTER, wanted)
+        deletion.run(first if params["google_cloud"] else None)
     pools = [f"  node pool {one['name']}" for one in cluster.get("nodePools") or []]
     gone = [f"cluster {params['name']} in {params['location']}", *pools]
     return {

@@ -115,15 +115,9 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     creation = gke_creating.Creation(session, *place)
     if module.check_mode:
         return {"changed": _missing(creation, params), "status": ""}
-
-    def by_google_cloud(seconds: float) -> None:
-        name = gke_by_google_cloud.POOL if pool else gke_by_google_cloud.CLUSTER
-        try:
-            gke_by_google_cloud.run(name, params["parameters"], params, seconds)
-        except gke_by_google_cloud.UnavailableError as error:
-            module.warn(str(error))
-
-    first = by_google_cloud if params["parameters"] else None
+    name = gke_by_google_cloud.POOL if pool else gke_by_google_cloud.CLUSTER
+    parameters = params["parameters"]
+    first = gke_by_google_cloud.trial(module, name, parameters) if parameters else None
     made = creation.create(body, params["timeout"], first)
     return {"changed": made["created"], "status": made["status"]}
 

@@ -19,7 +19,9 @@ from ansible.module_utils import basic
 from ansible.module_utils.common.json import Direction, get_module_encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ansible.module_utils.basic import AnsibleModule
 
 CLUSTER = "gcp_container_cluster"
 POOL = "gcp_container_node_pool"
@@ -69,6 +71,20 @@ def run(
         _at_most(seconds),
     ):
         module.main()
+
+
+def trial(
+    module: AnsibleModule, name: str, parameters: Mapping[str, Any]
+) -> Callable[[float], None]:
+    """Return what runs it for at most the seconds it is given, and warns where it is not there."""
+
+    def attempt(seconds: float) -> None:
+        try:
+            run(name, parameters, module.params, seconds)
+        except UnavailableError as error:
+            module.warn(str(error))
+
+    return attempt
 
 
 @contextlib.contextmanager
