@@ -29,7 +29,8 @@ _REFUSAL_GRACE = 15.0
 # A deployment that is rolled back keeps the old verdict for a moment.
 _DEADLINE_GRACE = 5.0
 _EVICTIONS = 2
-# Seconds that a container without a readiness probe must run to count as started.
+# Seconds that a container without a readiness probe must be seen to run to count as started:
+# one that ends at once is ready for a moment, and may be so at the first look, too.
 _SETTLED = 5.0
 _REFUSALS = (
     ("exceeded quota", "raise the quota or lower what the app requests"),
@@ -272,8 +273,6 @@ class Watch:
     _since: dict[tuple[str, str], float] = field(default_factory=dict)
     _ended: frozenset[str] | None = None
     _ready_since: float | None = None
-    # Whether it was seen at work: what was ready at the first look has run for long.
-    _is_new: bool = False
 
     def ripe(self, found: Iterable[Trouble], now: float) -> Trouble | None:
         """Take the troubles of one look at the time `now`; return the first one that is final.
@@ -306,12 +305,12 @@ class Watch:
     def look(self, verdict: Ready | Waiting, now: float) -> Ready | Waiting | Failed:
         """Return the verdict, or that it has failed, or that it has yet to prove itself."""
         if isinstance(verdict, Waiting):
-            self._ready_since, self._is_new = None, True
+            self._ready_since = None
             trouble = self.ripe(verdict.troubles, now)
             return Failed(trouble) if trouble else verdict
         if self._ready_since is None:
             self._ready_since = now
-        if verdict.probed or not self._is_new or now - self._ready_since >= _SETTLED:
+        if verdict.probed or now - self._ready_since >= _SETTLED:
             return verdict
         return Waiting("its pods run, and have no readiness probe to tell more")
 

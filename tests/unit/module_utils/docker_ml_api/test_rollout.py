@@ -383,7 +383,8 @@ AT_WORK, RUN, PROBED = Waiting("x"), Ready(("a",), "1", probed=False), Ready(("a
 SETTLING = {
     "probed": ([AT_WORK, PROBED], 1),
     "not probed": ([AT_WORK] + [RUN] * 9, 6),
-    "not probed, ready for long": ([RUN], 0),
+    "not probed, ready at the first look": ([RUN] * 9, 5),
+    "not probed, ready for a moment at the first look": ([RUN, *[AT_WORK] * 9], None),
     "not probed, crashes": ([AT_WORK, *[RUN] * 5, AT_WORK, *[RUN] * 5], None),
 }
 
