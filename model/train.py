@@ -8,9 +8,9 @@ built; saving, the model card and the server are not its business.
 
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import KFold, cross_validate
+from sklearn.model_selection import KFold, cross_val_predict, cross_validate
 
-from model.service.training import Training
+from model.service.training import HeldOut, Training
 
 FEATURE = 2  # the body mass index
 # scikit-learn negates errors, so that greater is better: the sign is given back.
@@ -31,9 +31,10 @@ def train() -> Training:
     scores = cross_validate(estimator, features, target, cv=folds, scoring=scorers)
     return Training(
         estimator=estimator.fit(features, target),
-        features=features,
+        frame=features,
         target=target,
         parameters={"f": data.feature_names[FEATURE]},
+        shown_rows=200,
         target_name="disease progression one year after baseline",
         dataset="sklearn.datasets.load_diabetes",
         metrics={
@@ -42,5 +43,9 @@ def train() -> Training:
         evaluation=(
             "mean over the held-out folds of a 5-fold cross-validation (shuffled, seed 0) "
             "of the same estimator"
+        ),
+        floors={"r2": 0.25},
+        held_out=HeldOut(
+            target=target, prediction=cross_val_predict(estimator, features, target, cv=folds)
         ),
     )

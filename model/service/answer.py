@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-import numpy as np
-
-from model.service.predictor import Predictor
+from model.service.predictor import OverflowedError, Predictor
 
 ALIVE = "true"
 
@@ -45,13 +43,14 @@ def answer(predictor: Predictor, query: str) -> str:
 
     Raises InvalidParametersError.
     """
-    prediction = predictor.predict(parse(predictor.parameters, query))
-    if prediction.dtype.kind == "f" and not np.isfinite(prediction).all():
+    row = parse(tuple(feature.name for feature in predictor.features), query)
+    try:
+        return predictor.text(row)
+    except OverflowedError as error:
         raise InvalidParametersError(
-            ParameterError(name, "is too large: the prediction is beyond the largest number")
-            for name in predictor.parameters
-        )
-    return str(prediction)
+            ParameterError(feature.name, "is too large: the prediction is beyond the largest number")
+            for feature in predictor.features
+        ) from error
 
 
 def parse(parameters: tuple[str, ...], query: str) -> list[float]:

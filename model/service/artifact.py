@@ -22,6 +22,8 @@ import skops.io
 from numpy.typing import NDArray
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from model.service.features import Feature, from_card, to_card
+from model.service.profile import features_of
 from model.service.training import Estimator, Training
 
 MODEL_FILE = "model.skops"
@@ -50,9 +52,9 @@ class Artifact:
     card: Mapping[str, Any]
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """The query parameters, in the order of the estimator's columns."""
-        return tuple(entry["name"] for entry in self.card["parameters"])
+    def features(self) -> tuple[Feature, ...]:
+        """The features, in the order of the estimator's columns."""
+        return tuple(map(from_card, self.card["features"]))
 
 
 def save(training: Training, folder: Path) -> Mapping[str, Any]:
@@ -66,7 +68,7 @@ def save(training: Training, folder: Path) -> Mapping[str, Any]:
     model = canonical(skops.io.dumps(training.estimator))
     restored = _restore(model)
     if not np.array_equal(
-        restored.predict(training.features), training.estimator.predict(training.features)
+        restored.predict(training.frame), training.estimator.predict(training.frame)
     ):
         raise ArtifactError("The saved model does not predict what the trained one does.")
     card = describe(training, model)
@@ -111,17 +113,19 @@ def load(folder: Path) -> Artifact:
 
 def describe(training: Training, model: bytes) -> dict[str, Any]:
     """Return the model card: what the model is, made of what, and how good."""
-    rows, columns = training.features.shape
+    rows, columns = training.frame.shape
     return {
         "estimator": str(training.estimator),
-        "parameters": [
-            {"name": name, "feature": feature} for name, feature in training.parameters.items()
+        "task": "classification" if hasattr(training.estimator, "classes_") else "regression",
+        "form": "estimator",
+        "features": [
+            to_card(feature) for feature in features_of(training.frame, training.parameters)
         ],
         "target": training.target_name,
         "dataset": training.dataset,
         "rows": rows,
         "columns": columns,
-        "data_sha256": data_hash(training.features, training.target),
+        "data_sha256": data_hash(np.asarray(training.frame), training.target),
         "fitted_on": "all rows",
         "evaluation": training.evaluation,
         # Six digits: the last bits differ between processors.
@@ -198,10 +202,10 @@ def _check_card(card: Any, path: Path) -> None:
         complete = (
             isinstance(card["model_sha256"], str)
             and isinstance(card["libraries"]["scikit-learn"], str)
-            and len(card["parameters"]) > 0
-            and all(isinstance(entry["name"], str) for entry in card["parameters"])
+            and len(card["features"]) > 0
+            and all(map(from_card, card["features"]))
         )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         complete = False
     if not complete:
         raise ArtifactError(f"{path} is not a model card of this service: train the model again.")
