@@ -30,6 +30,7 @@ def train() -> Training:
     scorers = [scorer for scorer, _ in SCORERS.values()]
     scores = cross_validate(estimator, features, target, cv=folds, scoring=scorers)
     return Training(
+        name="diabetes",
         estimator=estimator.fit(features, target),
         frame=features,
         target=target,

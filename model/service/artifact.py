@@ -31,7 +31,7 @@ CARD_FILE = "card.json"
 
 # Full names of further types a model may hold. Each one is code that loading may run:
 # name only types you have read.
-TRUSTED_TYPES: tuple[str, ...] = ()
+TRUSTED_TYPES: tuple[str, ...] = ("numpy.dtype", "sklearn.tree._tree.Tree")
 
 # Versions of these are part of what the model is.
 LIBRARIES = ("numpy", "scikit-learn", "scipy", "skops")
@@ -115,6 +115,9 @@ def describe(training: Training, model: bytes) -> dict[str, Any]:
     """Return the model card: what the model is, made of what, and how good."""
     rows, columns = training.frame.shape
     return {
+        "schema": 1,
+        "name": training.name,
+        "version": training.version,
         "estimator": str(training.estimator),
         "task": "classification" if hasattr(training.estimator, "classes_") else "regression",
         "form": "estimator",
@@ -125,7 +128,9 @@ def describe(training: Training, model: bytes) -> dict[str, Any]:
         "dataset": training.dataset,
         "rows": rows,
         "columns": columns,
-        "data_sha256": data_hash(np.asarray(training.frame), training.target),
+        "data_sha256": data_hash(
+            np.asarray(training.frame).astype("U"), training.target.astype("U")
+        ),
         "fitted_on": "all rows",
         "evaluation": training.evaluation,
         # Six digits: the last bits differ between processors.

@@ -50,6 +50,7 @@ class Training:
         name: {"f": "bmi"} is asked as /prediction/?f=0.05.
     shown_rows: how many rows of the frame the model card shows, in the plot of its page.
         The card is public wherever the service is: 0 shows none.
+    name, version: what the model is called in URLs, /v2/models/<name>/versions/<version>.
     """
 
     estimator: Estimator
@@ -64,6 +65,8 @@ class Training:
     held_out: HeldOut | None = None
     parameters: Mapping[str, str] | None = None
     shown_rows: int = 0
+    name: str = "model"
+    version: str = "1"
 
     def __post_init__(self) -> None:
         """Refuse what could not be served.

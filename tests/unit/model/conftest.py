@@ -1,25 +1,53 @@
-"""The model, trained once for all tests of this folder."""
+"""Models trained and built once for all tests of this folder."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
+import models
 import pytest
 
 from model.service import artifact
 from model.service.predictor import Predictor, load_predictor
 from model.service.training import Training
-from model.train import train
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], Training]], Path]:
+    """What makes the folder of a model, once: `built(models.forest)`."""
+
+    @functools.cache
+    def build(train: Callable[[], Training]) -> Path:
+        folder = tmp_path_factory.mktemp(train.__name__)
+        artifact.save(train(), folder)
+        return folder
+
+    return build
 
 
 @pytest.fixture(scope="session")
 def training() -> Training:
-    return train()
+    return models.line()
 
 
 @pytest.fixture(scope="session")
-def model_folder(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifact")
-    artifact.save(training, folder)
-    return folder
+def model_folder(built: Callable[[Callable[[], Training]], Path]) -> Path:
+    return built(models.line)
+
+
+@pytest.fixture(scope="session")
+def many_folder(built: Callable[[Callable[[], Training]], Path]) -> Path:
+    return built(models.many)
+
+
+@pytest.fixture(scope="session")
+def forest_folder(built: Callable[[Callable[[], Training]], Path]) -> Path:
+    return built(models.forest)
+
+
+@pytest.fixture(scope="session")
+def mixed_folder(built: Callable[[Callable[[], Training]], Path]) -> Path:
+    return built(models.mixed)
 
 
 @pytest.fixture(scope="session")
