@@ -52,7 +52,10 @@ def test_life(play):
 
 
 def test_hardened(play):
+    app = play.inventory()["container_apps"][0]
+    play.variables["container_apps"] = [{**app, "environment": {"GREETING": "two words"}}]
     play.succeed()
+    assert play.succeed().changed == []
     attributes = container(play).attrs
     host = attributes["HostConfig"]
     assert host["ReadonlyRootfs"] is True
@@ -70,7 +73,7 @@ def test_hardened(play):
     assert host["PortBindings"] == {
         "8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(play.port)}]
     }
-    assert "PORT=8080" in attributes["Config"]["Env"]
+    assert {"PORT=8080", "GREETING=two words"} <= {*attributes["Config"]["Env"]}
     assert attributes["Config"]["User"] == "65532:65532"
     code, output = container(play).exec_run(
         [
@@ -179,6 +182,8 @@ WRONG_INPUT = {
     "no number": ({"published_port": "many"}, "many"),
     "inner port": ({"port": 70000}, "The port of app must be a number from 1 to 65535"),
     "memory": ({"memory": "lots"}, "The memory of app must be a number with b, k, m or g"),
+    "port twice": ({"environment": {"PORT": "1"}}, "of app must not hold PORT, which is set for"),
+    "no text": ({"environment": {"A": "1", "B": 2}}, "of app must give B text: quote its value"),
     "name": ({"container_name": "a b"}, "container_name of app must consist of letters"),
 }
 
