@@ -69,7 +69,6 @@ def _ask_all(port: int) -> list[str]:
                 ("application/json", json.dumps({"records": [row]})),
                 ("application/json", json.dumps({"columns": columns})),
                 ("text/csv", table),
-                ("application/x-ndjson", json.dumps(row)),
             )
             for accept in TYPES
         ),
