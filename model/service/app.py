@@ -1,75 +1,101 @@
 """The HTTP API: a Flask application factory."""
 
 import functools
-import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from model.service import problem, settings
-from model.service.answer import ALIVE, InvalidParametersError, answer
+from model.service import openapi, page, problem, settings
+from model.service.answer import InvalidParametersError
+from model.service.api import documents, inference, prediction, predictions
+from model.service.api.extensions import request_id
+from model.service.card import read_card
+from model.service.features import to_card
+from model.service.metrics import Metrics
 from model.service.predictor import Predictor, load_predictor
+from model.service.problem import ProblemError
 
-PREDICTOR = "predictor"
-
-api = Blueprint("api", __name__)
+BLUEPRINTS = (
+    prediction.blueprint,
+    predictions.blueprint,
+    inference.blueprint,
+    documents.blueprint,
+    page.blueprint,
+)
 
 
 def create_app(
-    config: Mapping[str, Any] | None = None, predictor: Predictor | None = None
+    config: Mapping[str, Any] | None = None,
+    predictor: Predictor | None = None,
+    metrics: Metrics | None = None,
+    card: Mapping[str, Any] | None = None,
 ) -> Flask:
     """Return the application; its model is loaded now, once, unless `predictor` is given.
 
-    Raises ArtifactError if there is no model that can be served, SettingsError if
-    INSTANCE_NAME cannot be.
+    metrics: what counts for all workers; only this process's own counts if there is none.
+    card: the model card; of a predictor that is given without one, what it says of itself.
+
+    Raises ArtifactError if there is no model that can be served.
     """
     app = Flask("model", static_folder=None)
     app.config.from_mapping(settings.DEFAULTS)
     app.config.from_prefixed_env(settings.PREFIX)
-    app.config.from_mapping(INSTANCE_NAME=os.environ.get("INSTANCE_NAME", ""))
     app.config.from_mapping(config or {})
-    instance = settings.instance_name(app.config["INSTANCE_NAME"])
-    app.extensions[PREDICTOR] = predictor or load_predictor(Path(app.config["MODEL_FOLDER"]))
+    if predictor is None:
+        folder = Path(app.config["MODEL_FOLDER"])
+        predictor, card = load_predictor(folder), card or read_card(folder)
+    card = card or _card(predictor)
+    app.extensions["predictor"] = predictor
+    app.extensions["metrics"] = metrics or Metrics(predictor.features)
+    app.extensions["card"] = card
+    app.extensions["openapi"] = functools.cache(
+        functools.partial(openapi.document, card, predictor)
+    )
     # `/prediction//` is not found, rather than sent elsewhere.
     app.url_map.merge_slashes = False
-    app.register_blueprint(api)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
     app.register_error_handler(InvalidParametersError, _invalid_parameters)
+    app.register_error_handler(ProblemError, _problem)
     app.register_error_handler(HTTPException, _http_error)
-    if instance:
-        app.after_request(functools.partial(_served_by, instance))
     return app
 
 
-@api.get("/isAlive")
-def is_alive() -> Response:
-    """Say that the service is up."""
-    return _text(ALIVE)
-
-
-@api.get("/prediction/")
-@api.get("/prediction")
-def prediction() -> Response:
-    """Answer with the prediction for the query's parameters."""
-    return _text(answer(current_app.extensions[PREDICTOR], request.environ["QUERY_STRING"]))
-
-
-def _served_by(instance: str, response: Response) -> Response:
-    response.headers["X-Served-By"] = instance
-    return response
-
-
-def _text(body: str) -> Response:
-    return Response(body, mimetype="text/plain")
+def _card(predictor: Predictor) -> Mapping[str, Any]:
+    return {
+        "name": "model",
+        "version": "1",
+        "estimator": "",
+        "task": predictor.task,
+        "form": predictor.form,
+        "outputs": predictor.outputs,
+        "classes": list(predictor.classes),
+        "features": [to_card(feature) for feature in predictor.features],
+    }
 
 
 def _invalid_parameters(error: InvalidParametersError) -> Response:
-    return Response(
-        problem.invalid_parameters(error), HTTPStatus.BAD_REQUEST, content_type=problem.CONTENT_TYPE
+    body = problem.invalid_parameters(error, request_id())
+    return Response(body, HTTPStatus.BAD_REQUEST, content_type=problem.CONTENT_TYPE)
+
+
+def _problem(error: ProblemError) -> Response:
+    if problem.is_inference(request.path):
+        body, content_type = problem.error_document(request.path, error.status, error.detail)
+        return Response(body, error.status, content_type=content_type)
+    body = problem.problem(
+        error.status,
+        error.detail,
+        title=error.title,
+        type_=error.type,
+        errors=error.errors,
+        request_id=request_id(),
     )
+    return Response(body, error.status, content_type=problem.CONTENT_TYPE)
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -79,8 +105,9 @@ def _http_error(error: HTTPException) -> Response:
     """
     original = error.get_response(request.environ)
     status = original.status_code
-    response = Response(
-        problem.problem(status, error.description or ""), status, list(original.headers)
+    body, content_type = problem.error_document(
+        request.path, status, error.description or "", request_id()
     )
-    response.content_type = problem.CONTENT_TYPE
+    response = Response(body, status, list(original.headers))
+    response.content_type = content_type
     return response

@@ -1,0 +1,1 @@
+"""The HTTP API by what it offers: one blueprint a module."""

@@ -1,0 +1,305 @@
+"""CSV in, CSV out, block by block: any number of rows in a fixed amount of memory.
+
+A client may send its whole table before it reads a byte of the answer, and then neither
+side may wait for the other for ever: the answer is kept until the last row has come, up to
+KEPT_BYTES. With that the status is also right, whatever is wrong in the last row, and the
+Content-Length is known, so that a cut answer is seen to be one. Only a longer answer begins
+before the body has ended; such a client must read while it sends (as curl does), and what it
+does not read stays unread in its own sends: memory is bounded by KEPT_BYTES either way.
+
+Kept in memory, not in a file: what a container with a read-only root has for temporary files
+is memory too, and smaller.
+"""
+
+import csv
+import io
+import itertools
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import orjson
+
+from model.service.answer import NUMBER, ParameterError
+from model.service.batches import NONE, Counter, Predicted, RowErrors, predict
+from model.service.features import Feature
+from model.service.predictor import Predictor
+from model.service.problem import DocumentError, ProblemError
+
+READ_BYTES = 1 << 17
+LINE_BYTES = 1 << 18
+BLOCK_ROWS = 4096
+# A million rows with one number each are 20 MB.
+KEPT_BYTES = 1 << 25
+
+TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
+BOM = b"\xef\xbb\xbf"
+EMPTY = ("",)
+
+log = logging.getLogger(__name__)
+
+
+class Stream(Protocol):
+    """A request's body."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, none at the end."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows, as `batches.predict` takes them."""
+
+    columns: list[Sequence[Any]]
+    rows: int
+    faulty: RowErrors
+
+
+def blocks(stream: Stream, features: Sequence[Feature]) -> Iterator[Block]:
+    """Read rows from a body: a header line, then a line for each row.
+
+    Columns that are no feature are ignored. An empty field is a missing value.
+
+    Raises DocumentError.
+    """
+    texts = _texts(stream)
+    first, _, rest = next(texts, "").partition("\n")
+    try:
+        header = next(csv.reader([first], strict=True), [])
+    except csv.Error as error:
+        raise _broken(1, error) from error
+    for feature in features:
+        if (count := header.count(feature.name)) != 1:
+            raise DocumentError(
+                f"The header line must name the column {feature.name} once, not {count} times.",
+                [ParameterError(feature.name, "is no column" if not count else "is there twice")],
+            )
+    indices = [header.index(feature.name) for feature in features]
+    texts = itertools.chain([rest] if rest else [], texts)
+    for fields, faulty in _fields(texts, len(header)):
+        columns = [
+            from_texts(feature, fields[index])
+            for feature, index in zip(features, indices, strict=True)
+        ]
+        yield Block(columns, len(fields[0]), faulty)
+
+
+def from_texts(feature: Feature, texts: Sequence[str]) -> Sequence[Any]:
+    """Return a column of values from their texts; what is none stays a text."""
+    if "" in texts:
+        return [_from_text(feature, text) if text else None for text in texts]
+    if feature.kind in ("category", "text"):
+        return texts
+    if feature.kind == "number" and not "".join(texts).strip("0123456789+-.eE"):
+        try:
+            numbers = list(map(float, texts))
+        except ValueError:
+            pass
+        else:
+            if math.isfinite(sum(numbers)):
+                return numbers
+    return [_from_text(feature, text) for text in texts]
+
+
+def _from_text(feature: Feature, text: str) -> Any:
+    if feature.kind == "boolean":
+        return text in TRUE if text in TRUE + FALSE else text
+    if feature.is_numeric and NUMBER.fullmatch(text) and math.isfinite(value := float(text)):
+        # A whole number beyond a float's 53 bits is not rounded.
+        digits = text.lstrip("+-")
+        exact = feature.kind == "integer" and digits.isdigit() and len(digits) <= 19  # noqa: PLR2004
+        return int(text) if exact else value
+    return text
+
+
+def _texts(stream: Stream) -> Iterator[str]:
+    """Return the body in blocks of whole lines, each but the last with its line's end."""
+    left = b""
+    first = True
+    while data := stream.read(READ_BYTES):
+        if first:
+            data, first = data.removeprefix(BOM), False
+        head, end, tail = data.rpartition(b"\n")
+        if end:
+            yield _decoded(left + head + end)
+            left = tail
+        else:
+            left += tail
+        if len(left) > LINE_BYTES:
+            raise DocumentError(
+                f"A line is longer than {LINE_BYTES} bytes: end each row with a line feed.",
+                status=HTTPStatus.BAD_REQUEST,
+            )
+    if left:
+        yield _decoded(left)
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise DocumentError(
+            f"The table is not UTF-8: {error.reason}.", status=HTTPStatus.BAD_REQUEST
+        ) from error
+
+
+def _fields(texts: Iterator[str], width: int) -> Iterator[tuple[list[Sequence[str]], RowErrors]]:
+    """Return blocks of rows by column; a row of another width is all empty, and faulty."""
+    line = 2
+    for text in texts:
+        if '"' in text:
+            # A line end may be inside a field: from here on lines are the reader's business.
+            yield from _quoted(itertools.chain([text], texts), width, line)
+            return
+        lines = text.removesuffix("\n").split("\n")
+        if width == 1 and "," not in text:
+            if "\r" in text:
+                lines = [line.removesuffix("\r") for line in lines]
+            yield [lines], {}
+        else:
+            yield from _quoted(iter([text]), width, line)
+        line += len(lines)
+
+
+def _quoted(
+    texts: Iterable[str], width: int, line: int
+) -> Iterator[tuple[list[Sequence[str]], RowErrors]]:
+    lines = (part for text in texts for part in io.StringIO(text, newline="\n"))
+    reader = csv.reader(lines, strict=True)
+    while True:
+        try:
+            rows: list[Sequence[str]] = list(itertools.islice(reader, BLOCK_ROWS))
+        except csv.Error as error:
+            raise _broken(line + reader.line_num - 1, error) from error
+        if not rows:
+            return
+        faulty: RowErrors = {}
+        if set(map(len, rows)) != {width}:
+            for index, row in enumerate(rows):
+                if len(row or EMPTY) != width:
+                    detail = f"has {len(row)} fields where the header line has {width}"
+                    faulty[index] = (ParameterError("row", detail),)
+                    rows[index] = EMPTY * width
+                elif not row:
+                    rows[index] = EMPTY
+        yield list(zip(*rows, strict=True)), faulty
+
+
+def _broken(line: int, error: csv.Error) -> DocumentError:
+    return DocumentError(f"Line {line} is not CSV: {error}.", status=HTTPStatus.BAD_REQUEST)
+
+
+class Table:
+    """The answer as CSV: a line for each row, in their order."""
+
+    content_type = "text/csv; charset=utf-8"
+
+    def __init__(self, predictor: Predictor, *, probabilities: bool) -> None:
+        """Take what its columns depend on."""
+        outputs = predictor.outputs
+        self._several = outputs > 1
+        self._classes = list(predictor.classes) if probabilities else []
+        self._header = (
+            [f"prediction_{number}" for number in range(1, outputs + 1)]
+            if self._several
+            else ["prediction"]
+        )
+        self._header += [f"probability_{name}" for name in self._classes]
+
+    def begin(self) -> bytes:
+        """Return the header line."""
+        return _lines([[*self._header, "error"]])
+
+    def block(self, predicted: Predicted) -> bytes:
+        """Return a line for each row: what was predicted, or why nothing was."""
+        values, errors = predicted.predictions, predicted.errors
+        plain = not (self._several or self._classes) and set(map(type, values)) <= {float, NONE}
+        if plain:
+            numbers = orjson.dumps(values)[1:-1]
+            if not errors:
+                return numbers.replace(b",", b",\n") + b",\n"
+            cells = [[text] for text in numbers.decode().replace("null", "").split(",")]
+        else:
+            width = len(self._header)
+            likely = predicted.probabilities or itertools.repeat(())
+            cells = [
+                [*(value if self._several else [value]), *(more or ())]
+                if value is not None
+                else [""] * width
+                for value, more in zip(values, likely, strict=False)
+            ]
+        return _lines(
+            [*row, _sentence(errors[index]) if index in errors else ""]
+            for index, row in enumerate(cells)
+        )
+
+    def end(self, fault: str = "") -> bytes:
+        """Return what comes last: nothing, or the line that says why rows are not answered."""
+        return _lines([[*("" for _ in self._header), fault]]) if fault else b""
+
+
+def _sentence(errors: Iterable[ParameterError]) -> str:
+    return "; ".join(f"{error.parameter} {error.detail}" for error in errors)
+
+
+def _lines(rows: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def answered(
+    stream: Stream,
+    predictor: Predictor,
+    metrics: Counter | None,
+    *,
+    probabilities: bool,
+) -> Iterator[Predicted]:
+    """Predict a body's rows, block by block.
+
+    Raises DocumentError.
+    """
+    for block in blocks(stream, predictor.features):
+        yield predict(
+            predictor,
+            metrics,
+            block.columns,
+            block.rows,
+            probabilities=probabilities,
+            faulty=block.faulty,
+        )
+
+
+def kept(parts: Iterator[bytes], end: Callable[[str], bytes]) -> tuple[Iterable[bytes], int | None]:
+    """Return the parts, and how many bytes they are if all could be kept.
+
+    end: makes the last part of an answer that has begun when its rows are found to be broken.
+
+    Raises what the parts raise, while all are kept.
+    """
+    keeping: list[bytes] = []
+    size = 0
+    for part in parts:
+        keeping.append(part)
+        size += len(part)
+        if size > KEPT_BYTES:
+            return _on_the_way(keeping, parts, end), None
+    return keeping, size
+
+
+def _on_the_way(
+    keeping: list[bytes], parts: Iterator[bytes], end: Callable[[str], bytes]
+) -> Iterator[bytes]:
+    keeping.reverse()
+    while keeping:
+        yield keeping.pop()
+    try:
+        yield from parts
+    except ProblemError as error:
+        yield end(f"The rows from here on are not answered: {error.detail}")
+    except Exception:
+        log.exception("An answer was cut short")
+        yield end("The rows from here on are not answered: the service failed.")
