@@ -1,26 +1,27 @@
-"""Numbers in, prediction out: the model without HTTP, in whatever form it is served."""
+"""Values in, prediction out: the model without HTTP, in whatever form it is served."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
-
+from model.service.card import CARD_FILE, ArtifactError, read_card, read_file
 from model.service.features import Feature, Value
 
 Form = Literal["coefficients", "onnx", "estimator"]
 Task = Literal["regression", "classification"]
 Columns = Sequence[Sequence[Value]]
 
+ONNX_FILE = "model.onnx"
+
 
 class OverflowedError(ValueError):
-    """The inputs are finite, their prediction is not: it is beyond the largest number."""
+    """The inputs are finite, and too large: so is their prediction, or a step to it."""
 
 
 class Predictor(Protocol):
     """What the service asks of a model. Values are valid for their features already.
 
-    Safe to be called by several threads at a time.
+    Safe to be called by several threads at a time, and to be forked.
     """
 
     features: tuple[Feature, ...]
@@ -41,7 +42,8 @@ class Predictor(Protocol):
         """Return the predictions for rows given by column, all of one length of at least 1.
 
         A list, or an array of shape (rows,), or (rows, outputs) for several outputs; in the
-        order of the rows. What overflows is infinite or not a number.
+        order of the rows. What overflows is infinite or not a number, or None instead of a
+        label.
         """
 
     def probabilities(self, columns: Columns) -> Any:
@@ -54,31 +56,35 @@ class Predictor(Protocol):
 def load_predictor(folder: Path) -> Predictor:
     """Read the model in `folder`, once, in the form that its card names.
 
+    Only what that form needs is imported.
+
     Raises ArtifactError.
     """
-    from model.service.artifact import load
+    card = read_card(folder)
+    predictor: Predictor
+    try:
+        if card["form"] == "coefficients":
+            from model.service.forms import coefficients  # noqa: PLC0415 - this form only
 
-    artifact = load(folder)
-    return EstimatorPredictor(artifact)
+            predictor = coefficients.load(card)
+        elif card["form"] == "onnx":
+            from model.service.forms import onnx  # noqa: PLC0415 - this form only
 
+            predictor = onnx.load(card, read_file(folder, card, ONNX_FILE))
+        elif card["form"] == "estimator":
+            from model.service.artifact import load_estimator  # noqa: PLC0415 - this form only
+            from model.service.forms import estimator  # noqa: PLC0415 - this form only
 
-class EstimatorPredictor:
-    form: Form = "estimator"
-    outputs = 1
-    classes = ()
-
-    def __init__(self, artifact):
-        self.features = artifact.features
-        self.task = artifact.card["task"]
-        self._estimator = artifact.estimator
-
-    def text(self, row):
-        with np.errstate(over="ignore", invalid="ignore"):
-            prediction = self._estimator.predict([row])
-        if prediction.dtype.kind == "f" and not np.isfinite(prediction).all():
-            raise OverflowedError
-        return str(prediction)
-
-    def predict(self, columns):
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._estimator.predict(np.column_stack(columns))
+            predictor = estimator.load(card, load_estimator(folder, card))
+        else:
+            raise ValueError(f"no form {card['form']!r}")  # noqa: TRY301 - told as the others
+    except ModuleNotFoundError as error:
+        raise ArtifactError(
+            f"The form {card['form']} needs {error.name}: install requirements-{card['form']}.txt."
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{folder / CARD_FILE} holds no model that can be served: {error}. "
+            "Train the model again."
+        ) from error
+    return predictor
