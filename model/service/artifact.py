@@ -1,18 +1,15 @@
-"""The model on disk: `model.skops` and its card, `card.json`, in one folder.
+"""The estimator on disk, `model.skops`.
 
-skops, not pickle: reading a pickle runs whatever code is in it. Of the types in the file
-only scikit-learn's and numpy's own, and those named in TRUSTED_TYPES, are ever made.
+skops, not pickle: reading a pickle runs whatever code is in it. Of the types in the file only
+those that skops knows to be harmless, and those named in TRUSTED_TYPES, are ever made.
 """
 
-import hashlib
+import gc
 import io
 import json
-import os
-import platform
-import tempfile
+import types
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,142 +19,77 @@ import skops.io
 from numpy.typing import NDArray
 from skops.io.exceptions import UntrustedTypesFoundException
 
-from model.service.features import Feature, from_card, to_card
-from model.service.profile import features_of
-from model.service.training import Estimator, Training
+from model.service.card import ArtifactError, read_file
+from model.service.training import Estimator
 
 MODEL_FILE = "model.skops"
-CARD_FILE = "card.json"
 
 # Full names of further types a model may hold. Each one is code that loading may run:
 # name only types you have read.
-TRUSTED_TYPES: tuple[str, ...] = ("numpy.dtype", "sklearn.tree._tree.Tree")
-
-# Versions of these are part of what the model is.
-LIBRARIES = ("numpy", "scikit-learn", "scipy", "skops")
+TRUSTED_TYPES: tuple[str, ...] = (
+    "numpy.dtype",
+    "sklearn._loss.loss.HalfTweedieLoss",
+    "sklearn._loss.loss.HalfTweedieLossIdentity",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    "sklearn.gaussian_process.kernels.CompoundKernel",
+    "sklearn.gaussian_process.kernels.ConstantKernel",
+    "sklearn.gaussian_process.kernels.DotProduct",
+    "sklearn.gaussian_process.kernels.ExpSineSquared",
+    "sklearn.gaussian_process.kernels.Exponentiation",
+    "sklearn.gaussian_process.kernels.Matern",
+    "sklearn.gaussian_process.kernels.PairwiseKernel",
+    "sklearn.gaussian_process.kernels.Product",
+    "sklearn.gaussian_process.kernels.RBF",
+    "sklearn.gaussian_process.kernels.RationalQuadratic",
+    "sklearn.gaussian_process.kernels.Sum",
+    "sklearn.gaussian_process.kernels.WhiteKernel",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    # Predicting follows the indices in these unchecked: `_has_sound_indices` looks at them.
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.tree._tree.Tree",
+)
 
 SCHEMA_FILE = "schema.json"
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+NO_CHILD = -1
 
 
-class ArtifactError(Exception):
-    """The folder holds no model that can be served: one sentence says why."""
+def load_estimator(folder: Path, card: Mapping[str, Any]) -> Estimator:
+    """Read the estimator that the card in `folder` describes.
 
-
-@dataclass(frozen=True)
-class Artifact:
-    """A model as it was read from its folder."""
-
-    estimator: Estimator
-    card: Mapping[str, Any]
-
-    @property
-    def features(self) -> tuple[Feature, ...]:
-        """The features, in the order of the estimator's columns."""
-        return tuple(map(from_card, self.card["features"]))
-
-
-def save(training: Training, folder: Path) -> Mapping[str, Any]:
-    """Write the model and its card into `folder`, made if need be; return the card.
-
-    The same training gives the same bytes. The card is written last: a folder with a
-    card is complete.
-
-    Raises ArtifactError if the model could not be read back and answer the same.
+    Raises ArtifactError if its file is missing or another one, holds types that are not
+    trusted, or was made by another scikit-learn.
     """
-    model = canonical(skops.io.dumps(training.estimator))
-    restored = _restore(model)
-    if not np.array_equal(
-        restored.predict(training.frame), training.estimator.predict(training.frame)
-    ):
-        raise ArtifactError("The saved model does not predict what the trained one does.")
-    card = describe(training, model)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / MODEL_FILE, model)
-    _write(folder / CARD_FILE, (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
-    return card
-
-
-def load(folder: Path) -> Artifact:
-    """Read the model and its card from `folder`.
-
-    Raises ArtifactError if a file is missing or damaged, the two do not belong together,
-    the model holds types that are not trusted, or another scikit-learn trained it.
-    """
-    try:
-        card = json.loads((folder / CARD_FILE).read_bytes())
-        model = (folder / MODEL_FILE).read_bytes()
-    except FileNotFoundError as error:
-        raise ArtifactError(
-            f"There is no {error.filename}: train the model first with "
-            f"`python -m model.service.build {folder}`."
-        ) from error
-    except OSError as error:
-        raise ArtifactError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise ArtifactError(f"{folder / CARD_FILE} is not JSON: {error}.") from error
-    _check_card(card, folder / CARD_FILE)
-    if hashlib.sha256(model).hexdigest() != card["model_sha256"]:
-        raise ArtifactError(
-            f"{folder / MODEL_FILE} is not the file that {CARD_FILE} describes "
-            "(its SHA-256 differs): train the model again."
-        )
-    trained, installed = card["libraries"]["scikit-learn"], version("scikit-learn")
+    model = read_file(folder, card, MODEL_FILE)
+    trained, installed = card["libraries"].get("scikit-learn"), version("scikit-learn")
     if trained != installed:
         raise ArtifactError(
             f"{folder / MODEL_FILE} was trained with scikit-learn {trained}, but {installed} is "
             "installed: train the model again."
         )
-    return Artifact(_restore(model), card)
+    return restore(model)
 
 
-def describe(training: Training, model: bytes) -> dict[str, Any]:
-    """Return the model card: what the model is, made of what, and how good."""
-    rows, columns = training.frame.shape
-    return {
-        "schema": 1,
-        "name": training.name,
-        "version": training.version,
-        "estimator": str(training.estimator),
-        "task": "classification" if hasattr(training.estimator, "classes_") else "regression",
-        "form": "estimator",
-        "features": [
-            to_card(feature) for feature in features_of(training.frame, training.parameters)
-        ],
-        "target": training.target_name,
-        "dataset": training.dataset,
-        "rows": rows,
-        "columns": columns,
-        "data_sha256": data_hash(
-            np.asarray(training.frame).astype("U"), training.target.astype("U")
-        ),
-        "fitted_on": "all rows",
-        "evaluation": training.evaluation,
-        # Six digits: the last bits differ between processors.
-        "metrics": {name: float(f"{value:.6g}") for name, value in training.metrics.items()},
-        "libraries": {
-            "python": platform.python_version(),
-            **{library: version(library) for library in LIBRARIES},
-        },
-        "model_sha256": hashlib.sha256(model).hexdigest(),
-    }
+def dump(estimator: Estimator) -> bytes:
+    """Return the content of an estimator's file, the same for the same estimator.
 
+    skops numbers objects and names members by memory address, zip records the time, and arrays
+    of records have gaps between their fields.
 
-def data_hash(*arrays: NDArray[Any]) -> str:
-    """Return the SHA-256 of the arrays' .npy forms: their types, shapes and values."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        buffer = io.BytesIO()
-        np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-        digest.update(buffer.getbuffer())
-    return digest.hexdigest()
-
-
-def canonical(model: bytes) -> bytes:
-    """Return the same skops file without what differs from run to run.
-
-    skops numbers objects and names members by memory address, and zip records the time.
+    Raises ArtifactError if it has parts that skops cannot write.
     """
+    try:
+        model = skops.io.dumps(estimator)
+    except Exception as error:
+        # What cannot be written surfaces as whatever its parts raise.
+        raise ArtifactError(f"skops cannot write the estimator: {error}.") from error
     with zipfile.ZipFile(io.BytesIO(model)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     schema = json.loads(members.pop(SCHEMA_FILE))
@@ -180,16 +112,20 @@ def canonical(model: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for old, new in names.items():
-            archive.writestr(zipfile.ZipInfo(new, ZIP_EPOCH), members[old])
+            archive.writestr(zipfile.ZipInfo(new, ZIP_EPOCH), _without_gaps(members[old]))
         archive.writestr(zipfile.ZipInfo(SCHEMA_FILE, ZIP_EPOCH), json.dumps(schema, indent=1))
     return buffer.getvalue()
 
 
-def _restore(model: bytes) -> Estimator:
+def restore(model: bytes) -> Estimator:
+    """Return the estimator of a file's content.
+
+    Raises ArtifactError.
+    """
     try:
         estimator = skops.io.loads(model, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
-        found = skops.io.get_untrusted_types(data=model)
+        found = sorted(set(skops.io.get_untrusted_types(data=model)) - set(TRUSTED_TYPES))
         raise ArtifactError(
             f"The model holds types that are not trusted: {', '.join(found)}. If you know them "
             f"to be harmless, name them in TRUSTED_TYPES of {__name__}."
@@ -199,31 +135,83 @@ def _restore(model: bytes) -> Estimator:
         raise ArtifactError(f"The model cannot be read: {error!r}.") from error
     if not callable(getattr(estimator, "predict", None)):
         raise ArtifactError(f"The model is a {type(estimator).__name__}, which cannot predict.")
+    for part in _parts(estimator):
+        if not _has_sound_indices(part):
+            raise ArtifactError(
+                f"The model's {type(part).__name__} points outside itself: train the model again."
+            )
     return estimator  # type: ignore[no-any-return]
 
 
-def _check_card(card: Any, path: Path) -> None:
-    try:
-        complete = (
-            isinstance(card["model_sha256"], str)
-            and isinstance(card["libraries"]["scikit-learn"], str)
-            and len(card["features"]) > 0
-            and all(map(from_card, card["features"]))
-        )
-    except (KeyError, TypeError, ValueError):
-        complete = False
-    if not complete:
-        raise ArtifactError(f"{path} is not a model card of this service: train the model again.")
+def _without_gaps(member: bytes) -> bytes:
+    """Return an array's file with the bytes between the fields of its records zeroed."""
+    array = np.load(io.BytesIO(member), allow_pickle=False)
+    if array.dtype.names is None:
+        return member
+    meant = np.zeros(array.dtype.itemsize, bool)
+    for kind, offset, *_ in array.dtype.fields.values():
+        meant[offset : offset + kind.itemsize] = True
+    head = member[: len(member) - array.nbytes]
+    # numpy's own copies of records leave the gaps as they find them.
+    records = np.frombuffer(member[len(head) :], np.uint8).reshape(-1, array.dtype.itemsize)
+    return head + np.where(meant, records, np.uint8(0)).tobytes()
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Replace the file at once: whoever reads sees the old or the new one, whole."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _parts(root: object) -> Iterator[object]:
+    """Yield each object that the root holds, however deep; of code nothing."""
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen or isinstance(
+            part, type | types.ModuleType | types.FunctionType | types.BuiltinFunctionType
+        ):
+            continue
+        seen.add(id(part))
+        yield part
+        if isinstance(part, np.ndarray):
+            waiting += part.ravel().tolist() if part.dtype == object else []
+        else:
+            waiting += gc.get_referents(part)
+
+
+def _has_sound_indices(part: Any) -> bool:
+    match type(part).__name__:
+        case "Tree":
+            state = part.__getstate__()["nodes"]
+            inner = state["left_child"] != NO_CHILD
+            return _descend(state["left_child"], state["right_child"], inner) and _within(
+                state["feature"][inner], part.n_features
+            )
+        case "TreePredictor":
+            nodes = part.nodes
+            inner = nodes["is_leaf"] == 0
+            categorical = inner & (nodes["is_categorical"] != 0)
+            return (
+                _descend(nodes["left"], nodes["right"], inner)
+                and bool((nodes["feature_idx"][inner] >= 0).all())
+                and _within(nodes["bitset_idx"][categorical], len(part.raw_left_cat_bitsets))
+            )
+        case "KDTree" | "BallTree":
+            data, indices, nodes, bounds = part.__getstate__()[:4]
+            inner = nodes["is_leaf"] == 0
+            return (
+                len(indices) == len(data)
+                and bounds.shape[1] == len(nodes)
+                and _within(indices, len(data))
+                and _within(nodes["idx_start"], len(data) + 1)
+                and _within(nodes["idx_end"], len(data) + 1)
+                and 2 * int(np.flatnonzero(inner).max(initial=-1)) + 2 < len(nodes)
+            )
+        case _:
+            return True
+
+
+def _descend(left: NDArray[Any], right: NDArray[Any], inner: NDArray[Any]) -> bool:
+    """Whether each inner node has its children behind it, so that every way down ends."""
+    own = np.arange(len(left))
+    return all(bool(((child > own) & (child < len(left)))[inner].all()) for child in (left, right))
+
+
+def _within(indices: NDArray[Any], length: int) -> bool:
+    return bool(((indices >= 0) & (indices < length)).all())

@@ -55,7 +55,7 @@ def from_card(entry: Mapping[str, Any]) -> Feature:
     Raises ValueError if it describes none.
     """
     try:
-        fields = {
+        fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in entry.items()
         }

@@ -7,8 +7,8 @@ from pathlib import Path
 import models
 import pytest
 
-from model.service import artifact
 from model.service.predictor import Predictor, load_predictor
+from model.service.saving import save
 from model.service.training import Training
 
 
@@ -19,7 +19,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], Tr
     @functools.cache
     def build(train: Callable[[], Training]) -> Path:
         folder = tmp_path_factory.mktemp(train.__name__)
-        artifact.save(train(), folder)
+        save(train(), folder)
         return folder
 
     return build
