@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import orjson
 
@@ -93,14 +93,15 @@ def from_texts(feature: Feature, texts: Sequence[str]) -> Sequence[Any]:
         return [_from_text(feature, text) if text else None for text in texts]
     if feature.kind in ("category", "text"):
         return texts
-    if feature.kind == "number" and not "".join(texts).strip("0123456789+-.eE"):
+    if feature.is_numeric:
+        # Most numbers are JSON's, too: read at once by a parser that is faster than float.
         try:
-            numbers = list(map(float, texts))
-        except ValueError:
+            numbers = orjson.loads(f"[{','.join(texts)}]")
+        except orjson.JSONDecodeError:
             pass
         else:
-            if math.isfinite(sum(numbers)):
-                return numbers
+            if len(numbers) == len(texts) and set(map(type, numbers)) <= {float, int}:
+                return cast("list[Any]", numbers)
     return [_from_text(feature, text) for text in texts]
 
 

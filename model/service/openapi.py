@@ -6,6 +6,7 @@ from typing import Any
 from model.service import batches, problem, tensors
 from model.service.api import inference
 from model.service.api.body import DOCUMENT_BYTES, DOCUMENT_VALUES
+from model.service.api.documents import FORMATS
 from model.service.api.predictions import MOST_ERRORS
 from model.service.features import Feature
 from model.service.predictor import Predictor
@@ -549,7 +550,17 @@ class _Maker:
                     "The model card: what the model is, made of what, and how good",
                     {JSON: {"schema": _schema("Card")}, **page},
                     "406",
-                ),
+                )
+                | {
+                    "parameters": [
+                        {
+                            "name": "format",
+                            "in": "query",
+                            "description": "What the answer is, whatever `Accept` says.",
+                            "schema": {"enum": list(FORMATS)},
+                        }
+                    ]
+                },
             ),
             "/openapi.json": _path(
                 "get", get("openapi", "This description", {JSON: {"schema": {"type": "object"}}})

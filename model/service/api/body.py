@@ -20,14 +20,16 @@ class Body:
 
     def __init__(self) -> None:
         """Refuse what is compressed."""
-        encoding = request.headers.get("Content-Encoding", "identity")
+        environ = request.environ
+        encoding = environ.get("HTTP_CONTENT_ENCODING", "identity")
         if encoding != "identity":
             raise ProblemError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 f"Content-Encoding {encoding!r} is not supported: send the body as it is.",
             )
+        length = environ.get("CONTENT_LENGTH", "")
         self._stream = request.stream
-        self._length = request.content_length
+        self._length = int(length) if length.isascii() and length.isdigit() else None
         self._read = 0
 
     def read(self, size: int, /) -> bytes:

@@ -12,6 +12,8 @@ from model.service.card import read_file
 from model.service.problem import ProblemError
 
 JSON, HTML = "application/json", "text/html"
+# For links, which cannot say what they accept.
+FORMATS = {"json": JSON, "html": HTML}
 PLOTS = "card"  # the folder beside the card
 PLOT_HEADERS = {
     # What a plot is drawn by has styles inside.
@@ -26,9 +28,10 @@ blueprint = Blueprint("documents", __name__)
 @blueprint.get("/model")
 def model() -> Response:
     """Answer with the model card, for programs or for people."""
-    wanted = JSON
-    if request.headers.get("Accept"):
-        wanted = request.accept_mimetypes.best_match([JSON, HTML]) or ""
+    wanted: str | None = FORMATS.get(request.args.get("format", ""))
+    if not wanted:
+        accepted = request.headers.get("Accept")
+        wanted = request.accept_mimetypes.best_match([JSON, HTML]) if accepted else JSON
     if not wanted:
         raise ProblemError(
             HTTPStatus.NOT_ACCEPTABLE, f"The card can be {JSON} or {HTML}, as Accept wants it."

@@ -49,6 +49,10 @@ def predictions() -> Response:
 
 def _content_types() -> tuple[str, str]:
     """Return what the body is, and what the answer is to be."""
+    environ = request.environ
+    accept = environ.get("HTTP_ACCEPT", "*/*")
+    if environ.get("CONTENT_TYPE") == JSON and accept in ("*/*", JSON):
+        return JSON, JSON
     given = request.mimetype
     if given not in (JSON, CSV):
         raise ProblemError(
@@ -60,8 +64,7 @@ def _content_types() -> tuple[str, str]:
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The charset must be utf-8, not {charset!r}."
         )
-    accept = request.headers.get("Accept")
-    if accept in (None, "", "*/*", given):
+    if not accept:
         return given, given
     offered = [given, *{JSON, CSV}.difference([given])]
     wanted = request.accept_mimetypes.best_match(offered)
