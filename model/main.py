@@ -12,7 +12,10 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from model.service.front import Front
+
+# Of the model card, for the metrics.
+MODEL_LABELS = ("name", "version", "task", "form", "data_sha256")
 
 
 def _stop(_signal: int, _frame: object) -> NoReturn:
@@ -21,11 +24,33 @@ def _stop(_signal: int, _frame: object) -> NoReturn:
 
 
 @functools.cache
-def load_app() -> "Flask":
-    """Return the application, made once in this process or in the one it was forked from."""
-    from model.service.app import create_app  # noqa: PLC0415 - after the signal handler is set
+def load_app() -> "Front":
+    """Return what is served, made once in this process or in the one it was forked from.
 
-    return create_app()
+    Raises ArtifactError or SettingsError.
+    """
+    # After the signal handler is set: see `main`.
+    from model.service.app import create_app  # noqa: PLC0415 - see above
+    from model.service.front import Front  # noqa: PLC0415 - see above
+    from model.service.request_log import RequestLog  # noqa: PLC0415 - see above
+    from model.service.settings import server_settings  # noqa: PLC0415 - see above
+
+    app = create_app()
+    settings = server_settings(app.config)
+    predictor, metrics, card = (app.extensions[name] for name in ("predictor", "metrics", "card"))
+    metrics.describe_model({name: str(card.get(name, "")) for name in MODEL_LABELS})
+    log = RequestLog(
+        metrics.dropped_lines, requests=settings.request_log, served_by=settings.instance
+    )
+    return Front(
+        app,
+        predictor,
+        metrics,
+        log,
+        instance=settings.instance,
+        max_body_bytes=settings.max_body_bytes,
+        concurrency=settings.concurrency,
+    )
 
 
 def check_free(host: str, port: int) -> None:
@@ -44,12 +69,12 @@ def main() -> None:
 
     # The container may be stopped while these are imported: the handler is set before.
     from model.service import server  # noqa: PLC0415 - see above
-    from model.service.artifact import ArtifactError  # noqa: PLC0415 - see above
+    from model.service.card import ArtifactError  # noqa: PLC0415 - see above
     from model.service.settings import SettingsError, server_settings  # noqa: PLC0415 - see above
 
     try:
-        app = load_app()
-        settings = server_settings(app.config)
+        front = load_app()
+        settings = server_settings(front.app.config)
         check_free(settings.host, settings.port)
     except (ArtifactError, SettingsError) as error:
         sys.exit(str(error))
@@ -57,7 +82,7 @@ def main() -> None:
         sys.exit(f"PREDICTION_HOST {settings.host}, PORT {settings.port}: {error.strerror}.")
     # Not every Python's default; the workers share this process's memory.
     multiprocessing.set_start_method("fork", force=True)
-    server.serve(settings, "model.main:load_app", load_app)
+    server.serve(settings, "model.main:load_app", load_app, front.log)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """From a query string to the text of the prediction: the API without a web framework."""
 
+import functools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from model.service.features import Feature, Value
 from model.service.predictor import OverflowedError, Predictor
 
 ALIVE = "true"
@@ -13,8 +15,16 @@ ALIVE = "true"
 # Decimal notation in ASCII. `float` accepts more: spaces, underscores (1_0), digits of
 # other scripts, inf and nan.
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+INTEGER = re.compile(r"[+-]?[0-9]+")
 # Any float's shortest form has at most 24 characters.
 NUMBER_LENGTH = 64
+TEXT_LENGTH = 256
+# What NumPy's columns of whole numbers hold.
+LEAST_INTEGER, MOST_INTEGER = -(1 << 63), (1 << 63) - 1
+BOOLEANS = {"true": True, "false": False}
+
+Parser = Callable[[str], list[Value]]
+Reader = Callable[[str], Value]
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,10 @@ class InvalidParametersError(ValueError):
         )
 
 
+class ValueTextError(ValueError):
+    """A text is no value of a feature: what is wrong, to follow the feature's name."""
+
+
 def answer(predictor: Predictor, query: str) -> str:
     """Return the prediction as numpy prints it: `[199.60524718]`.
 
@@ -43,46 +57,138 @@ def answer(predictor: Predictor, query: str) -> str:
 
     Raises InvalidParametersError.
     """
-    row = parse(tuple(feature.name for feature in predictor.features), query)
+    row = parser(predictor.features)(query)
     try:
         return predictor.text(row)
     except OverflowedError as error:
-        raise InvalidParametersError(
-            ParameterError(feature.name, "is too large: the prediction is beyond the largest number")
-            for feature in predictor.features
-        ) from error
+        raise overflowed(predictor.features) from error
 
 
-def parse(parameters: tuple[str, ...], query: str) -> list[float]:
-    """Return the value of each parameter, in their order: finite numbers.
+def overflowed(features: Sequence[Feature]) -> InvalidParametersError:
+    """Return what is to be said of inputs whose prediction is no number."""
+    return InvalidParametersError(
+        ParameterError(feature.name, "is too large: the prediction is beyond the largest number")
+        for feature in [feature for feature in features if feature.is_numeric] or features
+    )
 
-    Raises InvalidParametersError.
+
+@functools.lru_cache(maxsize=8)
+def parser(features: tuple[Feature, ...]) -> Parser:
+    """Return what turns a query string into the value of each feature, in their order.
+
+    It raises InvalidParametersError.
     """
-    given: dict[str, list[str]] = {name: [] for name in parameters}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name in given:
-            given[name].append(value)
-    numbers: list[float] = []
+    readers = tuple((feature.name, reader(feature)) for feature in features)
+
+    def parse(query: str) -> list[Value]:
+        # The usual query: each feature once, nothing else, nothing encoded. If there is
+        # anything about it, the careful way says what.
+        if "%" not in query and "+" not in query and query.isascii():
+            pairs = query.split("&")
+            if len(pairs) == len(readers):
+                try:
+                    given = dict([pair.split("=", 1) for pair in pairs])
+                    return [read(given[name]) for name, read in readers]
+                except (KeyError, ValueError):
+                    pass
+        return _parse_carefully(features, query)
+
+    return parse
+
+
+def reader(feature: Feature) -> Reader:
+    """Return what turns the text of a value, decoded, into the value.
+
+    It raises ValueTextError.
+    """
+    read = {
+        "number": _number,
+        "integer": _integer,
+        "boolean": _boolean,
+        "category": functools.partial(_category, feature.categories) if feature.closed else _text,
+        "text": _text,
+    }[feature.kind]
+    if not feature.nullable:
+        return read
+    return lambda text: read(text) if text else None
+
+
+def _parse_carefully(features: Sequence[Feature], query: str) -> list[Value]:
+    given: dict[str, list[str]] = {feature.name: [] for feature in features}
+    # WSGI passes bytes as Latin-1; what else there is cannot have come by HTTP.
+    encoded = query.encode("latin-1", "replace")
+    for name, value in parse_qsl(encoded, keep_blank_values=True):
+        values = given.get(name.decode(errors="replace"))
+        if values is not None:
+            values.append(value.decode(errors="surrogateescape"))
+    row: list[Value] = []
     errors: list[ParameterError] = []
-    for name, values in given.items():
-        if fault := _fault(name, values):
-            errors.append(ParameterError(name, fault))
-        else:
-            numbers.append(float(values[0]))
+    for feature in features:
+        try:
+            row.append(_value(feature, given[feature.name]))
+        except ValueTextError as error:
+            errors.append(ParameterError(feature.name, str(error)))
     if errors:
         raise InvalidParametersError(errors)
-    return numbers
+    return row
 
 
-def _fault(name: str, values: list[str]) -> str:
-    if not values:
-        return f"is missing: give a number, as in ?{name}=0.05"
-    if len(values) > 1:
-        return f"is given {len(values)} times: give it once"
-    if len(values[0]) > NUMBER_LENGTH:
-        return f"is longer than {NUMBER_LENGTH} characters"
-    if not NUMBER.fullmatch(values[0]):
-        return "is not a decimal number such as 0.05, -1 or 5e-2"
-    if not math.isfinite(float(values[0])):
-        return "is too large: the largest number is 1.7976931348623157e+308"
-    return ""
+def _value(feature: Feature, texts: Sequence[str]) -> Value:
+    if len(texts) > 1:
+        raise ValueTextError(f"is given {len(texts)} times: give it once")
+    if texts:
+        return reader(feature)(texts[0])
+    if feature.nullable:
+        return None
+    what, example = {
+        "number": ("a number", "0.05"),
+        "integer": ("a whole number", "3"),
+        "boolean": ("true or false", "true"),
+        "category": ("a text", next(iter(feature.categories), "text")),
+        "text": ("a text", "text"),
+    }[feature.kind]
+    raise ValueTextError(f"is missing: give {what}, as in ?{feature.name}={example}")
+
+
+def _number(text: str) -> float:
+    if len(text) > NUMBER_LENGTH:
+        raise ValueTextError(f"is longer than {NUMBER_LENGTH} characters")
+    if not NUMBER.fullmatch(text):
+        raise ValueTextError("is not a decimal number such as 0.05, -1 or 5e-2")
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueTextError("is too large: the largest number is 1.7976931348623157e+308")
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text) > NUMBER_LENGTH:
+        raise ValueTextError(f"is longer than {NUMBER_LENGTH} characters")
+    if not INTEGER.fullmatch(text):
+        raise ValueTextError("is not a whole number such as 3 or -1")
+    number = int(text)
+    if not LEAST_INTEGER <= number <= MOST_INTEGER:
+        raise ValueTextError(
+            f"is too large: whole numbers are from {LEAST_INTEGER} to {MOST_INTEGER}"
+        )
+    return number
+
+
+def _boolean(text: str) -> bool:
+    if text not in BOOLEANS:
+        raise ValueTextError("is neither true nor false")
+    return BOOLEANS[text]
+
+
+def _category(categories: Sequence[str], text: str) -> str:
+    if text not in categories:
+        raise ValueTextError(f"is none of {', '.join(categories)}")
+    return text
+
+
+def _text(text: str) -> str:
+    if len(text) > TEXT_LENGTH:
+        raise ValueTextError(f"is longer than {TEXT_LENGTH} characters")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueTextError("is no text in UTF-8")
+    return text

@@ -1,5 +1,7 @@
 """The HTTP server: granian, which drains its connections before it stops."""
 
+import gc
+import logging
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +11,13 @@ from granian.log import logger
 from granian.server import Server
 
 from model.service.drain import REFUSE, Drain
+from model.service.request_log import JsonFormatter, LogHandler, RequestLog
 from model.service.settings import ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from _typeshed.wsgi import WSGIApplication
+    from model.service.front import Front
 
 
 class DrainingServer(Server):  # type: ignore[misc, valid-type] # one of two, by interpreter
@@ -46,7 +49,21 @@ class DrainingServer(Server):  # type: ignore[misc, valid-type] # one of two, by
         super().shutdown(exit_code)
 
 
-def serve(settings: ServerSettings, target: str, load_app: "Callable[[], WSGIApplication]") -> None:
+class Unexpected(logging.Filter):
+    """Leaves out what granian warns of though it is meant so."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is to be logged."""
+        # More threads than processors: most wait for a client's body or the interpreter.
+        return not record.getMessage().startswith("Configuration allows spawning up to ")
+
+
+def serve(
+    settings: ServerSettings,
+    target: str,
+    load_app: "Callable[[], Front]",
+    log: RequestLog,
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way.
 
     target: the name that granian shows. load_app: called in each worker.
@@ -58,16 +75,38 @@ def serve(settings: ServerSettings, target: str, load_app: "Callable[[], WSGIApp
         port=settings.port,
         interface=Interfaces.WSGI,
         workers=settings.workers,
-        blocking_threads=settings.threads,
+        blocking_threads=settings.threads + settings.concurrency,
         # Tokio would allow 512; the service does no blocking I/O.
         runtime_blocking_threads=1,
         workers_kill_timeout=settings.drain_seconds,
         respawn_failed_workers=True,
         websockets=False,
-        log_access=settings.access_log,
+        log_dictconfig=logging_configuration(log),
         # The request line and headers; granian's default is 417,792 bytes.
         http1_settings=HTTP1Settings(max_buffer_size=65536),
     )
     # For the workers to inherit until they have a handler.
     signal.signal(REFUSE, signal.SIG_IGN)
-    server.serve(target_loader=lambda: server.drain.in_worker(load_app), wrap_loader=False)
+    # What is there already stays: the collector would copy the memory that workers share.
+    gc.collect()
+    gc.freeze()
+
+    def load() -> "Front":
+        front = load_app()
+        front.in_worker()
+        return front
+
+    server.serve(target_loader=lambda: server.drain.in_worker(load), wrap_loader=False)
+
+
+def logging_configuration(log: RequestLog) -> dict[str, Any]:
+    """Return the configuration by which everything is logged as JSON lines."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"unexpected": {"()": Unexpected}},
+        "formatters": {"json": {"()": JsonFormatter}},
+        "handlers": {"log": {"()": LogHandler, "log": log, "formatter": "json"}},
+        "loggers": {"_granian": {"filters": ["unexpected"]}},
+        "root": {"level": "WARNING", "handlers": ["log"]},
+    }

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 PREFIX = "PREDICTION"
-NUMBER = re.compile("[0-9]{1,9}")
+NUMBER = re.compile("[0-9]{1,12}")
+MOST_BODY_BYTES = 1 << 36
 # What a header can hold, and a host or pod can be called.
 INSTANCE_NAME = re.compile("[!-~](?:[ -~]{0,251}[!-~])?")
 MODEL_FOLDER = Path(__file__).resolve().parent.parent / "artifact"
@@ -19,9 +20,11 @@ DEFAULTS: Mapping[str, Any] = {
     "MODEL_FOLDER": str(MODEL_FOLDER),
     "HOST": "0.0.0.0",  # noqa: S104 - a container's own address is not known beforehand
     "THREADS": 4,
+    "CONCURRENCY": 32,
+    "MAX_BODY_BYTES": 64 << 20,
     "DRAIN_SECONDS": 8,
     "LEAVE_SECONDS": 3,
-    "ACCESS_LOG": False,
+    "REQUEST_LOG": True,
 }
 
 
@@ -33,17 +36,24 @@ class SettingsError(Exception):
 class ServerSettings:
     """How the server runs.
 
+    threads: of each worker, those that are always free for single predictions and probes.
+    concurrency: how many other requests a worker works on at once; more are refused.
+    max_body_bytes: how long the body of a request may be.
     drain_seconds: how long requests under way may take to end after SIGTERM.
     leave_seconds: for how long of that clients are still answered and told to go.
+    instance: the name under which this instance answers, or nothing.
     """
 
     host: str
     port: int
     workers: int
     threads: int
+    concurrency: int
+    max_body_bytes: int
     drain_seconds: int
     leave_seconds: int
-    access_log: bool
+    request_log: bool
+    instance: str
 
 
 def server_settings(
@@ -53,22 +63,27 @@ def server_settings(
 
     Raises SettingsError.
     """
-    access_log = config["ACCESS_LOG"]
-    if not isinstance(access_log, bool):
-        raise SettingsError(f"{PREFIX}_ACCESS_LOG must be true or false, not {access_log!r}.")
+    request_log = config["REQUEST_LOG"]
+    if not isinstance(request_log, bool):
+        raise SettingsError(f"{PREFIX}_REQUEST_LOG must be true or false, not {request_log!r}.")
     return ServerSettings(
         host=_address(f"{PREFIX}_HOST", config["HOST"]),
         port=_whole("PORT", environment.get("PORT") or 8080, 1, 65535),
         workers=_whole("WEB_CONCURRENCY", environment.get("WEB_CONCURRENCY") or 1, 1, 64),
         threads=_whole(f"{PREFIX}_THREADS", config["THREADS"], 1, 64),
+        concurrency=_whole(f"{PREFIX}_CONCURRENCY", config["CONCURRENCY"], 1, 512),
+        max_body_bytes=_whole(
+            f"{PREFIX}_MAX_BODY_BYTES", config["MAX_BODY_BYTES"], 1, MOST_BODY_BYTES
+        ),
         drain_seconds=_whole(f"{PREFIX}_DRAIN_SECONDS", config["DRAIN_SECONDS"], 1, 1800),
         leave_seconds=_whole(f"{PREFIX}_LEAVE_SECONDS", config["LEAVE_SECONDS"], 0, 1800),
-        access_log=access_log,
+        request_log=request_log,
+        instance=instance_name(environment.get("INSTANCE_NAME") or ""),
     )
 
 
 def instance_name(value: str) -> str:
-    """Return INSTANCE_NAME, the name under which this instance answers, or nothing.
+    """Return the value of INSTANCE_NAME if a header can hold it.
 
     Raises SettingsError.
     """
