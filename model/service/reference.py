@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup, escape
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
+LINE = 80
 CODE = re.compile("`([^`]+)`")
 # What a schema says of a value beside its type.
 LIMITS = {
@@ -85,13 +86,15 @@ def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 for status, response in operation.get("responses", {}).items()
             ]
             name = operation.get("operationId", f"{method} {path}")
+            summary = operation.get("summary", name)
+            description = operation.get("description", "")
             yield {
                 "id": anchor("operation", name),
                 "tag": next(iter(operation.get("tags", [])), "Operations"),
                 "method": method.upper(),
                 "path": path,
-                "summary": operation.get("summary", name),
-                "description": operation.get("description", ""),
+                "summary": summary,
+                "description": "" if description.rstrip(".") == summary else description,
                 "parameters": parameters,
                 "body": body and {**body, "contents": contents},
                 "responses": responses,
@@ -138,7 +141,7 @@ def _contents(document: Mapping[str, Any], owner: Mapping[str, Any]) -> list[dic
         example = _example(content)
         if example is None:
             example = _example(_resolve(document, schema))
-        text = example if example is None or isinstance(example, str) else _json(example)
+        text = example if example is None or isinstance(example, str) else json_text(example)
         contents.append({"type": media_type, "example": text, **_schema(document, schema)})
     return contents
 
@@ -217,13 +220,14 @@ def _parts(schema: Mapping[str, Any]) -> list[tuple[str, str]]:
             for alternative in alternatives[1:]:
                 joined += [(words, ""), *_parts(alternative)]
             return joined
+    types = schema.get("type", "any")
+    words = types if isinstance(types, str) else " or ".join(types)
     inner = schema.get("items", schema.get("additionalProperties"))
     if isinstance(inner, Mapping) and "properties" not in schema:
-        return [(f"{schema['type']} of ", ""), *_parts(inner)]
+        return [(f"{words} of ", ""), *_parts(inner)]
     if values := schema.get("enum", [schema["const"]] if "const" in schema else []):
-        return [(" | ".join(json.dumps(value, ensure_ascii=False) for value in values), "")]
-    types = schema.get("type", "any")
-    return [(types if isinstance(types, str) else " or ".join(types), "")]
+        words = " | ".join(json.dumps(value, ensure_ascii=False) for value in values)
+    return [(words, "")]
 
 
 def _example(owner: Mapping[str, Any]) -> Any:
@@ -245,7 +249,15 @@ def _resolve(document: Mapping[str, Any], owner: Mapping[str, Any]) -> Mapping[s
     return owner
 
 
-def _json(value: Any) -> str:
-    """Return JSON for people: on one line if it is short."""
+def json_text(value: Any, indent: str = "") -> str:
+    """Return JSON for people: what fits on a line is on one."""
     line = json.dumps(value, ensure_ascii=False)
-    return line if len(line) <= 80 else json.dumps(value, indent=2, ensure_ascii=False)  # noqa: PLR2004 - a line
+    if len(indent + line) <= LINE or not isinstance(value, dict | list):
+        return line
+    inner = indent + "  "
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key)}: {json_text(part, inner)}" for key, part in value.items()]
+    else:
+        parts = [json_text(part, inner) for part in value]
+    first, last = line[0], line[-1]
+    return f"{first}\n{inner}" + f",\n{inner}".join(parts) + f"\n{indent}{last}"

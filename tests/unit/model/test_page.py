@@ -461,6 +461,21 @@ def test_numbers_for_people(value: Any, text: str) -> None:
     assert page.number(value) == text.replace("~", page.MINUS)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": [1, 2], "b": None},
+        {"inputs": [{"name": "f", "shape": [2], "data": [0.123456789] * 8}], "é": "x" * 90},
+        ["y" * 50, ["z" * 50, {}], []],
+    ],
+)
+def test_examples_are_broken_only_where_they_are_long(value: Any) -> None:
+    text = reference.json_text(value)
+    assert json.loads(text) == value
+    assert (text.count("\n") == 0) == (len(json.dumps(value)) <= 80)
+    assert all(len(line) <= 80 or '"xxx' in line or "0.12" in line for line in text.split("\n"))
+
+
 def test_backticks_are_code_and_the_rest_is_text() -> None:
     assert (
         reference.prose("A `<x>` & b.\n\nC.") == "<p>A <code>&lt;x&gt;</code> &amp; b.</p><p>C.</p>"
