@@ -16,7 +16,8 @@ const format = (value, digits = 6) => {
   if (typeof value !== "number") return String(value);
   const size = Math.abs(value);
   const plain = size === 0 || (size >= 1e-4 && size < 1e9);
-  return proper(plain ? Number(value.toPrecision(digits)) : value.toExponential(digits - 2));
+  const rounded = Number(value.toPrecision(digits));
+  return proper(plain ? rounded : rounded.toExponential());
 };
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const isNumeric = (spec) => spec.kind === "number" || spec.kind === "integer";
@@ -85,7 +86,7 @@ const fields = config.fields.map((spec) => {
     error.textContent = detail;
     error.hidden = !detail;
     hint.hidden = Boolean(detail) && hint.textContent === usual;
-    for (const control of radios.length ? radios : [input]) control.setAttribute("aria-invalid", Boolean(detail));
+    if (!radios.length) input.setAttribute("aria-invalid", Boolean(detail));
   };
 
   const follow = (target) => {
@@ -122,11 +123,14 @@ async function ask() {
     return;
   }
   underWay = true;
-  do {
-    waiting = false;
-    await askOnce();
-  } while (waiting);
-  underWay = false;
+  try {
+    do {
+      waiting = false;
+      await askOnce();
+    } while (waiting);
+  } finally {
+    underWay = false;
+  }
 }
 
 async function askOnce() {
@@ -175,7 +179,7 @@ function fail(errors, detail = "") {
   const others = [...texts].map(([name, text]) => `${name} ${text}.`).join(" ");
   const told = errors.some((error) => byName(error.parameter));
   const text = others || (told ? "No prediction: see the marked input." : detail || "There is no prediction.");
-  $("value").classList.add("stale");
+  for (const part of ["value", "detail"]) $(part).classList.add("stale");
   $("note").textContent = text;
   $("note").classList.add("wrong");
   tell([...errors.map((error) => `${error.parameter} ${error.detail}.`), told ? "" : text].join(" "));
@@ -190,7 +194,7 @@ function succeed(answer) {
   const text = values.map((value) => format(value)).join(", ");
   $("value").textContent = text;
   $("value").title = values.join(", ");
-  $("value").classList.remove("stale");
+  for (const part of ["value", "detail"]) $(part).classList.remove("stale");
   const notes = [
     probabilities && `Probability ${percent(probabilities[Math.max(0, config.classes.indexOf(prediction))])}`,
     truth !== undefined && `In the training data: ${[truth].flat().map((value) => format(value)).join(", ")}`,
