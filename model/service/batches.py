@@ -215,19 +215,19 @@ def _list(values: Any) -> list[Any]:
 
 def _overflowed(predictions: Sequence[Any]) -> list[int]:
     """Return the indices of predictions that are beyond the largest number."""
-    if not predictions:
-        return []
-    if isinstance(predictions[0], float):
+    first = predictions[0] if predictions else ""
+    if isinstance(first, float):
+        # A sum of numbers is finite only if each is, and may overflow where none does.
         if math.isfinite(sum(predictions)):
             return []
         return [index for index, value in enumerate(predictions) if not math.isfinite(value)]
-    if isinstance(predictions[0], list) and isinstance(predictions[0][0], float):
+    if isinstance(first, list):
         if math.isfinite(sum(map(sum, predictions))):
             return []
         return [
             index for index, values in enumerate(predictions) if not all(map(math.isfinite, values))
         ]
-    return []
+    return [index for index, label in enumerate(predictions) if label is None]
 
 
 def _spread(values: Sequence[Any], kept: Sequence[int], rows: int) -> list[Any]:
