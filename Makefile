@@ -14,7 +14,7 @@ WATCH ?= yes
 BENCH ?= no_change
 BENCH_ARGS ?=
 BENCHMARKS = $(if $(filter all,$(BENCH)),no_change zero_lost_requests autoscale first_prediction \
-	many_workloads,$(BENCH))
+	many_workloads serving,$(BENCH))
 
 .PHONY: help setup deploy teardown rehearse rehearse-stop test lint unit go molecule benchmark \
 	lock clean
@@ -66,9 +66,10 @@ go: .venv/.setup-dev
 molecule: .venv/.setup-dev
 	molecule test --all
 
-# The others work on the rehearsal cluster, which is built and started like the tests' own.
+# Most of them work on the rehearsal cluster, which is built and started like the tests' own.
 benchmark: .venv/.setup ## measure: BENCH="no_change zero_lost_requests …" or BENCH=all (docs/benchmarks.md)
-	$(if $(filter-out no_change,$(BENCHMARKS)),scripts/setup-test)
+	$(if $(filter-out no_change serving,$(BENCHMARKS)),scripts/setup-test)
+	$(if $(filter serving,$(BENCHMARKS)),scripts/setup-serving)
 	@status=0; for name in $(BENCHMARKS); do \
 		echo "== $$name"; python -m "benchmarks.$$name" $(BENCH_ARGS) || status=$$?; \
 	done; exit $$status

@@ -1,4 +1,4 @@
-"""The programs: built from their Go modules once, kept by the hash of what they are built from."""
+"""Programs: built from their Go modules once, kept by the hash of what they are built from."""
 
 from __future__ import annotations
 
@@ -181,7 +181,8 @@ def ensure_built(
         for unfinished in cache.glob(".building-*"):
             shutil.rmtree(unfinished)
         go = go_program(cache, toolchain, requirements, report)
-        report("Building Kubernetes and what it needs: some minutes, this once.")
+        names = ", ".join(module.name for module in every)
+        report(f"Building {names}: it may take some minutes, this once.")
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
         building.chmod(0o755)
         for module in every:

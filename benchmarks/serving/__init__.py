@@ -1,0 +1,1 @@
+"""How fast, small and soon ready the prediction service is, beside what else serves models."""

@@ -1,0 +1,25 @@
+"""Numbers and a category."""
+
+from typing import Annotated
+
+import pandas as pd
+from estimator import ESTIMATOR
+from fastapi import FastAPI, Query
+from pydantic import BaseModel
+
+app = FastAPI()
+
+
+class Row(BaseModel):
+    """In the order that the model was fitted on."""
+
+    age: float
+    bmi: float
+    bp: float
+    sex: str
+
+
+@app.get("/prediction/")
+async def prediction(row: Annotated[Row, Query()]) -> dict[str, float]:
+    """Predict a row."""
+    return {"prediction": ESTIMATOR.predict(pd.DataFrame([row.model_dump()]))[0]}
