@@ -64,7 +64,7 @@ def _content_types() -> tuple[str, str]:
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The charset must be utf-8, not {charset!r}."
         )
-    if not accept:
+    if accept in ("", "*/*"):
         return given, given
     offered = [given, *{JSON, CSV}.difference([given])]
     wanted = request.accept_mimetypes.best_match(offered)
