@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from model.service import problem, request_id
@@ -37,6 +37,8 @@ RETRY = ("Retry-After", "1")
 # An answer of the application of up to as many bytes is sent in one piece.
 COLLECTED = 1 << 22
 
+# Seconds for which a request waits for its turn, and after which nothing gets on.
+PATIENCE = 0.25
 BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 Headers = list[tuple[str, str]]
@@ -92,6 +94,8 @@ class Front:
     def _begin(self) -> None:
         self._next_id = request_id.generator()
         self._permits = threading.BoundedSemaphore(self._concurrency)
+        # When a permit was given back last.
+        self._released = monotonic()
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -140,11 +144,20 @@ class Front:
         return status, problem.problem(status, status.description, request_id=id_)
 
     def acquire(self, path: str) -> bool | None:
-        """Return whether there is a permit to work on a request; None if it needs none."""
-        return None if is_probe(path) else self._permits.acquire(blocking=False)
+        """Return whether there is a permit to work on a request; None if it needs none.
+
+        Others are waited for as long as they get on: a queue of short requests is worked off,
+        but threads that are needed for single predictions do not wait for slow clients.
+        """
+        if is_probe(path):
+            return None
+        return self._permits.acquire(blocking=False) or (
+            monotonic() - self._released < PATIENCE and self._permits.acquire(timeout=PATIENCE)
+        )
 
     def release(self) -> None:
         """Give a permit back."""
+        self._released = monotonic()
         self._permits.release()
 
     def headers(self, id_: str, given: Sequence[tuple[str, str]]) -> Headers:

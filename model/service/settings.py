@@ -20,7 +20,7 @@ DEFAULTS: Mapping[str, Any] = {
     "MODEL_FOLDER": str(MODEL_FOLDER),
     "HOST": "0.0.0.0",  # noqa: S104 - a container's own address is not known beforehand
     "THREADS": 4,
-    "CONCURRENCY": 32,
+    "CONCURRENCY": 4,
     "MAX_BODY_BYTES": 64 << 20,
     "DRAIN_SECONDS": 8,
     "LEAVE_SECONDS": 3,
@@ -37,7 +37,8 @@ class ServerSettings:
     """How the server runs.
 
     threads: of each worker, those that are always free for single predictions and probes.
-    concurrency: how many other requests a worker works on at once; more are refused.
+    concurrency: how many other requests a worker works on at once; when they do not get on,
+        more are refused.
     max_body_bytes: how long the body of a request may be.
     drain_seconds: how long requests under way may take to end after SIGTERM.
     leave_seconds: for how long of that clients are still answered and told to go.
@@ -71,7 +72,7 @@ def server_settings(
         port=_whole("PORT", environment.get("PORT") or 8080, 1, 65535),
         workers=_whole("WEB_CONCURRENCY", environment.get("WEB_CONCURRENCY") or 1, 1, 64),
         threads=_whole(f"{PREFIX}_THREADS", config["THREADS"], 1, 64),
-        concurrency=_whole(f"{PREFIX}_CONCURRENCY", config["CONCURRENCY"], 1, 512),
+        concurrency=_whole(f"{PREFIX}_CONCURRENCY", config["CONCURRENCY"], 1, 64),
         max_body_bytes=_whole(
             f"{PREFIX}_MAX_BODY_BYTES", config["MAX_BODY_BYTES"], 1, MOST_BODY_BYTES
         ),
