@@ -40,6 +40,7 @@ FAST = 5_000
 # A server that takes less than this cannot be asked FAST times a second.
 ROOM = 1.2
 STREAMED = (100_000, 1_000_000)
+SHORT_STREAMS = 6
 STREAM_AT_MOST = 120.0
 MEMORY_LOOK_EVERY = 0.05
 MICRO, NANO, MEGA = 1e6, 1e9, 1e6
@@ -223,16 +224,21 @@ class Run:
         """Measure the memory while CSV streams through it."""
         if self.kind.name != OURS:
             return {}
-        figures = {}
-        for number in STREAMED:
-            with MemoryWatch(self.server) as watch:
-                before = self.server.cpu_seconds()
-                seconds = stream_csv(self.port, self.model, number)
-                cpu = self.server.cpu_seconds() - before
-            figures[f"stream_{number}_mb"] = watch.peak / MEGA
-            figures[f"stream_{number}_ns"] = cpu / number * NANO
-            figures[f"stream_{number}_rate"] = number / seconds
-        return figures
+        # What a worker has once taken it may keep: short streams reach all of them first.
+        with MemoryWatch(self.server) as watch:
+            for _ in range(SHORT_STREAMS):
+                stream_csv(self.port, self.model, STREAMED[0])
+        figures = {f"stream_{STREAMED[0]}_mb": watch.peak / MEGA}
+        number = STREAMED[-1]
+        with MemoryWatch(self.server) as watch:
+            before = self.server.cpu_seconds()
+            seconds = stream_csv(self.port, self.model, number)
+            cpu = self.server.cpu_seconds() - before
+        return figures | {
+            f"stream_{number}_mb": watch.peak / MEGA,
+            f"stream_{number}_ns": cpu / number * NANO,
+            f"stream_{number}_rate": number / seconds,
+        }
 
 
 class MemoryWatch:

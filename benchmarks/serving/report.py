@@ -193,14 +193,11 @@ BATCH: tuple[Column, ...] = tuple(
         ("rows/s", f"batch_{number}_rate", ",.0f"),
     )
 )
-STREAM: tuple[Column, ...] = tuple(
-    column
-    for number in STREAMED
-    for column in (
-        (f"{number:,} rows: peak MB", f"stream_{number}_mb", ",.0f"),
-        ("CPU ns/row", f"stream_{number}_ns", ",.0f"),
-        ("rows/s", f"stream_{number}_rate", ",.0f"),
-    )
+STREAM: tuple[Column, ...] = (
+    (f"peak MB, {SHORT_STREAM:,} rows", f"stream_{SHORT_STREAM}_mb", ",.0f"),
+    (f"peak MB, {LONG_STREAM:,} rows", f"stream_{LONG_STREAM}_mb", ",.0f"),
+    ("CPU ns/row", f"stream_{LONG_STREAM}_ns", ",.0f"),
+    ("rows/s", f"stream_{LONG_STREAM}_rate", ",.0f"),
 )
 OTHER: tuple[Column, ...] = (*SINGLE[:4], *SINGLE[7:9])
 
