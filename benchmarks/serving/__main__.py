@@ -31,7 +31,7 @@ from benchmarks.serving.measure import MEGA, Contest
 from benchmarks.serving.servers import GO, KINDS, LINEAR, MODELS, OURS, SEED, nginx, titles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from benchmarks.serving.preparation import Prepared
     from benchmarks.serving.report import Rounds
@@ -60,7 +60,18 @@ def peers(text: str) -> list[str]:
     if unknown := [name for name in names if name not in KINDS or name == OURS]:
         known = ", ".join(name for name in KINDS if name != OURS)
         raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: known are {known}")
-    return names
+    return list(dict.fromkeys(names))
+
+
+def up_to(most: int) -> Callable[[str], int]:
+    """Return what reads a whole number from 1."""
+
+    def read(text: str) -> int:
+        if not (text.isdecimal() and 1 <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text}: give a whole number from 1 to {most}")
+        return int(text)
+
+    return read
 
 
 def order(names: Sequence[str], number: int) -> list[str]:
@@ -187,8 +198,10 @@ def main() -> None:
         prog="python -m benchmarks.serving", description=str(__doc__).splitlines()[0]
     )
     every = [name for name in KINDS if name != OURS]
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=3, help="of each load; default: %(default)s")
+    parser.add_argument("--rounds", type=up_to(100), default=3, help="default: %(default)s")
+    parser.add_argument(
+        "--seconds", type=up_to(60), default=3, help="of each load; default: %(default)s"
+    )
     parser.add_argument("--peers", type=peers, default=every, help=f"default: {','.join(every)}")
     parser.add_argument("--output", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("--strict", action="store_true", help="a missed target is exit status 1")

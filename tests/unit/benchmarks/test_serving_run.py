@@ -36,7 +36,7 @@ def test_each_round_begins_with_another():
 
 
 def test_peers_are_a_list():
-    assert serving.peers("go,fastapi") == ["go", "fastapi"]
+    assert serving.peers("go,fastapi,go") == ["go", "fastapi"]
     assert serving.peers("") == []
 
 
@@ -44,6 +44,13 @@ def test_peers_are_a_list():
 def test_a_peer_nobody_knows(text):
     with pytest.raises(argparse.ArgumentTypeError, match="known are seed, mlflow"):
         serving.peers(text)
+
+
+@pytest.mark.parametrize("text", ["0", "61", "-1", "1.5", ""])
+def test_a_measurement_has_a_length(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="whole number from 1 to 60"):
+        serving.up_to(60)(text)
+    assert serving.up_to(60)("60") == 60
 
 
 def test_contestants_are_those_who_serve_a_model():
