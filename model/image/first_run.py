@@ -4,6 +4,8 @@ An image whose service cannot answer is not built; and what is imported for an a
 or later, leaves its bytecode behind.
 """
 
+import csv
+import io
 import json
 import os
 import socket
@@ -30,7 +32,7 @@ def main() -> None:
     process = subprocess.Popen([sys.executable, "-m", "model.main"], env=environment)
     try:
         _wait_ready(port, process)
-        failed = _ask_all(port)
+        failed = ask_all(port)
     finally:
         process.terminate()
         status = process.wait(ENDS_WITHIN)
@@ -46,14 +48,17 @@ def _wait_ready(port: int, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.05)
 
 
-def _ask_all(port: int) -> list[str]:
+def ask_all(port: int) -> list[str]:
     """Return a line for each request that the server failed at."""
     card = json.loads(_body(port, "/model"))
     name = quote(card["name"])
     row = {feature["name"]: _typical(feature) for feature in card["features"]}
     query = urlencode({key: _text(value) for key, value in row.items() if value is not None})
     columns = {key: [value] for key, value in row.items()}
-    table = "\n".join(",".join(map(_text, line)) for line in (row, row.values()))
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(
+        map(_text, line) for line in (row, row.values())
+    )
     asked = [
         *((path, None, "") for path in ("/prediction/", f"/prediction/?{query}", "/nowhere")),
         *(("/model", None, accept) for accept in TYPES),
@@ -68,7 +73,7 @@ def _ask_all(port: int) -> list[str]:
             for kind, content in (
                 ("application/json", json.dumps({"records": [row]})),
                 ("application/json", json.dumps({"columns": columns})),
-                ("text/csv", table),
+                ("text/csv", table.getvalue().strip()),
             )
             for accept in TYPES
         ),
