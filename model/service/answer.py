@@ -130,12 +130,11 @@ def reader(feature: Feature) -> Reader:
 
 def _parse_carefully(features: Sequence[Feature], query: str) -> list[Value]:
     given: dict[str, list[str]] = {feature.name: [] for feature in features}
-    # WSGI passes bytes as Latin-1; what else there is cannot have come by HTTP.
-    encoded = query.encode("latin-1", "replace")
-    for name, value in parse_qsl(encoded, keep_blank_values=True):
-        values = given.get(name.decode(errors="replace"))
-        if values is not None:
-            values.append(value.decode(errors="surrogateescape"))
+    # WSGI passes bytes as Latin-1.
+    text = query.encode("latin-1", "replace").decode(errors="surrogateescape")
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="surrogateescape"):
+        if name in given:
+            given[name].append(value)
     row: list[Value] = []
     errors: list[ParameterError] = []
     for feature in features:

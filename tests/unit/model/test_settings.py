@@ -19,9 +19,12 @@ def test_defaults() -> None:
         port=8080,
         workers=1,
         threads=4,
+        concurrency=4,
+        max_body_bytes=67_108_864,
         drain_seconds=8,
         leave_seconds=3,
-        access_log=False,
+        request_log=True,
+        instance="",
     )
 
 
@@ -37,7 +40,12 @@ def test_defaults() -> None:
         ({"THREADS": 64}, {}, "threads", 64),
         ({"DRAIN_SECONDS": 1800}, {}, "drain_seconds", 1800),
         ({"LEAVE_SECONDS": 0}, {}, "leave_seconds", 0),
-        ({"ACCESS_LOG": True}, {}, "access_log", True),
+        ({"REQUEST_LOG": False}, {}, "request_log", False),
+        ({"CONCURRENCY": 64}, {}, "concurrency", 64),
+        ({"MAX_BODY_BYTES": 1}, {}, "max_body_bytes", 1),
+        ({"MAX_BODY_BYTES": 1 << 36}, {}, "max_body_bytes", 68_719_476_736),
+        ({}, {"INSTANCE_NAME": "pod-1"}, "instance", "pod-1"),
+        ({}, {"INSTANCE_NAME": ""}, "instance", ""),
     ],
 )
 def test_accepted(
@@ -72,7 +80,14 @@ def test_accepted(
             {},
             "PREDICTION_LEAVE_SECONDS must be a whole number from 0 to 1800, not -1.",
         ),
-        ({"ACCESS_LOG": "on"}, {}, "PREDICTION_ACCESS_LOG must be true or false, not 'on'."),
+        ({"REQUEST_LOG": "on"}, {}, "PREDICTION_REQUEST_LOG must be true or false, not 'on'."),
+        ({"CONCURRENCY": 0}, {}, "PREDICTION_CONCURRENCY must be a whole number from 1 to 64"),
+        (
+            {"MAX_BODY_BYTES": "64M"},
+            {},
+            "PREDICTION_MAX_BODY_BYTES must be a whole number from 1 to 68719476736, not '64M'.",
+        ),
+        ({}, {"INSTANCE_NAME": "a\nb"}, "INSTANCE_NAME must be at most 253 printable ASCII"),
     ],
 )
 def test_refused(config: dict[str, Any], environment: dict[str, str], complaint: str) -> None:
