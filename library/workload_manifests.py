@@ -255,10 +255,10 @@ EXAMPLES = r"""
         image: diabetes:v1
         port: 8080
         alive_path: /isAlive
-        ready_path: /prediction/?f=0.05
+        ready_path: /v2/health/ready
         resources:
-          requests: {cpu: 50m, memory: 160Mi}
-          limits: {cpu: "1", memory: 512Mi}
+          requests: {cpu: 50m, memory: 64Mi}
+          limits: {cpu: "1", memory: 256Mi}
     workloads:
       - name: test-ml-score
         app: diabetes
