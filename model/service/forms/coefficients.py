@@ -7,18 +7,18 @@ calls adds in an order that depends on the processor and the number of rows.
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any, Literal
+from typing import Any
 
 from model.service.features import Feature, Value, from_card
 from model.service.numpy_text import array_text
-from model.service.predictor import Columns, OverflowedError
+from model.service.predictor import Columns, Form, OverflowedError, Task
 
 
 class CoefficientsPredictor:
     """Predicts by a weighted sum."""
 
-    form: Literal["coefficients"] = "coefficients"
-    task: Literal["regression"] = "regression"
+    form: Form = "coefficients"
+    task: Task = "regression"
     outputs = 1
     classes: tuple[Any, ...] = ()
 

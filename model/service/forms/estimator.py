@@ -3,7 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn import config_context
 
 from model.service.features import Feature, Value, from_card
-from model.service.predictor import Columns, OverflowedError, Task
+from model.service.predictor import Columns, Form, OverflowedError, Task
 from model.service.training import Estimator
 
 # Trees take numbers in single precision.
@@ -23,7 +23,7 @@ MISSING: Mapping[str, Any] = {"object": None, "object, missing is nan": np.nan}
 class EstimatorPredictor:
     """Predicts by the estimator."""
 
-    form: Literal["estimator"] = "estimator"
+    form: Form = "estimator"
 
     def __init__(
         self,
@@ -40,9 +40,11 @@ class EstimatorPredictor:
         self._estimator: Any = estimator
         self._dtypes = None if dtypes is None else tuple(dtypes)
         classes = getattr(estimator, "classes_", None)
-        self.classes: tuple[Any, ...] = ()
-        if isinstance(classes, np.ndarray) and hasattr(estimator, "predict_proba"):
-            self.classes = tuple(classes.tolist())
+        # Of a classifier with several outputs, each has its own.
+        self.labels: tuple[Any, ...] = (
+            tuple(classes.tolist()) if isinstance(classes, np.ndarray) else ()
+        )
+        self.classes = self.labels if hasattr(estimator, "predict_proba") else ()
         # By what scikit-learn is given less to check, and so less to refuse: what is beyond
         # single precision is infinite for its trees.
         self._settings = {"assume_finite": True, "skip_parameter_validation": True}
@@ -67,6 +69,13 @@ class EstimatorPredictor:
     def probabilities(self, columns: Columns) -> NDArray[Any]:
         """Return the probability of each class for each row."""
         return self._ask("predict_proba", self.frame(columns))
+
+    def scores(self, columns: Columns) -> NDArray[Any] | None:
+        """Return by what the classes were weighed, if the estimator tells."""
+        for method in ("decision_function", "predict_proba"):
+            if hasattr(self._estimator, method):
+                return self._ask(method, self.frame(columns))
+        return None
 
     def frame(self, columns: Columns) -> Any:
         """Return rows as the estimator was fitted on them."""
@@ -94,7 +103,8 @@ class EstimatorPredictor:
             # Of unknown categories, and of what overflows.
             warnings.simplefilter("ignore")
             answer: NDArray[Any] = np.asarray(getattr(self._estimator, method)(frame))
-        return answer.ravel() if answer.ndim > 1 and self.outputs == 1 and method == "predict" else answer
+        # A target of one column is one output as well.
+        return answer.ravel() if method == "predict" and self.outputs == 1 else answer
 
 
 def series(feature: Feature, dtype: str, column: Sequence[Value]) -> "pd.Series[Any]":

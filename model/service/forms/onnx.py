@@ -9,7 +9,7 @@ The session has no threads of its own, which would not outlive a fork.
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from model.service.features import Feature, Value, from_card
 from model.service.numpy_text import array_text
-from model.service.predictor import Columns, OverflowedError, Task
+from model.service.predictor import Columns, Form, OverflowedError, Task
 
 NUMBERS = "numbers"
 TEXTS = "texts"
@@ -48,7 +48,7 @@ def session_of(model: bytes) -> ort.InferenceSession:
 class OnnxPredictor:
     """Predicts by a session of ONNX Runtime."""
 
-    form: Literal["onnx"] = "onnx"
+    form: Form = "onnx"
 
     def __init__(
         self,
