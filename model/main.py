@@ -12,8 +12,12 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from flask import Flask
+
     from model.service.front import Front
 
+# What is answered from templates and descriptions that are kept once they are made.
+DOCUMENTS = ("/", "/docs", "/model", "/openapi.json", "/metrics")
 # Of the model card, for the metrics.
 MODEL_LABELS = ("name", "version", "task", "form", "data_sha256")
 
@@ -53,6 +57,13 @@ def load_app() -> "Front":
     )
 
 
+def warm_up(app: "Flask") -> None:
+    """Have the documents made once, here: each worker would, in memory of its own."""
+    client = app.test_client()
+    for path in DOCUMENTS:
+        client.get(path)
+
+
 def check_free(host: str, port: int) -> None:
     """Raise OSError if the address cannot be listened on.
 
@@ -80,6 +91,7 @@ def main() -> None:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"PREDICTION_HOST {settings.host}, PORT {settings.port}: {error.strerror}.")
+    warm_up(front.app)
     # Not every Python's default; the workers share this process's memory.
     multiprocessing.set_start_method("fork", force=True)
     server.serve(settings, "model.main:load_app", load_app, front.log)

@@ -34,9 +34,13 @@ READ_METHODS = ("GET", "HEAD")
 TEXT = ("Content-Type", "text/plain; charset=utf-8")
 CLOSE = ("Connection", "close")
 RETRY = ("Retry-After", "1")
-# An answer of the application of up to as many bytes is sent in one piece.
+# An answer of the application that tells its length, up to as many bytes, is sent in one go.
 COLLECTED = 1 << 22
 
+TOO_LARGE = (
+    "The body is larger than {} bytes: send less, or start the service with a greater "
+    "PREDICTION_MAX_BODY_BYTES."
+)
 # Seconds for which a request waits for its turn, and after which nothing gets on.
 PATIENCE = 0.25
 BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
@@ -226,13 +230,9 @@ class _Exchange:
         """Have the application answer, if that is not too much."""
         front, environ = self._front, self.environ
         path = environ["PATH_INFO"]
-        # The application cuts bodies off that do not tell their length.
-        if int(environ.get("CONTENT_LENGTH") or 0) > front.max_body_bytes:
-            return self._refuse(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The body is larger than {front.max_body_bytes} bytes: send less, or start the "
-                "service with a greater PREDICTION_MAX_BODY_BYTES.",
-            )
+        most = front.max_body_bytes
+        if int(environ.get("CONTENT_LENGTH") or 0) > most:
+            return self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE.format(most))
         permit = front.acquire(path)
         if permit is False:
             return self._refuse(
@@ -241,6 +241,8 @@ class _Exchange:
                 "(PREDICTION_CONCURRENCY): ask again in a second.",
                 [RETRY],
             )
+        if "CONTENT_LENGTH" not in environ and environ["REQUEST_METHOD"] not in READ_METHODS:
+            environ["wsgi.input"] = _LimitedInput(environ["wsgi.input"], most)
         environ[REQUEST_ID] = self.id
         request_id.CURRENT.set(self.id)
         release = front.release if permit else _nothing
@@ -249,10 +251,12 @@ class _Exchange:
         try:
             chunks = front.app(environ, self._started)
             self.endpoint = front.endpoint(environ)
-            streamed = self._length is None or self._length > COLLECTED
+            streamed = not isinstance(chunks, list) and (
+                self._length is None or self._length > COLLECTED
+            )
             if streamed:
                 return _Stream(self, chunks, release)
-            body = b"".join(chunks)
+            parts = list(chunks)
         except Exception:
             logger.exception("The request failed.")
             status = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -261,8 +265,8 @@ class _Exchange:
             if not streamed:
                 _close(chunks)
                 release()
-        front.finished(self, len(body))
-        return [body]
+        front.finished(self, sum(map(len, parts)))
+        return parts
 
     def finished(self, size: int) -> None:
         """Tell that the answer has ended."""
@@ -303,6 +307,42 @@ class _Exchange:
             body = b""
         self.finished(len(body))
         return [body]
+
+
+class _LimitedInput:
+    """A body that does not tell its length, up to the limit."""
+
+    def __init__(self, body: Any, most: int) -> None:
+        self._body = body
+        self._most = self._left = most
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, or all."""
+        # One more than there may be.
+        return self._count(
+            self._body.read(min(size if size >= 0 else self._left + 1, self._left + 1))
+        )
+
+    def readline(self, size: int = -1) -> bytes:
+        """Return the next line."""
+        del size
+        return self._count(self._body.readline())
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        """Return all lines."""
+        del hint
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _count(self, data: bytes) -> bytes:
+        self._left -= len(data)
+        if self._left < 0:
+            raise problem.ProblemError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE.format(self._most)
+            )
+        return data
 
 
 class _Stream:

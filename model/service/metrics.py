@@ -165,13 +165,15 @@ class Metrics:
 
         What is out of range is counted exactly, drift is estimated from rows at even distances.
         """
+        if not rows:
+            return
         step = -(-rows // SAMPLE)
         # What repeats in the rows, such as days of the week, is not to be met again and again.
         while math.gcd(step, 2 * 3 * 5 * 7) > 1:
             step += 1
         counts: list[tuple[int, int]] = []
         for given, spec in zip(columns, self._specs, strict=True):
-            if spec is None or not rows:
+            if spec is None:
                 continue
             column = given.tolist() if hasattr(given, "tolist") else given
             if outside := _outside(column, spec):
