@@ -184,7 +184,7 @@ def _to_coefficients(
     # Each of the sum's steps may err by half of the last bit, in either order.
     tolerance = (len(weights) + 2) * 2.0**-52 if several else 0.0
 
-    def magnitude(block: Inputs) -> NDArray[np.float64]:
+    def magnitude(block: Inputs, _: NDArray[Any]) -> NDArray[np.float64]:
         with np.errstate(all="ignore"):
             return np.abs(intercept) + sum(  # type: ignore[no-any-return]
                 np.abs(column.astype(float) * weight)

@@ -14,8 +14,8 @@ from model.service.predictor import OverflowedError, Predictor
 
 INPUTS = 100_000
 BLOCK = 10_000
-# Of each, how many are also asked one by one, as text.
-SINGLES = 1_000
+# One of so many is also asked alone, as text.
+SINGLE_OF = 200
 # Seconds, after which no further block of inputs is asked.
 MOST_SECONDS = 60.0
 # Pairs of inputs between which the place is looked for where the prediction changes.
@@ -34,8 +34,9 @@ REGRESSION_TOLERANCE = 1e-9
 PROBABILITY_TOLERANCE = 1e-6
 
 Inputs = list[NDArray[Any]]
-# From inputs to what differences are measured by, one number for each row.
-Scale = Callable[[Inputs], NDArray[np.float64]]
+# From inputs and the estimator's predictions for them to what differences are measured by,
+# one number for each row.
+Scale = Callable[[Inputs, NDArray[Any]], NDArray[np.float64]]
 
 
 class DifferenceError(Exception):
@@ -76,9 +77,10 @@ def compare(
         asked += len(block[0])
         if time.monotonic() > end:
             break
-    for single in _singles(reference, training):
-        greatest = max(greatest, _compare_block(form, reference, single, tolerance, scale))
-        _compare_text(form, reference, single, exact=not greatest)
+    singles = _singles(reference.features, training, inputs // SINGLE_OF)
+    greatest = max(greatest, _compare_block(form, reference, singles, tolerance, scale))
+    for row in range(len(singles[0])):
+        _compare_single(form, reference, [column[row : row + 1] for column in singles], greatest)
     return Proof(inputs=asked, greatest=greatest)
 
 
@@ -95,7 +97,7 @@ def _compare_block(
         raise DifferenceError(f"has predictions of shape {found.shape}, not {expected.shape}")
     if reference.task == "regression":
         differences = _differences(found, expected)
-        scales = scale(block)
+        scales = scale(block, expected)
         if differences.ndim > 1:
             scales = scales[:, np.newaxis]
         with np.errstate(all="ignore"):
@@ -121,23 +123,32 @@ def _compare_block(
     return greatest
 
 
-def _compare_text(
-    form: Predictor, reference: EstimatorPredictor, single: Inputs, *, exact: bool
+def _compare_single(
+    form: Predictor, reference: EstimatorPredictor, single: Inputs, greatest: float
 ) -> None:
+    """Compare the text for one row; greatest: the difference of numbers up to now.
+
+    A form that is exact up to now has to be so here. Otherwise its text may be another where
+    its number is, by a difference that is accepted.
+    """
     row = _row(single, 0)
-    found, expected = _text(form, row), _text(reference, row)
-    if found == expected:
+    expected = reference.predict(single)
+    try:
+        found = form.text(row)
+    except OverflowedError:
+        found = ""
+    if found == _text(expected):
         return
     alone = np.asarray(form.predict(single))
-    if exact or found != (str(alone) if np.isfinite(alone).all() else None):
-        raise DifferenceError(f"has the text {found} instead of {expected} for the input {row}")
+    if not greatest or found != _text(alone):
+        raise DifferenceError(
+            f"has the text {found!r} instead of {_text(expected)!r} for the input {row}"
+        )
 
 
-def _text(form: Predictor, row: list[Any]) -> str | None:
-    try:
-        return form.text(row)
-    except OverflowedError:
-        return None
+def _text(prediction: NDArray[Any]) -> str:
+    overflowed = prediction.dtype.kind == "f" and not np.isfinite(prediction).all()
+    return "" if overflowed else str(prediction)
 
 
 def _differences(found: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
@@ -173,11 +184,11 @@ def _tied(reference: EstimatorPredictor, inputs: Inputs) -> NDArray[np.bool_]:
 
 def _by_prediction(reference: EstimatorPredictor, training: Inputs) -> Scale:
     if reference.task == "classification":
-        return lambda inputs: np.ones(len(inputs[0]))
+        return lambda inputs, _: np.ones(len(inputs[0]))
     usual = float(np.abs(reference.predict(training)).max()) or 1.0
 
-    def scale(inputs: Inputs) -> NDArray[np.float64]:
-        size = np.abs(reference.predict(inputs))
+    def scale(_: Inputs, expected: NDArray[Any]) -> NDArray[np.float64]:
+        size = np.abs(expected)
         rows = size if size.ndim == 1 else size.max(axis=1)
         return np.where(np.isfinite(rows), np.maximum(rows, usual), usual)
 
@@ -211,13 +222,11 @@ def blocks(reference: EstimatorPredictor, training: Inputs, inputs: int) -> Iter
         left -= BLOCK
 
 
-def _singles(reference: EstimatorPredictor, training: Inputs) -> Iterator[Inputs]:
+def _singles(features: Sequence[Feature], training: Inputs, count: int) -> Inputs:
     random = np.random.default_rng(1)
-    extremes = _sample(_extremes(reference.features, training, random), random, SINGLES // 4)
-    others = _random(reference.features, training, random, SINGLES - len(extremes[0]))
-    for part in (extremes, others):
-        for row in range(len(part[0])):
-            yield [column[row : row + 1] for column in part]
+    extremes = _sample(_extremes(features, training, random), random, count // 2)
+    others = _random(features, training, random, max(1, count - len(extremes[0])))
+    return _joined([extremes, others], training)
 
 
 def _sample(inputs: Inputs, random: np.random.Generator, most: int) -> Inputs:
