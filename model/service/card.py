@@ -9,6 +9,8 @@ from typing import Any
 from model.service.features import from_card
 
 CARD_FILE = "card.json"
+# Of this service's cards; another one is another service's.
+SCHEMA = 1
 
 
 class ArtifactError(Exception):
@@ -27,7 +29,9 @@ def read_card(folder: Path) -> Mapping[str, Any]:
         raise ArtifactError(f"{path} is not JSON: {error}.") from error
     try:
         complete = (
-            isinstance(card["form"], str)
+            card["schema"] == SCHEMA
+            and isinstance(card["form"], str)
+            and isinstance(card["libraries"], dict)
             and isinstance(card["files"], dict)
             and len(card["features"]) > 0
             and all(map(from_card, card["features"]))

@@ -39,7 +39,8 @@ STYLE: Any = {
 DOCTYPE = re.compile("<!DOCTYPE[^>]*>\\s*")
 # The points of a plot, each with the same style.
 POINTS = re.compile(
-    r'(<g clip-path="[^"]*")>((?:\s*<use xlink:href="[^"]*" x="[^"]*" y="[^"]*" style="([^"]*)"/>)+)'
+    r'(<g clip-path="[^"]*")>'
+    r'((?:\s*<use xlink:href="[^"]*" x="[^"]*" y="[^"]*" style="([^"]*)"/>)+)'
 )
 METADATA = re.compile("\\s*<metadata>.*?</metadata>", re.DOTALL)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
 from model.service.artifact import MODEL_FILE, dump, restore
-from model.service.card import CARD_FILE, ArtifactError
+from model.service.card import CARD_FILE, SCHEMA, ArtifactError
 from model.service.compilation import compile_model
 from model.service.dependence import evenly, partial_dependence, rounded
 from model.service.features import Feature, to_card
@@ -27,7 +27,6 @@ from model.service.predictor import Task
 from model.service.profile import features_of, frame_of, predict
 from model.service.training import Training, TrainingError
 
-SCHEMA = 1
 PLOTS_FOLDER = "card"
 # Versions of these are part of what the model is.
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
