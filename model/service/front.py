@@ -41,6 +41,8 @@ TOO_LARGE = (
     "The body is larger than {} bytes: send less, or start the service with a greater "
     "PREDICTION_MAX_BODY_BYTES."
 )
+# Of a body that is read whole, at a time.
+READ_BYTES = 1 << 16
 # Seconds for which a request waits for its turn, and after which nothing gets on.
 PATIENCE = 0.25
 BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
@@ -192,10 +194,9 @@ class Front:
             )
         )
 
-    def endpoint(self, environ: "WSGIEnvironment") -> str:
-        """Return the route by which the application answered, if it has one."""
-        # Werkzeug leaves its request there.
-        rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
+    def endpoint(self, request: Any) -> str:
+        """Return the route of Werkzeug's request, if it has one."""
+        rule = request.url_rule
         return rule.rule if rule and rule.rule in self._endpoints else OTHER
 
 
@@ -250,7 +251,6 @@ class _Exchange:
         streamed = False
         try:
             chunks = front.app(environ, self._started)
-            self.endpoint = front.endpoint(environ)
             streamed = not isinstance(chunks, list) and (
                 self._length is None or self._length > COLLECTED
             )
@@ -274,6 +274,9 @@ class _Exchange:
 
     def _started(self, status: str, headers: Headers, *error: Any) -> Any:
         self.status = int(status[:3])
+        # Flask takes its request away when it has answered.
+        if request := self.environ.get("werkzeug.request"):
+            self.endpoint = self._front.endpoint(request)
         self._length = 0 if self.status in BODILESS else None
         for name, value in headers:
             if name.lower() == "content-length":
@@ -318,10 +321,9 @@ class _LimitedInput:
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, or all."""
-        # One more than there may be.
-        return self._count(
-            self._body.read(min(size if size >= 0 else self._left + 1, self._left + 1))
-        )
+        if size < 0:
+            return b"".join(iter(lambda: self.read(READ_BYTES), b""))
+        return self._count(self._body.read(size))
 
     def readline(self, size: int = -1) -> bytes:
         """Return the next line."""
