@@ -225,7 +225,7 @@ class Table:
             cells = [[text] for text in numbers.decode().replace("null", "").split(",")]
         else:
             width = len(self._header)
-            likely = predicted.probabilities or itertools.repeat(())
+            likely = (predicted.probabilities if self._classes else None) or itertools.repeat(())
             cells = [
                 [*(value if self._several else [value]), *(more or ())]
                 if value is not None
@@ -274,7 +274,7 @@ def answered(
         )
 
 
-def kept(parts: Iterator[bytes], end: Callable[[str], bytes]) -> tuple[Iterable[bytes], int | None]:
+def kept(parts: Iterator[bytes], end: Callable[[str], bytes]) -> tuple[Iterator[bytes], int | None]:
     """Return the parts, and how many bytes they are if all could be kept.
 
     end: makes the last part of an answer that has begun when its rows are found to be broken.
@@ -287,16 +287,18 @@ def kept(parts: Iterator[bytes], end: Callable[[str], bytes]) -> tuple[Iterable[
         keeping.append(part)
         size += len(part)
         if size > KEPT_BYTES:
-            return _on_the_way(keeping, parts, end), None
-    return keeping, size
+            return itertools.chain(_let_go(keeping), _on_the_way(parts, end)), None
+    return _let_go(keeping), size
 
 
-def _on_the_way(
-    keeping: list[bytes], parts: Iterator[bytes], end: Callable[[str], bytes]
-) -> Iterator[bytes]:
+def _let_go(keeping: list[bytes]) -> Iterator[bytes]:
+    """Yield the parts; what has been sent takes no more memory."""
     keeping.reverse()
     while keeping:
         yield keeping.pop()
+
+
+def _on_the_way(parts: Iterator[bytes], end: Callable[[str], bytes]) -> Iterator[bytes]:
     try:
         yield from parts
     except ProblemError as error:

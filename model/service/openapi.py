@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.service import batches, problem, tensors
+from model.service import batches, csv_batches, problem, tensors
 from model.service.api import inference
 from model.service.api.body import DOCUMENT_BYTES, DOCUMENT_VALUES
 from model.service.api.documents import FORMATS
@@ -335,7 +335,8 @@ class _Maker:
             ",".join("" if cell is None else str(cell) for cell in row) + "\n"
             for row in (list(self._record), *([self._values] * ROWS))
         )
-        answered = "".join(f"{value},\n" for value in self._predicted.predictions)
+        table = csv_batches.Table(self._predictor, probabilities=False)
+        answered = (table.begin() + table.block(self._predicted)).decode()
         return {
             "operationId": "predict",
             "tags": ["predictions"],
@@ -393,7 +394,7 @@ class _Maker:
                         },
                         CSV: {
                             "schema": {"type": "string"},
-                            "examples": {"table": {"value": f"prediction,error\n{answered}"}},
+                            "examples": {"table": {"value": answered}},
                         },
                     },
                 ),
