@@ -343,7 +343,7 @@ READS: dict[str, Callable[[], Iterable[bytes]]] = {
     "all by Flask": lambda: [request.get_data()],
     "parts by Flask": lambda: iter(lambda: request.stream.read(7), b""),
     "lines": lambda: request.environ["wsgi.input"],
-    "all lines": lambda: request.environ["wsgi.input"].readlines(),
+    "all lines": lambda: [*request.environ["wsgi.input"].readlines()],
     "all": lambda: [request.environ["wsgi.input"].read()],
 }
 
