@@ -30,7 +30,7 @@ Rounds = dict[str, dict[str, dict[str, list[float]]]]
 """The values of all rounds by model, server, and what was measured."""
 
 FEW, MANY = BATCHES
-SHORT_STREAM, LONG_STREAM = STREAMED
+SOME_STREAM, SHORT_STREAM, LONG_STREAM = STREAMED
 # A longer stream takes no more memory than a shorter one, but for noise.
 STREAM_ALLOWANCE = 1.2
 
@@ -146,7 +146,9 @@ def _batch_verdicts(medians: Medians) -> list[Verdict]:
             sentence = f"{number:,} rows: CPU, times less than {peers[0]}"
             found.append(Verdict(sentence, times(least, ours), 20, False))
     few, many = (medians.of(OURS, f"batch_{number}_ns") for number in BATCHES)
-    short, long = (medians.of(OURS, f"stream_{number}_mb") for number in STREAMED)
+    short, long = (
+        medians.of(OURS, f"stream_{number}_mb") for number in (SHORT_STREAM, LONG_STREAM)
+    )
     return [
         *found,
         Verdict(f"CPU a row at {MANY:,} rows, times that at {FEW:,}", times(many, few), 1, True),
@@ -194,10 +196,9 @@ BATCH: tuple[Column, ...] = tuple(
     )
 )
 STREAM: tuple[Column, ...] = (
-    (f"peak MB, {SHORT_STREAM:,} rows", f"stream_{SHORT_STREAM}_mb", ",.0f"),
-    (f"peak MB, {LONG_STREAM:,} rows", f"stream_{LONG_STREAM}_mb", ",.0f"),
-    ("CPU ns/row", f"stream_{LONG_STREAM}_ns", ",.0f"),
-    ("rows/s", f"stream_{LONG_STREAM}_rate", ",.0f"),
+    *((f"peak MB, {number:,} rows", f"stream_{number}_mb", ",.0f") for number in STREAMED),
+    ("CPU ns/row", f"stream_{SOME_STREAM}_ns", ",.0f"),
+    ("rows/s", f"stream_{SOME_STREAM}_rate", ",.0f"),
 )
 OTHER: tuple[Column, ...] = (*SINGLE[:4], *SINGLE[7:9])
 

@@ -73,7 +73,10 @@ def test_csv_repeats_the_rows():
     [
         ("prediction\r\n1.0\r\n2.0\r\n3.0\r\n1.0\r\n", 200, ""),
         ("prediction,error\r\n1.0,\r\n2.0,\r\n3.0,\r\n1.0,\r\n", 200, ""),
-        ("prediction\r\n1.0\r\n2.0\r\n3.0\r\n", 200, "3 rows, not 4"),
+        ("prediction\r\n1.0\r\n2.0\r\n3.0\r\n", 200, "wrong after 3 rows: the same rows"),
+        ("prediction\r\n1.0\r\n2.0\r\n3.0\r\n1.1\r\n", 200, "wrong after 3 rows: the same rows"),
+        ("prediction\r\n1.0\r\n2.0\r\n3.0\r\n1.0\r\n2.0\r\n", 200, "more than 4 rows: b'2.0"),
+        ("prediction\r\n1.0\r\n", 200, "line 3 of the CSV answer is wrong: nan"),
         ("prediction\r\n1.0\r\n2.0\r\n2.0\r\n1.0\r\n", 200, "line 4 of the CSV answer is wrong"),
         ("prediction,error\r\n1.0,\r\n,what\r\n3.0,\r\n1.0,\r\n", 200, "line 3 .* nan for row 0"),
         ("1.0\r\n", 200, "no column `prediction`"),
