@@ -57,6 +57,7 @@ TRUSTED_TYPES: tuple[str, ...] = (
 )
 
 SCHEMA_FILE = "schema.json"
+CONSTANTS = ("JsonNode", "TypeNode")
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 NO_CHILD = -1
 
@@ -98,9 +99,14 @@ def dump(estimator: Estimator) -> bytes:
 
     def renumber(node: Any) -> Any:
         if isinstance(node, dict):
+            # Whether two constants are one object depends on where they are from.
+            constant = node.get("__loader__") in CONSTANTS
             return {
-                key: numbers.setdefault(value, len(numbers)) if key == "__id__" else renumber(value)
+                key: numbers.setdefault(value, len(numbers) + 1)
+                if key == "__id__"
+                else renumber(value)
                 for key, value in node.items()
+                if not (constant and key == "__id__")
             }
         if isinstance(node, list):
             return [renumber(item) for item in node]

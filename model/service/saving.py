@@ -25,6 +25,7 @@ from model.service.features import Feature, to_card
 from model.service.plots import plots_of
 from model.service.predictor import Task
 from model.service.profile import features_of, frame_of, predict
+from model.service.proof import INPUTS
 from model.service.training import Training, TrainingError
 
 PLOTS_FOLDER = "card"
@@ -60,8 +61,10 @@ def check(training: Training) -> tuple[Feature, ...]:
     return features
 
 
-def save(training: Training, folder: Path) -> Mapping[str, Any]:
+def save(training: Training, folder: Path, inputs: int = INPUTS) -> Mapping[str, Any]:
     """Write the model, its plots and its card into `folder`, made if need be; return the card.
+
+    inputs: how many the form that serves is proven by.
 
     The same training gives the same bytes. The card is written last: a folder with a
     card is complete.
@@ -74,7 +77,7 @@ def save(training: Training, folder: Path) -> Mapping[str, Any]:
     if not _alike(restore(model).predict(training.frame), predict(training, frame_of(training))):
         raise ArtifactError("The saved model does not predict what the trained one does.")
     task: Task = "classification" if is_classifier(training.estimator) else "regression"
-    compiled = compile_model(training.estimator, training.frame, features, task)
+    compiled = compile_model(training.estimator, training.frame, features, task, inputs)
     classes = classes_of(training)
     plots = plots_of(
         training.held_out, training.target_name, classes if task == "classification" else None
