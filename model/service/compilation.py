@@ -121,8 +121,11 @@ def columns_of(frame: Any, features: Sequence[Feature]) -> Inputs:
     for feature, (_, values) in zip(features, table.items(), strict=True):
         if feature.is_numeric:
             whole = feature.kind == "integer" and not feature.nullable
-            columns.append(values.to_numpy(np.int64 if whole else np.float64, na_value=np.nan)
-                           if not whole else values.to_numpy(np.int64))
+            columns.append(
+                values.to_numpy(np.int64 if whole else np.float64, na_value=np.nan)
+                if not whole
+                else values.to_numpy(np.int64)
+            )
         elif feature.kind == "boolean" and not feature.nullable:
             columns.append(values.to_numpy(bool))
         else:
@@ -192,7 +195,7 @@ def _to_coefficients(
             )
 
     try:
-        found = proof.compare(form, reference, training, tolerance, magnitude, inputs)
+        found = proof.compare(form, reference, training, tolerance, scale=magnitude, inputs=inputs)
     except DifferenceError as error:
         raise _RejectedError("coefficients", f"The weighted sum {error}.") from error
     method = f"Compared with scikit-learn's answers to inputs {MADE}."
@@ -224,7 +227,7 @@ def _to_onnx(
         form = OnnxPredictor(
             reference.features, reference.task, reference.outputs, reference.labels, model
         )
-    except Exception as error:  # noqa: BLE001 - converters raise what they like
+    except Exception as error:
         raise _RejectedError("onnx", f"It cannot be converted: {_first_line(error)}.") from error
     classifies = reference.task == "classification"
     tolerance = proof.PROBABILITY_TOLERANCE if classifies else proof.REGRESSION_TOLERANCE
@@ -232,7 +235,7 @@ def _to_onnx(
         found = proof.compare(form, reference, training, tolerance, inputs=inputs)
     except DifferenceError as error:
         raise _RejectedError("onnx", f"The converted model {error}.") from error
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no base
+    except Exception as error:
         raise _RejectedError("onnx", f"The converted model fails: {_first_line(error)}.") from error
     measure = (
         "Labels are equal, but where scikit-learn itself has two classes as good as equal; "

@@ -11,6 +11,7 @@ skl2onnx does not write that version yet: nodes in the domain TREES stand for it
 """
 
 import copy
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -34,9 +35,12 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
 )
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+from sklearn.svm import LinearSVC
 from sklearn.tree import (
     DecisionTreeClassifier,
     DecisionTreeRegressor,
@@ -341,6 +345,23 @@ def _boosted(write: Writer, scores: str, second: str) -> None:
     write.node("Concat", first, last, out=1, axis=1)
 
 
+def convert_linear_classifier(scope: Any, operator: Any, container: Any) -> None:
+    """Convert a linear classifier without probabilities."""
+    write = Writer(scope, operator, container)
+    model = write.model
+    if getattr(model, "multilabel_", False) or isinstance(model.classes_, list):
+        raise NotImplementedError("classifiers with several outputs are not converted")
+    product = write.node("MatMul", write.numbers(), write.constant(model.coef_.T.astype(float)))
+    intercept = np.broadcast_to(model.intercept_, len(model.coef_)).astype(float)
+    scores = write.node("Add", product, write.constant(intercept), out=1)
+    if len(model.classes_) > 2:  # noqa: PLR2004 - two classes have one score
+        write.label(write.most(scores))
+        return
+    wins = write.node("Greater", scores, write.constant(0.0))
+    flat = write.node("Reshape", wins, write.constant([-1]))
+    write.label(write.node("Cast", flat, to=TensorProto.INT64))
+
+
 def convert_imputer(scope: Any, operator: Any, container: Any) -> None:
     """Convert an imputer of constants."""
     write = Writer(scope, operator, container)
@@ -452,6 +473,8 @@ CONVERTERS: Mapping[type, Callable[..., None]] = {
         (HistGradientBoostingClassifier, HistGradientBoostingRegressor),
         convert_hist_gradient_boosting,
     ),
+    LinearSVC: convert_linear_classifier,
+    RidgeClassifier: convert_linear_classifier,
     SimpleImputer: convert_imputer,
     OneHotEncoder: convert_one_hot,
     OrdinalEncoder: convert_ordinal,
@@ -476,47 +499,53 @@ def to_onnx(estimator: Any, features: Sequence[Feature]) -> bytes:
 
     Raises NotImplementedError, or whatever skl2onnx's converters raise, if it cannot be.
     """
-    classifier = hasattr(estimator, "classes_")
     texts = [feature.kind in TEXT_KINDS for feature in features]
-    names = {
-        NUMBERS: [f.column for f, text in zip(features, texts, strict=True) if not text],
-        TEXTS: [f.column for f, text in zip(features, texts, strict=True) if text],
-    }
-    copied = with_missing_texts(estimator)
-    whole = len(set(texts)) == 1 and not _selects_by_name(copied)
+    inputs = [f"column_{index}" for index in range(len(features))]
+    copied = prepared(estimator, dict(zip((f.column for f in features), inputs, strict=True)))
+    # One input, as it comes, if nothing asks for columns by name.
+    whole = len(set(texts)) == 1 and not any(
+        isinstance(part, ColumnTransformer) for part in parts_of(copied)
+    )
+    kinds = [StringTensorType if text else DoubleTensorType for text in texts]
     if whole:
-        kind = StringTensorType if texts[0] else DoubleTensorType
-        types = [(TEXTS if texts[0] else NUMBERS, kind([None, len(features)]))]
+        types = [(TEXTS if texts[0] else NUMBERS, kinds[0]([None, len(features)]))]
     else:
-        types = [
-            (feature.column, (StringTensorType if text else DoubleTensorType)([None, 1]))
-            for feature, text in zip(features, texts, strict=True)
-        ]
-    model: onnx.ModelProto = convert_sklearn(
+        types = [(name, kind([None, 1])) for name, kind in zip(inputs, kinds, strict=True)]
+    convert = functools.partial(
+        convert_sklearn,
         copied,
         name="model",
         initial_types=types,
         target_opset={"": OPSET, ML_DOMAIN: SKL2ONNX_ML_VERSION},
-        options={id(copied): {"zipmap": False}} if classifier else None,
         custom_conversion_functions=dict(CONVERTERS),
         custom_shape_calculators=dict(SHAPES),
     )
+    model: onnx.ModelProto
+    try:
+        # Probabilities as an array: without this they may be a list of mappings.
+        model = convert(options={id(copied): {"zipmap": False}})
+    except NameError:  # what has no such option has no such mappings
+        model = convert()
     finish(model)
     if not whole:
-        for group, columns in names.items():
+        for group, wanted in ((NUMBERS, False), (TEXTS, True)):
+            columns = [name for name, text in zip(inputs, texts, strict=True) if text is wanted]
             if columns:
                 _group(model.graph, group, columns)
-    _name_outputs(model.graph, classifier)
+    _name_outputs(model.graph, estimator)
     model.producer_version = ""
     return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
 
-def with_missing_texts(estimator: Any) -> Any:
-    """Return a copy of the estimator to which a missing text is MISSING."""
+def prepared(estimator: Any, names: Mapping[str, str]) -> Any:
+    """Return a copy of the estimator to which a missing text is MISSING.
+
+    names: what the copy calls columns. skl2onnx takes identifiers only.
+    """
     copied = copy.deepcopy(estimator)
     for part in parts_of(copied):
-        if isinstance(part, SimpleImputer) and hasattr(part, "statistics_") and part.statistics_.dtype.kind in "OU":
-            if not isinstance(part.missing_values, str):
+        if isinstance(part, SimpleImputer) and hasattr(part, "statistics_"):
+            if part.statistics_.dtype.kind in "OU" and not isinstance(part.missing_values, str):
                 part.missing_values = MISSING
         elif isinstance(part, (OneHotEncoder, OrdinalEncoder)) and hasattr(part, "categories_"):
             part.categories_ = [
@@ -525,7 +554,26 @@ def with_missing_texts(estimator: Any) -> Any:
                 else categories
                 for categories in part.categories_
             ]
+        elif isinstance(part, ColumnTransformer) and hasattr(part, "transformers_"):
+            part.transformers_ = [
+                (name, inner, _renamed(columns, names))
+                for name, inner, columns in part.transformers_
+            ]
+        elif isinstance(part, VotingClassifier):
+            # Of its `transform`, which is not asked here, and not known to skl2onnx.
+            part.flatten_transform = False
     return copied
+
+
+def _renamed(columns: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(columns, str):
+        return names.get(columns, columns)
+    if isinstance(columns, (list, np.ndarray, pd.Index)):
+        return [
+            names.get(column, column) if isinstance(column, str) else column
+            for column in list(columns)
+        ]
+    return columns
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:
@@ -548,10 +596,6 @@ def parts_of(estimator: Any) -> Iterator[Any]:
             left += part.ravel().tolist()
 
 
-def _selects_by_name(estimator: Any) -> bool:
-    return any(isinstance(part, ColumnTransformer) for part in parts_of(estimator))
-
-
 def _group(graph: onnx.GraphProto, group: str, columns: Sequence[str]) -> None:
     """Make one input of several, of which each is a column."""
     kind = TensorProto.STRING if group == TEXTS else TensorProto.DOUBLE
@@ -565,17 +609,23 @@ def _group(graph: onnx.GraphProto, group: str, columns: Sequence[str]) -> None:
         graph.node.insert(place, make_node("Gather", [group, index], [column], axis=1))
 
 
-def _name_outputs(graph: onnx.GraphProto, classifier: bool) -> None:
-    names = [PREDICTION, PROBABILITIES] if classifier else [PREDICTION]
-    given = [output.name for output in graph.output]
-    renamed = {name: f"{name}_inside" for name in names}
-    renamed.update(zip(given, names, strict=True))
-    for node in graph.node:
-        for tensors in (node.input, node.output):
-            tensors[:] = [renamed.get(name, name) for name in tensors]
-    kinds = [output.type.tensor_type.elem_type for output in graph.output]
+def _name_outputs(graph: onnx.GraphProto, estimator: Any) -> None:
+    names = [PREDICTION]
+    if hasattr(estimator, "predict_proba"):
+        names.append(PROBABILITIES)
+    given = [(output.name, output.type.tensor_type.elem_type) for output in graph.output]
     del graph.output[:]
-    # Without shapes: skl2onnx does not know all of them.
-    graph.output.extend(
-        make_tensor_value_info(name, kind, None) for name, kind in zip(names, kinds, strict=True)
-    )
+    for (old, kind), name in zip(given, names, strict=False):
+        # What skl2onnx takes for single precision may be either by now.
+        number = kind in (TensorProto.FLOAT, TensorProto.DOUBLE)
+        renamed = f"{name}_given" if number else name
+        taken = {name: f"{name}_inside", renamed: f"{renamed}_inside", old: renamed}
+        for node in graph.node:
+            for tensors in (node.input, node.output):
+                tensors[:] = [taken.get(tensor, tensor) for tensor in tensors]
+        if number:
+            graph.node.append(make_node("Cast", [renamed], [name], to=TensorProto.DOUBLE))
+        # Without shapes: skl2onnx does not know all of them.
+        graph.output.append(
+            make_tensor_value_info(name, TensorProto.DOUBLE if number else kind, None)
+        )

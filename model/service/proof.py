@@ -33,7 +33,8 @@ WHOLE_EXTREMES = (0, 1, -1, 255, -32769, 2**31, -(2**31), 2**53, -(2**53))
 REGRESSION_TOLERANCE = 1e-9
 PROBABILITY_TOLERANCE = 1e-6
 
-Inputs = list[NDArray[Any]]
+# A column of each feature: an array.
+Inputs = list[Any]
 # From inputs and the estimator's predictions for them to what differences are measured by,
 # one number for each row.
 Scale = Callable[[Inputs, NDArray[Any]], NDArray[np.float64]]
@@ -56,6 +57,7 @@ def compare(
     reference: EstimatorPredictor,
     training: Inputs,
     tolerance: float,
+    *,
     scale: Scale | None = None,
     inputs: int = INPUTS,
 ) -> Proof:
@@ -178,9 +180,10 @@ def _tied(reference: EstimatorPredictor, inputs: Inputs) -> NDArray[np.bool_]:
     if scores is None:
         return np.zeros(len(inputs[0]), bool)
     if scores.ndim == 1:
-        return np.abs(scores) <= PROBABILITY_TOLERANCE
+        scores = np.column_stack([np.zeros_like(scores), scores])
     best = np.sort(scores, axis=1)[:, -2:]
-    return (best[:, 1] - best[:, 0]) <= PROBABILITY_TOLERANCE
+    tied: NDArray[np.bool_] = best[:, 1] - best[:, 0] <= PROBABILITY_TOLERANCE
+    return tied
 
 
 def _by_prediction(reference: EstimatorPredictor, training: Inputs) -> Scale:
@@ -328,28 +331,34 @@ def _borders(
     if not places.size:
         return low
     first = reference.predict(low)
-    # A double has no more places than these between two others.
-    for _ in range(2100):
+    for _ in range(64):
         middle = [column.copy() for column in low]
-        moved = np.zeros(places.size, bool)
         for index in numbers:
             chosen = places == index
-            one, other = low[index][chosen], high[index][chosen]
-            between = one / 2 + other / 2
-            middle[index][chosen] = between
-            moved[chosen] = (between != one) & (between != other)
-        if not moved.any():
-            break
+            middle[index][chosen] = _between(low[index][chosen], high[index][chosen])
         beyond = _unequal(reference.predict(middle), first)
         for index in numbers:
-            high[index] = np.where(beyond & moved, middle[index], high[index])
-            low[index] = np.where(beyond | ~moved, low[index], middle[index])
+            high[index] = np.where(beyond, middle[index], high[index])
+            low[index] = np.where(beyond, low[index], middle[index])
     return _joined([low, high], training)
 
 
+def _between(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the double in the middle of two, counted in doubles: the first if there is none."""
+    # As whole numbers, doubles are in their own order but for the sign.
+    least = np.iinfo(np.int64).min
+    low, high = (
+        np.where(bits < 0, least - bits, bits)
+        for bits in (np.ascontiguousarray(side).view(np.int64) for side in (one, other))
+    )
+    middle = (low >> 1) + (high >> 1) + (low & high & 1)
+    found: NDArray[np.float64] = np.where(middle < 0, least - middle, middle).view(np.float64)
+    return found
+
+
 def _unequal(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
-    unequal: NDArray[np.bool_] = one != other
-    return unequal if unequal.ndim == 1 else unequal.any(axis=1)
+    unequal: NDArray[np.bool_] = (one != other).reshape(len(one), -1).any(axis=1)
+    return unequal
 
 
 def _random(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from model.service.features import Feature, Value, from_card
+from model.service.features import Feature, from_card
 from model.service.numpy_text import array_text
 from model.service.predictor import Columns, Form, OverflowedError, Task
 

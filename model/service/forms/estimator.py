@@ -87,9 +87,7 @@ class EstimatorPredictor:
         return pd.DataFrame(
             {
                 feature.column: series(feature, dtype, column)
-                for feature, dtype, column in zip(
-                    self.features, self._dtypes, columns, strict=True
-                )
+                for feature, dtype, column in zip(self.features, self._dtypes, columns, strict=True)
             },
             copy=False,
         )
@@ -114,11 +112,11 @@ def series(feature: Feature, dtype: str, column: Sequence[Value]) -> "pd.Series[
     if dtype == "category":
         return pd.Series(column, dtype=pd.CategoricalDtype(list(feature.categories)))
     if dtype not in MISSING:
-        return pd.Series(column, dtype=dtype)  # type: ignore[call-overload, no-any-return]
+        return pd.Series(column, dtype=dtype)
     values = np.empty(len(column), object)
     values[:] = column
     if feature.nullable:
-        values[np.equal(values, None)] = MISSING[dtype]
+        values[np.equal(values, None)] = MISSING[dtype]  # type: ignore[call-overload]
     return pd.Series(values, dtype=object)
 
 

@@ -41,7 +41,7 @@ def session_of(model: bytes) -> ort.InferenceSession:
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - its exceptions have no base of their own
+    except Exception as error:
         raise ValueError(f"ONNX Runtime refuses the model: {error}") from error
 
 
@@ -73,9 +73,7 @@ class OnnxPredictor:
         self._texts = [
             index for index, feature in enumerate(features) if feature.kind in TEXT_KINDS
         ]
-        self._numbers = [
-            index for index in range(len(features)) if index not in set(self._texts)
-        ]
+        self._numbers = [index for index in range(len(features)) if index not in set(self._texts)]
         expected = {NUMBERS: self._numbers, TEXTS: self._texts}
         given = {entry.name: entry.shape[1] for entry in session.get_inputs()}
         if {name: len(indices) for name, indices in expected.items() if indices} != given:
@@ -137,7 +135,7 @@ class OnnxPredictor:
             for place, index in enumerate(self._texts):
                 texts[:, place] = columns[index]
             if any(self.features[index].nullable for index in self._texts):
-                texts[np.equal(texts, None)] = MISSING
+                texts[np.equal(texts, None)] = MISSING  # type: ignore[call-overload]
             feeds[TEXTS] = texts
         return feeds
 
