@@ -323,7 +323,8 @@ class _LimitedInput:
         """Return the next bytes, or all."""
         if size < 0:
             return b"".join(iter(lambda: self.read(READ_BYTES), b""))
-        return self._count(self._body.read(size))
+        # A server waits until it has as much: one byte too many is enough.
+        return self._count(self._body.read(min(size, self._left + 1)))
 
     def readline(self, size: int = -1) -> bytes:
         """Return the next line."""
