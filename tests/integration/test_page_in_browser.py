@@ -31,6 +31,9 @@ LIMIT = 60.0  # seconds
 PATHS = ("/", "/model", "/docs")
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
+# Playwright's own 5 seconds are short for a machine with much else to do.
+expect.set_options(timeout=8000)
+
 # Summed over what moved without anybody's doing.
 LAYOUT_SHIFT = """
 new Promise((resolve) => {
@@ -203,6 +206,10 @@ def expect_answer(page: Page, prediction: Any) -> None:
     expect(answered(page)).to_have_attribute("title", str(prediction))
 
 
+def expect_f(page: Page, line: Service, value: float) -> None:
+    expect_answer(page, line.predict({"f": value})["predictions"][0])
+
+
 def asked_point(page: Page) -> tuple[float, float]:
     point = page.locator("#chart .asked")
     return float(point.get_attribute("cx") or ""), float(point.get_attribute("cy") or "")
@@ -228,18 +235,18 @@ def test_a_slider_moved_by_keys(line: Service, open_page: Callable[..., Page]) -
     after = float(number.input_value())
     assert after == pytest.approx(before + 0.005)
     assert after == float(slider.input_value())
-    expect_answer(page, line.predict({"f": after})["predictions"][0])
+    expect_f(page, line, after)
     moved = asked_point(page)
     assert moved[0] > point[0]
     assert moved[1] < point[1]
     page.keyboard.press("End")
-    expect_answer(page, line.predict({"f": float(number.input_value())})["predictions"][0])
+    expect_f(page, line, float(number.input_value()))
 
 
 def test_a_number_typed(line: Service, open_page: Callable[..., Page]) -> None:
     page = open_page(line)
     page.get_by_role("spinbutton").fill("0.05")
-    expect_answer(page, 199.60524717854573)
+    expect_f(page, line, 0.05)
     expect(page.locator("#value")).to_have_text("199.605")
     assert page.get_by_role("slider").input_value() == "0.05"
     # What a screen reader is told, when it has come to rest.
@@ -273,7 +280,7 @@ def test_what_cannot_be_predicted_is_told_at_its_field(
     expect(page.locator("#status")).to_contain_text(said)
     expect(page.locator("#value")).to_have_class("value stale")
     number.fill("0.05")
-    expect_answer(page, 199.60524717854573)
+    expect_f(page, line, 0.05)
     expect(page.locator("#f0-error")).to_be_hidden()
     expect(number).to_have_attribute("aria-invalid", "false")
 
@@ -284,9 +291,9 @@ def test_beyond_the_training_data_is_allowed_and_said(
     page = open_page(line)
     page.get_by_role("spinbutton").fill("0.5")
     expect(page.locator("#f0-hint")).to_contain_text("Outside the training data")
-    expect_answer(page, line.predict({"f": 0.5})["predictions"][0])
+    expect_f(page, line, 0.5)
     slider = page.get_by_role("slider")
-    assert slider.input_value() == slider.get_attribute("max")
+    assert float(slider.input_value()) == float(slider.get_attribute("max") or "")
     page.get_by_role("button", name="Usual values").click()
     expect(page.locator("#f0-hint")).to_contain_text("Training data: ")
 
@@ -304,7 +311,7 @@ def test_the_plot_is_asked_by_a_click_and_told_as_text(
     assert box
     page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2)
     value = float(page.get_by_role("spinbutton").input_value())
-    expect_answer(page, line.predict({"f": value})["predictions"][0])
+    expect_f(page, line, value)
     assert asked_point(page)[0] == pytest.approx(box["width"] * 0.75, abs=5)
     expect(page.locator("#chart-text")).to_contain_text("These inputs: ")
     page.get_by_text("The line as a table").click()
@@ -323,12 +330,12 @@ def test_a_training_row_shows_what_was_true(line: Service, open_page: Callable[.
 
 def test_the_address_keeps_the_inputs(line: Service, open_page: Callable[..., Page]) -> None:
     page = open_page(line, "/?f=0.05")
-    expect_answer(page, 199.60524717854573)
+    expect_f(page, line, 0.05)
     page.get_by_role("spinbutton").fill("0.06")
     expect(page).to_have_url(f"{line.url}/?f=0.06")
     page.reload()
     assert page.get_by_role("spinbutton").input_value() == "0.06"
-    expect_answer(page, line.predict({"f": 0.06})["predictions"][0])
+    expect_f(page, line, 0.06)
 
 
 def test_the_commands_ask_the_same(line: Service, open_page: Callable[..., Page]) -> None:
@@ -344,7 +351,11 @@ def test_the_latest_inputs_win_and_one_request_is_under_way(
     page = open_page(line)
     expect(answered(page)).to_be_visible()
     held: list[Route] = []
-    page.route("**/v1/predictions", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/predictions", hold)
     number = page.get_by_role("spinbutton")
     slider = page.get_by_role("slider")
     number.fill("0.01")
@@ -356,7 +367,7 @@ def test_the_latest_inputs_win_and_one_request_is_under_way(
     assert len(held) == 1
     page.unroute("**/v1/predictions")
     held[0].continue_()
-    expect_answer(page, line.predict({"f": 0.03})["predictions"][0])
+    expect_f(page, line, 0.03)
 
 
 def test_a_busy_service_is_asked_again(line: Service, open_tab: Callable[..., Tab]) -> None:
@@ -374,7 +385,7 @@ def test_a_busy_service_is_asked_again(line: Service, open_tab: Callable[..., Ta
     tab.page.route("**/v1/predictions", refuse_once)
     tab.page.goto(f"{line.url}/?f=0.05")
     expect(tab.page.locator("#note")).to_have_text("The service is busy: asking again.")
-    expect_answer(tab.page, 199.60524717854573)
+    expect_f(tab.page, line, 0.05)
 
 
 def test_a_service_that_is_gone_is_said_and_found_again(
@@ -387,7 +398,7 @@ def test_a_service_that_is_gone_is_said_and_found_again(
     expect(tab.page.locator("#status")).to_contain_text("The service cannot be reached.")
     tab.page.unroute("**/v1/predictions")
     tab.page.get_by_role("spinbutton").fill("0.06")
-    expect_answer(tab.page, line.predict({"f": 0.06})["predictions"][0])
+    expect_f(tab.page, line, 0.06)
 
 
 RECORD = {
@@ -460,7 +471,7 @@ def test_the_dependence_on_each_feature(
     expect(page.locator("#x-label")).to_have_text(feature)
     expect(page.locator("#chart .curve").first).to_be_visible()
     expect(page.locator("#chart .asked")).to_be_visible()
-    page.get_by_label("for").select_option("gentoo")
+    page.get_by_label("for", exact=True).select_option("gentoo")
     expect(page.locator("#y-label")).to_have_text("probability of gentoo")
     (shares,) = mixed.predict(RECORD, probabilities=True)["probabilities"]
     expect(page.locator("#chart-text")).to_contain_text(f"{float(f'{shares[2]:.6g}'):g}"[:5])
@@ -548,7 +559,7 @@ def test_it_works_below_a_prefix(line: Service, open_tab: Callable[..., Tab], pa
     tab.page.goto(f"{line.url}/some/prefix{path}")
     if path == "/":
         tab.page.get_by_role("spinbutton").fill("0.05")
-        expect_answer(tab.page, 199.60524717854573)
+        expect_f(tab.page, line, 0.05)
     for image in tab.page.get_by_role("img").all():
         image.scroll_into_view_if_needed()
     tab.page.get_by_role("link", name="API").click()
@@ -580,7 +591,7 @@ def test_the_reference_sends_requests(line: Service, open_page: Callable[..., Pa
     many.get_by_text("Try it").click()
     many.get_by_label("Body").fill('{"columns": {"f": [0.05]}}')
     many.get_by_role("button", name="Send").click()
-    expect(many.locator(".output")).to_contain_text("199.60524717854573")
+    expect(many.locator(".output")).to_contain_text('"predictions": [\n    199.6052471')
 
 
 def test_each_command_of_the_reference_works(line: Service, open_page: Callable[..., Page]) -> None:
