@@ -65,7 +65,7 @@ def flat(data: Any) -> Sequence[Any]:
     if not isinstance(data, list):
         raise TensorError("must have its data in a list")
     elements: list[Any] = data
-    while elements and set(map(type, elements)) == {list}:
+    while elements and isinstance(elements[0], list) and set(map(type, elements)) == {list}:
         elements = [element for part in elements for element in part]
     return elements
 

@@ -64,6 +64,13 @@ class Body:
         return b"".join(parts)
 
 
+def check_json(data: bytes) -> None:
+    """Raise ProblemError if a JSON document has too many values to be worked on at once."""
+    # Each value takes a byte at least, and a comma between it and the next.
+    if len(data) > 2 * DOCUMENT_VALUES:
+        check_values(data.count(b",") + 1)
+
+
 def check_values(values: int) -> None:
     """Raise ProblemError if a document has too many values to be worked on at once."""
     if values > DOCUMENT_VALUES:

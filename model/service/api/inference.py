@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from model.service import problem, tensors
 from model.service.answer import ParameterError
 from model.service.api import extensions
-from model.service.api.body import Body, check_values
+from model.service.api.body import Body, check_json, check_values
 from model.service.batches import predict
 from model.service.features import Feature
 from model.service.predictor import Predictor
@@ -184,7 +184,7 @@ def _document() -> tuple[Mapping[str, Any], memoryview]:
     ):
         raise _refused(f"{HEADER_LENGTH} must be how long the JSON at the body's begin is.")
     head = data if length is None else data[: int(length)]
-    check_values(bytes(head).count(b",") + 1)
+    check_json(bytes(head))
     try:
         document = orjson.loads(head)
     except orjson.JSONDecodeError as error:

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, request
 from model.service import csv_batches
 from model.service.answer import InvalidParametersError, ParameterError
 from model.service.api import extensions
-from model.service.api.body import SMALLER, Body, check_values
+from model.service.api.body import SMALLER, Body, check_json
 from model.service.batches import Predicted, RowErrors, predict
 from model.service.features import Feature
 from model.service.predictor import Predictor
@@ -25,9 +25,9 @@ MOST_ERRORS = 100
 MEMBERS = ("records", "columns", "probabilities")
 BOOLEANS = {"true": True, "false": False}
 
-# Documents of so many values are worked on one at a time: side by side they would take turns
-# at the same interpreter, and add up in memory.
-LARGE_VALUES = 20_000
+# Larger documents are worked on one at a time: side by side they would take turns at the same
+# interpreter, and add up in memory.
+LARGE_BYTES = 1 << 19
 _one_at_a_time = threading.Lock()
 
 blueprint = Blueprint("predictions", __name__)
@@ -40,10 +40,8 @@ def predictions() -> Response:
     if given == CSV:
         return _table(wanted)
     data = Body().document()
-    # Between any two values there is one.
-    values = data.count(b",") + 1
-    check_values(values)
-    with _one_at_a_time if values > LARGE_VALUES else contextlib.nullcontext():
+    check_json(data)
+    with _one_at_a_time if len(data) > LARGE_BYTES else contextlib.nullcontext():
         return _document(data, wanted)
 
 

@@ -294,7 +294,7 @@ def test_documents_are_limited_and_tables_are_not(
 ) -> None:
     monkeypatch.setattr(bodies, "DOCUMENT_VALUES", 1000)
     monkeypatch.setattr(bodies, "DOCUMENT_BYTES", 10_000)
-    monkeypatch.setattr(predictions, "LARGE_VALUES", 10)
+    monkeypatch.setattr(predictions, "LARGE_BYTES", 10)
     rows = {"columns": {"f": [0] * 1000}}
     assert client.post(PATH, json=rows).status_code == 200
     rows["columns"]["f"].append(0)
