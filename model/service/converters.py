@@ -489,9 +489,12 @@ def finish(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.domain == TREES:
             node.domain = ML_DOMAIN
-    kept = [entry for entry in model.opset_import if entry.domain not in (TREES, ML_DOMAIN)]
+    known = ("", ML_DOMAIN, TREES)
+    kept = [entry for entry in model.opset_import if entry.domain not in known]
     del model.opset_import[:]
-    model.opset_import.extend([*kept, make_opsetid(ML_DOMAIN, ML_VERSION)])
+    # skl2onnx declares the greatest version that it knows its nodes to need.
+    versions = (make_opsetid("", OPSET), make_opsetid(ML_DOMAIN, ML_VERSION))
+    model.opset_import.extend([*kept, *versions])
 
 
 def to_onnx(estimator: Any, features: Sequence[Feature]) -> bytes:
