@@ -1,9 +1,28 @@
 """Train the model: the one file to replace with your own.
 
-`train` takes no argument and returns a `Training` (see `service/training.py`): an
-estimator or Pipeline fitted on all rows, the data it was fitted on, the names of its
-inputs and how well it does on data it has not seen. It runs once, while the image is
-built; saving, the model card and the server are not its business.
+`train` takes no argument and returns a `Training`, which `service/training.py` describes: any
+estimator or Pipeline of scikit-learn, fitted on all rows of a DataFrame (numbers, booleans and
+texts, some of them missing) or of an array of numbers, how well it does on rows it has not seen,
+and the least that this may be. That is enough:
+
+    def train():
+        frame = pandas.read_csv("data.csv")
+        target = frame.pop("price")
+        estimator = make_pipeline(StandardScaler(), Ridge())
+        scores = cross_val_score(estimator, frame, target, scoring="r2")
+        return Training(
+            estimator=estimator.fit(frame, target),
+            frame=frame,
+            target=target,
+            target_name="price in EUR",
+            dataset="data.csv",
+            metrics={"r2": scores.mean()},
+            evaluation="mean of a 5-fold cross-validation",
+            floors={"r2": 0.5},
+        )
+
+It runs once, while the image is built; saving, compiling, the model card and the server are not
+its business.
 """
 
 from sklearn.datasets import load_diabetes

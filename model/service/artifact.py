@@ -27,6 +27,7 @@ MODEL_FILE = "model.skops"
 # Full names of further types a model may hold. Each one is code that loading may run:
 # name only types you have read.
 TRUSTED_TYPES: tuple[str, ...] = (
+    "functools.partial",  # of a function that is named here, too
     "numpy.dtype",
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
@@ -49,6 +50,8 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.utils._bunch.Bunch",
+    "sklearn.utils.validation.check_array",
     # Predicting follows the indices in these unchecked: `_has_sound_indices` looks at them.
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.neighbors._ball_tree.BallTree",

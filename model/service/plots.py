@@ -82,7 +82,7 @@ def _regression(held_out: HeldOut, target_name: str) -> dict[str, Plot]:
     plots = {}
     for output in range(min(target.shape[1], MOST_OUTPUTS)):
         suffix, of = ("", "") if target.shape[1] == 1 else (f"_{output + 1}", f" {output + 1}")
-        arguments = target[:, output], prediction[:, output], f"{target_name}{of}"
+        arguments = target[:, output], prediction[:, output], f"{shorten(target_name, 50)}{of}"
         plots[f"residuals{suffix}.svg"] = _residuals(*arguments)
         plots[f"residual_distribution{suffix}.svg"] = _distribution(*arguments)
     return plots
@@ -174,7 +174,7 @@ def _confusion(held_out: HeldOut, classes: Sequence[Any]) -> Plot:
         if true in place and predicted in place:
             counts[place[true], place[predicted]] += 1
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [str(label) if len(str(label)) <= 20 else f"{str(label)[:19]}…" for label in classes]  # noqa: PLR2004
+    names = [shorten(str(label), 20) for label in classes]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -204,6 +204,11 @@ def _confusion(held_out: HeldOut, classes: Sequence[Any]) -> Plot:
         "held-out rows were right.",
         draw,
     )
+
+
+def shorten(text: str, most: int) -> str:
+    """Return the text, cut to a number of characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _plot(title: str, text: str, draw: Callable[[Figure], None]) -> Plot:

@@ -64,7 +64,8 @@ class HeldOut:
 class Training:
     """A trained model and what is to be known about it.
 
-    estimator: fitted on all rows of the frame.
+    estimator: fitted on all rows of the frame; of a search such as GridSearchCV, its best
+        estimator is taken.
     frame: what it was fitted on: a pandas DataFrame, or an array of numbers of shape
         (rows, columns) with `parameters`.
     target: what it predicts, shape (rows,) or (rows, outputs).
@@ -104,10 +105,10 @@ class Training:
 
         Raises TrainingError.
         """
-        if not callable(getattr(self.estimator, "predict", None)):
-            raise TrainingError(
-                f"estimator must have a method predict, which {self.estimator!r} has not."
-            )
+        best = getattr(self.estimator, "best_estimator_", self.estimator)
+        object.__setattr__(self, "estimator", best)
+        if not callable(getattr(best, "predict", None)):
+            raise TrainingError(f"estimator must have a method predict, which {best!r} has not.")
         rows, columns = self._check_frame()
         target = _array(self, "target")
         if target.shape[:1] != (rows,) or target.ndim > 2:  # noqa: PLR2004 - rows and outputs

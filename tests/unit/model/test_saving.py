@@ -15,12 +15,21 @@ import models
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeRegressor
 
 from model.service import artifact
 from model.service.card import ArtifactError
+from model.service.predictor import load_predictor
 from model.service.saving import check, data_hash, save
 from model.service.training import Training, TrainingError
 
@@ -170,7 +179,7 @@ def test_the_same_data_gives_the_same_bytes_in_another_process(
 
 
 def test_another_model_takes_the_first_ones_files_away(training: Training, tmp_path: Path) -> None:
-    save(training, tmp_path)
+    save(training, tmp_path, inputs=PROVEN_BY)
     (tmp_path / "mine.txt").write_text("kept")
     card = card_in(tmp_path)
     card["files"] |= {"model.onnx": "", "../outside.svg": "", "mine.txt": ""}
@@ -209,7 +218,7 @@ def test_an_estimator_is_described_without_addresses(
     training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LinearRegression, "__repr__", object.__repr__)
-    card = save(training, tmp_path)
+    card = save(training, tmp_path, inputs=PROVEN_BY)
     assert re.fullmatch(r"<sklearn\.\S*LinearRegression object>", card["estimator"])
 
 
@@ -280,3 +289,95 @@ def test_what_cannot_be_served_is_not_saved(
     with pytest.raises(TrainingError, match=complaint):
         save(changed, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+NUMBERS = models.penguins()[0][["bill_mm", "age"]]
+HUNDREDS = np.arange(300.0)
+SPECIES = models.penguins()[1]
+TEXTS = pd.DataFrame({"text": [f"word{i % 7} w{i} other" for i in range(300)], "n": range(300)})
+NULLABLE = pd.DataFrame(
+    {
+        "a": pd.array([1, None] * 150, dtype="Int64"),
+        "b": pd.array([True, False] * 150, dtype="boolean"),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "frame", "target"),
+    [
+        pytest.param(
+            HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=1),
+            models.penguins()[0].astype({"island": "category", "sex": "category"}),
+            SPECIES,
+            id="pandas categories",
+        ),
+        pytest.param(
+            make_pipeline(models.prepared_penguins(), LinearSVC()),
+            models.penguins()[0],
+            SPECIES,
+            id="classifier without probabilities",
+        ),
+        pytest.param(LogisticRegression(), NUMBERS, SPECIES == "gentoo", id="boolean classes"),
+        pytest.param(
+            MultiOutputClassifier(LogisticRegression(max_iter=1000)),
+            NUMBERS,
+            np.stack([SPECIES, SPECIES[::-1]], axis=1),
+            id="several classes at once",
+        ),
+        pytest.param(
+            make_pipeline(
+                make_column_transformer((TfidfVectorizer(), "text"), remainder="passthrough"),
+                Ridge(),
+            ),
+            TEXTS,
+            HUNDREDS,
+            id="free text",
+        ),
+        pytest.param(
+            make_pipeline(SimpleImputer(), Ridge()), NULLABLE, HUNDREDS, id="pandas nullable types"
+        ),
+        pytest.param(
+            DecisionTreeRegressor(max_depth=3),
+            pd.DataFrame({"a": (np.arange(300) % 100).astype(np.int8)}),
+            HUNDREDS,
+            id="small integers",
+        ),
+        pytest.param(GridSearchCV(Ridge(), {"alpha": [1, 2]}), NUMBERS, HUNDREDS, id="search"),
+        pytest.param(
+            make_pipeline(
+                make_column_transformer((OneHotEncoder(), ["island"]), remainder="drop"), Ridge()
+            ),
+            models.penguins()[0][["island", "age"]],
+            HUNDREDS,
+            id="closed categories",
+        ),
+        pytest.param(
+            VotingRegressor([("a", Ridge()), ("b", DecisionTreeRegressor(max_depth=2))]),
+            NUMBERS,
+            HUNDREDS,
+            id="vote",
+        ),
+    ],
+)
+def test_any_estimator_answers_requests_as_it_answers_its_frame(
+    training: Training, tmp_path: Path, estimator: Any, frame: pd.DataFrame, target: Any
+) -> None:
+    fitted = estimator.fit(frame, target)
+    changed = dataclasses.replace(
+        training, estimator=fitted, frame=frame, target=target, parameters=None, held_out=None
+    )
+    save(changed, tmp_path, inputs=200)
+    predictor = load_predictor(tmp_path)
+    columns = [
+        [None if pd.isna(value) else value for value in frame[feature.column].astype(object)]
+        for feature in predictor.features
+    ]
+    expected = fitted.predict(frame)
+    found = np.asarray(predictor.predict(columns))
+    if expected.dtype.kind == "f":
+        assert np.allclose(found, expected, rtol=1e-6)
+    else:
+        assert found.tolist() == expected.tolist()
+    row = [column[0] for column in columns]
+    assert predictor.text(row).startswith("[")
