@@ -197,9 +197,7 @@ def _table(wanted: str) -> Response:
     if wanted == JSON:
         return _table_as_document(answered, predictor, probabilities=probabilities)
     table = csv_batches.Table(predictor, probabilities=probabilities)
-    parts, size = csv_batches.kept(
-        itertools.chain([table.begin()], map(table.block, answered)), table.end
-    )
+    parts, size = csv_batches.kept(answered, table)
     response = Response(parts, content_type=table.content_type, direct_passthrough=True)
     if size is not None:
         response.content_length = size

@@ -1,6 +1,7 @@
 """Tables in, tables out, block by block."""
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -172,28 +173,42 @@ def test_a_line_for_each_row(shape: Any, predicted: Predicted, text: str) -> Non
 def test_an_answer_that_has_begun_says_that_it_was_cut(
     monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
 ) -> None:
-    monkeypatch.setattr(csv_batches, "KEPT_BYTES", 3)
+    monkeypatch.setattr(csv_batches, "KEPT_BYTES", 23)
 
-    def parts() -> Any:
-        yield b"1,\n"
-        yield b"2,\n"
-        yield b"3,\n"
+    def answered() -> Iterator[Predicted]:
+        for number in range(4):
+            yield Predicted([float(number)])
         raise error
 
-    table = Table(Shape(), probabilities=False)  # type: ignore[arg-type]
-    answer, size = kept(parts(), table.end)
+    answer, size = kept(answered(), Table(Shape(), probabilities=False))
     assert size is None
     assert b"".join(answer).decode() == (
-        f"1,\n2,\n3,\n,The rows from here on are not answered: {told}\n"
+        "prediction,error\n0.0,\n1.0,\n2.0,\n3.0,\n"
+        f",The rows from here on are not answered: {told}\n"
     )
 
 
 def test_an_answer_that_is_kept_has_not_begun_when_a_row_is_broken() -> None:
-    def parts() -> Any:
-        yield b"1,\n"
+    def answered() -> Iterator[Predicted]:
+        yield Predicted([1.0])
         raise ProblemError(400, "x")
 
     with pytest.raises(ProblemError):
-        kept(parts(), lambda _: b"")
-    answer, size = kept(iter([b"1,\n", b"2,\n"]), lambda _: b"")
-    assert (list(answer), size) == ([b"1,\n", b"2,\n"], 6)
+        kept(answered(), Table(Shape(), probabilities=False))
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts"),
+    [
+        (Shape(), [Predicted([1.5, -0.0, 5e-324]), Predicted([None, 2.0], errors={0: (Error,)})]),
+        (Shape(), [Predicted(["a", "b,c"]), Predicted([1, 2])]),
+        (Shape(2), [Predicted([[1.0, 2.0]])]),
+        (Shape(1, ("a", "b")), [Predicted([1.0], [[0.25, 0.75]])]),
+    ],
+)
+def test_an_answer_is_kept_as_it_is(shape: Any, parts: list[Predicted]) -> None:
+    table = Table(shape, probabilities=bool(shape.classes))
+    answer, size = kept(iter(parts), table)
+    text = b"".join(answer)
+    assert text == table.begin() + b"".join(map(table.block, parts))
+    assert size == len(text)
