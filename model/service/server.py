@@ -76,6 +76,9 @@ def serve(
         interface=Interfaces.WSGI,
         workers=settings.workers,
         blocking_threads=settings.threads + settings.concurrency,
+        # A thread that is there need not be waited for: granian starts one only when two
+        # requests wait. The most it allows.
+        blocking_threads_idle_timeout=600,
         # Tokio would allow 512; the service does no blocking I/O.
         runtime_blocking_threads=1,
         workers_kill_timeout=settings.drain_seconds,

@@ -30,21 +30,32 @@ LIMIT = 300.0  # seconds, after which a server is killed and its test fails
 # A server whose model takes as long as the test wants: it writes a line to one pipe when a
 # request is under way, and answers when it has read one from the other.
 SLOW = """
-import functools, sys
-import numpy as np
+import sys
 from model import main
-from model.service.app import create_app
+from model.service import app
+from model.service.features import Feature
 
 class Slow:
-    parameters = ("f",)
-    def predict(self, row):
+    form, task, outputs, classes = "coefficients", "regression", 1, ()
+    features = (Feature(name="f", column="f", kind="number"),)
+
+    def text(self, row):
         with open(sys.argv[1], "w") as begun:
             begun.write("\\n")
         with open(sys.argv[2]) as end:
             end.readline()
-        return np.array(row)
+        return f"[{row[0]:.0f}.]"
 
-main.load_app = functools.cache(lambda: create_app(predictor=Slow()))
+app.load_predictor = lambda _: Slow()
+main.main()
+"""
+
+# A server that has only what the image of a linear model has.
+BARE = """
+import sys
+for name in ("numpy", "scipy", "sklearn", "pandas", "skops", "onnxruntime", "matplotlib"):
+    sys.modules[name] = None
+from model import main
 main.main()
 """
 
@@ -164,7 +175,7 @@ def start(environment: dict[str, str | Path]) -> Iterator[StartServer]:
 
 @pytest.fixture(scope="module")
 def server(start: StartServer) -> Server:
-    server = start(PREDICTION_ACCESS_LOG="true")
+    server = start(PREDICTION_MAX_BODY_BYTES="1000")
     server.wait_ready()
     return server
 
@@ -242,9 +253,239 @@ def test_what_is_no_good_request_is_refused_and_the_server_lives(
     assert ask(server.port, "/isAlive")[2] == "true"
 
 
-def test_the_access_log_has_a_line_a_request(server: Server) -> None:
-    ask(server.port, "/nope?logged=yes")
-    assert "404" in server.read_until("/nope")
+def test_the_log_has_a_line_a_request(server: Server) -> None:
+    ask(server.port, "/isAlive?logged=no")
+    ask(server.port, "/nope?logged=no")
+    line = json.loads(server.read_until("/nope"))
+    assert (line["logger"], line["status"], line["path"]) == ("request", 404, "/nope")
+    assert "logged=no" not in server.output
+
+
+def test_an_answer_can_be_found_in_the_log(server: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT)
+    with contextlib.closing(connection):
+        connection.request("GET", "/prediction/?f=0.05")
+        id_ = connection.getresponse().headers["X-Request-ID"]
+    assert json.loads(server.read_until(id_))["request_id"] == id_
+
+
+class RawConnection:
+    """A connection on which each byte is ours."""
+
+    def __init__(self, port: int, limit: float = LIMIT) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), limit)
+        self._answers = self._socket.makefile("rb")
+
+    def close(self) -> None:
+        self._answers.close()
+        self._socket.close()
+
+    def send(self, head: str, body: bytes = b"") -> None:
+        self._socket.sendall(head.encode().replace(b"\n", b"\r\n") + b"\r\n\r\n" + body)
+
+    def send_rest(self, body: bytes) -> None:
+        self._socket.sendall(body)
+
+    def read(self, *, head: bool = False) -> tuple[str, http.client.HTTPMessage, bytes]:
+        """Return an answer's status, headers and body, of which HEAD has none."""
+        status = self._answers.readline().decode().split(" ", 2)[1]
+        headers = http.client.parse_headers(self._answers)
+        return status, headers, b"" if head else self._answers.read(int(headers["Content-Length"]))
+
+    def ended(self) -> bool:
+        try:
+            return self._answers.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[RawConnection]:
+    with contextlib.closing(RawConnection(server.port)) as connection:
+        yield connection
+
+
+ALIVE = "GET /isAlive HTTP/1.1\nHost: x"
+CHUNKED = (
+    "POST /v1/predictions HTTP/1.1\nHost: x\nContent-Type: application/json\n"
+    "Transfer-Encoding: chunked"
+)
+DOCUMENT = b'{"records":[{"f":0.05}]}'
+
+
+def test_a_connection_is_kept(connection: RawConnection) -> None:
+    for path, length in (("/prediction/?f=0.05", "14"), ("/isAlive", "4"), ("/prediction/", None)):
+        for method in ("GET", "HEAD", "GET"):
+            connection.send(f"{method} {path} HTTP/1.1\nHost: x")
+            status, headers, body = connection.read(head=method == "HEAD")
+            assert status == ("200" if length else "400")
+            assert headers["Content-Length"] == (length or headers["Content-Length"])
+            assert len(body) == (0 if method == "HEAD" else int(headers["Content-Length"]))
+            assert headers["Connection"] is None
+    # A body that nobody asked for.
+    connection.send("GET /prediction/?f=0.05 HTTP/1.1\nHost: x\nContent-Length: 5", b"12345")
+    assert connection.read()[2] == b"[199.60524718]"
+    connection.send(f"{CHUNKED}", b"%x\r\n%b\r\n0\r\n\r\n" % (len(DOCUMENT), DOCUMENT))
+    assert json.loads(connection.read()[2]) == {"predictions": [pytest.approx(199.6, abs=0.01)]}
+    connection.send(ALIVE)
+    assert connection.read()[2] == b"true"
+
+
+@pytest.mark.parametrize("sent", [0, 400, 1001, 300_000])
+def test_a_body_that_is_too_large_is_not_taken_for_a_request(
+    connection: RawConnection, sent: int
+) -> None:
+    """It is refused before it is read, and the connection ends."""
+    request = b"GET /isAlive HTTP/1.1\r\nHost: x\r\n\r\n"
+    body = (request * (sent // len(request) + 1))[:sent]
+    with contextlib.suppress(ConnectionError):
+        connection.send("POST /v1/predictions HTTP/1.1\nHost: x\nContent-Length: 300000", body)
+    status, headers, answer = connection.read()
+    assert (status, headers["Connection"]) == ("413", "close")
+    assert "PREDICTION_MAX_BODY_BYTES" in json.loads(answer)["detail"]
+    assert connection.ended()
+
+
+def test_a_body_without_a_length_is_cut_off(connection: RawConnection) -> None:
+    chunk = b"1f4\r\n" + b" " * 500 + b"\r\n"
+    connection.send(CHUNKED, 3 * chunk)
+    assert connection.read()[0] == "413"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "POST /nope HTTP/1.1\nHost: x\nContent-Length: 5\nContent-Length: 6",
+        "POST /nope HTTP/1.1\nHost: x\nContent-Length: -5",
+        "POST /nope HTTP/1.1\nHost: x\nContent-Length: x",
+        "POST /nope HTTP/1.1\nHost: x\nTransfer-Encoding: x",
+        "GET /nope HTTP/1.1\nHost: x\nA B: c",
+        "GET /no pe HTTP/1.1\nHost: x",
+    ],
+)
+def test_the_server_itself_refuses(connection: RawConnection, request_: str) -> None:
+    connection.send(request_, b"12345")
+    assert connection.read()[0] == "400"
+    assert connection.ended()
+
+
+def test_a_server_that_is_busy_says_so_and_predicts(
+    environment: dict[str, str | Path],
+) -> None:
+    """Clients that do not send what they announced hold no thread that predictions need."""
+    server = Server(
+        **environment, PREDICTION_CONCURRENCY="2", PREDICTION_THREADS="1", WEB_CONCURRENCY="1"
+    )
+    head = "POST /v1/predictions HTTP/1.1\nHost: x\nContent-Type: application/json\n"
+    with contextlib.closing(server), contextlib.ExitStack() as stack:
+        server.wait_ready()
+        clients = [
+            stack.enter_context(contextlib.closing(RawConnection(server.port))) for _ in range(2)
+        ]
+        for client in clients:
+            client.send(f"{head}Content-Length: {len(DOCUMENT)}", DOCUMENT[:5])
+        # Until both hold a thread each, and nothing has got on for a while. granian starts
+        # another thread only when two requests wait for one.
+        refused: list[http.client.HTTPMessage] = []
+        for _ in range(100):
+            late = [
+                stack.enter_context(contextlib.closing(RawConnection(server.port, 1.0)))
+                for _ in range(2)
+            ]
+            for client in late:
+                client.send(f"{head}Content-Length: {len(DOCUMENT)}", DOCUMENT)
+            for client in late:
+                with contextlib.suppress(TimeoutError):
+                    status, headers, _ = client.read()
+                    assert status in ("200", "503")
+                    refused += [headers] * (status == "503")
+            if refused:
+                break
+        assert (refused[0]["Retry-After"], refused[0]["Connection"]) == ("1", "close")
+        assert ask(server.port, "/prediction/?f=0.05")[2] == "[199.60524718]"
+        assert ask(server.port, "/v2/health/ready")[0] == 200
+        # One goes away, the other goes on: their threads are free again.
+        clients[0].close()
+        clients[1].send_rest(DOCUMENT[5:])
+        assert clients[1].read()[0] == "200"
+        assert {ask(server.port, "/model")[0] for _ in range(3)} == {200}
+
+
+def test_all_is_served_without_what_only_training_needs(start: StartServer) -> None:
+    server = start("-c", BARE)
+    server.wait_ready()
+    for path in ("/", "/docs", "/model", "/openapi.json", "/metrics", "/v2", "/v2/health/ready"):
+        assert ask(server.port, path)[0] == 200
+    assert ask(server.port, "/prediction/?f=0.05")[2] == "[199.60524718]"
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT)
+    with contextlib.closing(connection):
+        for path, content_type, body in BATCHES:
+            connection.request("POST", path, body, {"Content-Type": content_type})
+            response = connection.getresponse()
+            assert b"199.605" in response.read()
+            assert response.status == 200
+
+
+BATCHES = [
+    ("/v1/predictions", "application/json", DOCUMENT),
+    ("/v1/predictions", "application/json", b'{"columns":{"f":[0.05]}}'),
+    ("/v1/predictions", "text/csv", b"f\r\n0.05\r\n"),
+    (
+        "/v2/models/diabetes/infer",
+        "application/json",
+        b'{"inputs":[{"name":"f","datatype":"FP64","shape":[1],"data":[0.05]}]}',
+    ),
+]
+
+
+def test_counts_are_right_whichever_worker_is_asked(start: StartServer) -> None:
+    """One of them is killed in between, and its successor counts on."""
+    server = start(WEB_CONCURRENCY="2")
+    pid = int(json.loads(server.read_until("Spawning worker-1"))["message"].rpartition(" ")[2])
+    server.wait_ready()
+    first = wait_for_workers(server.port, set())
+    ask_many(server.port, 400)
+    os.kill(pid, signal.SIGKILL)
+    server.read_until("Respawning worker-1")
+    wait_for_workers(server.port, first)
+    ask_many(server.port, 400)
+    for _ in range(20):
+        text = ask(server.port, "/metrics")[2].splitlines()
+        assert "predictions_total 800.0" in text
+        labels = '{endpoint="/prediction/",method="GET",status="2xx"}'
+        assert f"http_request_duration_seconds_count{labels} 800.0" in text
+        labels = labels.replace("2xx", "4xx")
+        assert f"http_request_duration_seconds_count{labels} 80.0" in text
+        assert 'prediction_input_out_of_range_total{feature="f"} 400.0' in text
+
+
+def wait_for_workers(port: int, known: set[str]) -> set[str]:
+    """Return the names of both workers, once there are two of which one at most is known."""
+    workers: set[str] = set()
+    while len(workers) < 2 or workers == known:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+        with contextlib.closing(connection), contextlib.suppress(ConnectionError):
+            connection.request("GET", "/isAlive")
+            workers.add(connection.getresponse().headers["X-Request-ID"].partition("-")[0])
+    return workers
+
+
+def ask_many(port: int, requests: int) -> None:
+    """Ask on 20 connections, and 40 times more without a number."""
+
+    def work() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+        with contextlib.closing(connection):
+            for number in range(requests // 20):
+                for query in [f"f={number % 2}"] + ["f="] * (number % 10 == 0):
+                    connection.request("GET", f"/prediction/?{query}")
+                    connection.getresponse().read()
+
+    threads = [threading.Thread(target=work) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
 
 
 def test_healthcheck_against_the_server(server: Server) -> None:
@@ -317,6 +558,10 @@ def test_requests_under_way_are_finished_after_sigterm(
     assert answers == [(200, "text/plain; charset=utf-8", "[7.]")]
 
 
+# Of 24 clients, so that 1,000 requests are sent before the server is told to stop.
+WARM = 42
+
+
 class Client:
     """Asks again and again, on one connection as long as that is kept, until it is refused."""
 
@@ -358,7 +603,7 @@ class Client:
             self.lost.append(f"{status!r} {body!r}")
             return False
         self.answered += 1
-        if self.answered == 5:
+        if self.answered == WARM:
             self.warm.set()
         self.told_to_go += headers["Connection"] == "close"
         return headers["Connection"] != "close"
@@ -376,6 +621,10 @@ def test_no_request_is_lost_when_it_stops_under_load(start: StartServer, workers
         client.join()
     assert [client.lost for client in clients if client.lost] == []
     assert all(client.told_to_go for client in clients)
+    # All of the log is JSON lines, one for each answer.
+    lines = [json.loads(line) for line in server.output.splitlines()]
+    paths = [line["path"] for line in lines if line["logger"] == "request"]
+    assert paths == ["/prediction/"] * sum(client.answered for client in clients)
 
 
 def test_a_client_that_keeps_its_connection_is_told_to_go(start: StartServer) -> None:
@@ -467,7 +716,7 @@ def test_a_request_that_does_not_end_is_cut_off(
 
 def test_a_worker_that_dies_is_replaced(start: StartServer) -> None:
     server = start(WEB_CONCURRENCY="2")
-    first = server.read_until("Spawning worker-1 with PID: ")
+    first = json.loads(server.read_until("Spawning worker-1 with PID: "))["message"]
     server.read_until("Started worker-2")
     # granian takes a death within 5.5 seconds of a respawn for a loop; this is the first.
     os.kill(int(first.rpartition(" ")[2]), signal.SIGKILL)
@@ -551,7 +800,7 @@ def test_each_setting_reaches_the_server(
         "PREDICTION_THREADS": "3",
         "PREDICTION_DRAIN_SECONDS": "21",
         "PREDICTION_LEAVE_SECONDS": "2",
-        "PREDICTION_ACCESS_LOG": "true",
+        "PREDICTION_CONCURRENCY": "5",
         "PORT": str(port),
         "WEB_CONCURRENCY": "2",
     }.items():
@@ -569,9 +818,8 @@ def test_each_setting_reaches_the_server(
         "address": "127.0.0.1",
         "port": port,
         "workers": 2,
-        "blocking_threads": 3,
+        "blocking_threads": 8,
         "workers_kill_timeout": 21,
-        "log_access": True,
         "leave": 2,
         "drain": 21,
     }
