@@ -9,7 +9,6 @@ const TYPING = 150; // ms: a number is typed in several strokes
 const QUIET = 500; // ms without a change, before a screen reader is told
 const PATIENCE = 10000; // ms for an answer
 const BUSY_TRIES = 5;
-const SHOWN_CLASSES = 10;
 
 const proper = (text) => String(text).replace("-", "−");
 const format = (value, digits = 6) => {
@@ -216,15 +215,9 @@ function tell(text) {
 function showBars(probabilities) {
   const list = $("bars");
   let order = config.classes.map((_, index) => index);
-  if (order.length > SHOWN_CLASSES) {
-    order = order.sort((a, b) => probabilities[b] - probabilities[a]).slice(0, SHOWN_CLASSES);
-  }
-  while (list.children.length < order.length) {
-    const item = document.createElement("li");
-    item.append(document.createElement("span"), document.createElement("i"), document.createElement("data"));
-    item.children[1].append(document.createElement("b"));
-    item.children[1].setAttribute("aria-hidden", "true");
-    list.append(item);
+  const places = list.children.length;
+  if (order.length > places) {
+    order = order.sort((a, b) => probabilities[b] - probabilities[a]).slice(0, places);
   }
   const most = Math.max(...probabilities);
   order.forEach((index, place) => {
