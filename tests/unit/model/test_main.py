@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -768,16 +769,28 @@ def test_it_does_not_share_a_port(start: StartServer, server: Server) -> None:
     assert second.output.startswith(f"PREDICTION_HOST 127.0.0.1, PORT {server.port}: Address")
 
 
+@pytest.mark.parametrize(
+    ("folder", "file", "complaint"),
+    [
+        ("model_folder", "card.json", "card.json is not JSON"),
+        ("forest_folder", "model.onnx", "is not the file that card.json describes"),
+    ],
+)
 def test_it_does_not_start_on_a_tampered_model(
-    start: StartServer, model_folder: Path, tmp_path: Path
+    start: StartServer,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    *,
+    folder: str,
+    file: str,
+    complaint: str,
 ) -> None:
-    for file in model_folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    with (tmp_path / "model.skops").open("ab") as damaged:
-        damaged.write(b" ")
+    shutil.copytree(request.getfixturevalue(folder), tmp_path, dirs_exist_ok=True)
+    with (tmp_path / file).open("ab") as damaged:
+        damaged.write(b"x")
     server = start(PREDICTION_MODEL_FOLDER=tmp_path)
     assert server.wait() == 1
-    assert "is not the file that card.json describes" in server.output
+    assert complaint in server.output
     assert server.output.count("\n") == 1
 
 
