@@ -196,7 +196,7 @@ class Front:
 
     def endpoint(self, request: Any) -> str:
         """Return the route of Werkzeug's request, if it has one."""
-        rule = request.url_rule
+        rule = getattr(request, "url_rule", None)  # another framework's request has none
         return rule.rule if rule and rule.rule in self._endpoints else OTHER
 
 

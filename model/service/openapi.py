@@ -667,6 +667,7 @@ def _headers() -> Schema:
     return {
         "RequestId": {
             "description": "The request's id, under which the log has it.",
+            "required": True,
             "schema": {"type": "string"},
         },
         "RetryAfter": {

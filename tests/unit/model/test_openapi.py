@@ -22,6 +22,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from model.service.app import create_app
+from model.service.front import Front
+from model.service.request_log import RequestLog
 
 MODELS = ("line", "mixed", "several")
 CHECKS = [
@@ -82,10 +84,19 @@ def test_it_is_valid_and_complete(document: dict[str, Any]) -> None:
         assert operation["responses"]["405"]
 
 
+@pytest.mark.parametrize("app", ["line", "mixed"], indirect=True)
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_the_service_does_what_it_says(app: Any, mode: GenerationMode) -> None:
     """Whatever is asked, as described and otherwise: no server errors, nothing undescribed."""
-    schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
+    front = Front(
+        app,
+        app.extensions["predictor"],
+        app.extensions["metrics"],
+        RequestLog(lambda _: None, requests=False),
+        max_body_bytes=1 << 20,
+        concurrency=1,
+    )
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", front)
     asked = set()
     for found in schema.get_all_operations():
         operation = found.ok()
