@@ -433,7 +433,7 @@ def expect_class(page: Page, service: Service, record: dict[str, Any]) -> None:
 def test_a_classifier_of_mixed_features(mixed: Service, open_page: Callable[..., Page]) -> None:
     page = open_page(mixed, opened_with(RECORD))
     expect_class(page, mixed, RECORD)
-    page.get_by_label("island").select_option("Torgersen")
+    page.get_by_label("island", exact=True).select_option("Torgersen")
     expect_class(page, mixed, RECORD | {"island": "Torgersen"})
     page.get_by_label("sex", exact=True).select_option("missing")
     expect_class(page, mixed, RECORD | {"island": "Torgersen", "sex": None})
