@@ -115,7 +115,9 @@ def _described(feature: Feature) -> str:
 
 
 def _about(card: Mapping[str, Any]) -> str:
-    parts = [f"`{card['estimator']}`"] if card.get("estimator") else []
+    # Its class alone: with all parts and parameters it is in the card.
+    estimator = str(card.get("estimator", "")).partition("(")[0]
+    parts = [f"`{estimator}`"] if estimator else []
     if card.get("target"):
         parts.append(f"Predicts: {card['target']}.")
     if card.get("dataset"):
