@@ -1,4 +1,12 @@
-"""The HTTP server: granian, which drains its connections before it stops."""
+"""The HTTP server: granian, which drains its connections before it stops.
+
+Chosen by measurement (2 workers, 32 connections, the CPU of all processes for a prediction with
+metrics and log: granian 19 µs, fastpysgi 14, Go's net/http 12). fastpysgi runs one request at a
+time in each worker, so that a batch would hold up predictions and probes, does not replace a
+worker that died, and leaves its workers behind when it is told to stop. granian is maintained,
+refuses requests that are ambiguous, and finishes those under way. Eight threads a worker cost
+the least: with fewer they sleep too often, with more they wait for the interpreter's lock.
+"""
 
 import gc
 import logging
