@@ -125,9 +125,8 @@ def ready(names: Sequence[str], seconds: float, scratch: Path) -> Contest:
     return Contest(found, models, generator, server_cpus, seconds, scratch)
 
 
-def measure(contest: Contest, names: Sequence[str], number_of_rounds: int) -> Rounds:
-    """Measure all in turn, round by round. Raises MeasurementError."""
-    rounds: Rounds = {}
+def measure(contest: Contest, names: Sequence[str], number_of_rounds: int, rounds: Rounds) -> None:
+    """Measure all in turn, round by round, into `rounds`. Raises MeasurementError."""
     for model, name in contestants(names):
         rounds.setdefault(model, {})[name] = {}
     for number in range(number_of_rounds):
@@ -143,7 +142,6 @@ def measure(contest: Contest, names: Sequence[str], number_of_rounds: int) -> Ro
                 f"  round {number + 1}, {model}, {name}: {figures['cpu_us']:,.0f} µs, "
                 f"{figures['rate']:,.0f}/s"
             )
-    return rounds
 
 
 def contestants(names: Sequence[str]) -> list[tuple[str, str]]:
@@ -208,6 +206,7 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
 
+    rounds: Rounds = {}
     with contextlib.ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="benchmark-serving-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
@@ -216,12 +215,16 @@ def main() -> None:
         try:
             names = [OURS, *options.peers]
             contest = ready(names, options.seconds, scratch)
-            rounds = measure(contest, names, options.rounds)
-            text = write(rounds, contest.environments[TOOLS], options)
+            try:
+                measure(contest, names, options.rounds, rounds)
+            finally:
+                # What was measured until then is worth a look, too.
+                if any(found for servers in rounds.values() for found in servers.values()):
+                    text = write(rounds, contest.environments[TOOLS], options)
+                    say(f"\n{text}\n\nWritten to {options.output}.")
         except MeasurementError as error:
             print(f"Cannot measure: {error}", file=sys.stderr)
             sys.exit(CANNOT_MEASURE)
-    print(f"\n{text}\n\nWritten to {options.output}.")
     missed = [one for one in report.verdicts(rounds) if one.met is False]
     sys.exit(int(options.strict and bool(missed)))
 

@@ -48,7 +48,7 @@ class Generator:
     cpus: Sequence[int]
 
     def saturate(
-        self, asked: Sequence[Question], port: int, seconds: float, connections: int = CONNECTIONS
+        self, asked: Sequence[Question], port: int, seconds: float, connections: int
     ) -> wrk.Counts:
         """Send as many requests as are answered. Raises MeasurementError if one is not."""
         program = shutil.which("wrk")
@@ -73,7 +73,7 @@ class Generator:
             counts = wrk.parse(output)
         except wrk.LoadError as error:
             raise MeasurementError(str(error)) from error
-        if counts.lost or not counts.answered:
+        if counts.lost:
             raise MeasurementError(
                 f"{counts.lost} of {counts.attempts} requests were not answered: {counts.causes()}"
             )

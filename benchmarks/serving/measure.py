@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Self
 
 from benchmarks.serving import questions
 from benchmarks.serving.errors import MeasurementError
-from benchmarks.serving.load import BATCH_CONNECTIONS
+from benchmarks.serving.load import BATCH_CONNECTIONS, CONNECTIONS
 from benchmarks.serving.processes import Server, free_port
 from benchmarks.serving.servers import LINEAR, OURS, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from benchmarks import wrk
     from benchmarks.serving.load import Generator
     from benchmarks.serving.preparation import Prepared
     from benchmarks.serving.questions import Form, Question
@@ -30,6 +31,9 @@ READY_AT_MOST = 120.0
 ANSWER_AT_MOST = 60.0
 LOOK_EVERY = 0.005
 WARM_UP = 1.0
+# Answers for each connection, and how much longer than asked for is waited for them.
+ENOUGH = 10
+TIMES_LONGER = 4
 # How many different requests the load is made of.
 DIFFERENT = 256
 CHECKED = 64
@@ -158,11 +162,8 @@ class Run:
             self.form.ask(questions.part(self.model.columns, index, index + 1))
             for index in range(DIFFERENT)
         ]
-        generator, seconds = self.contest.generator, self.contest.seconds
-        generator.saturate(asked, self.port, WARM_UP)
-        before = self.server.cpu_seconds()
-        counts = generator.saturate(asked, self.port, seconds)
-        cpu = self.server.cpu_seconds() - before
+        self.contest.generator.saturate(asked, self.port, WARM_UP, CONNECTIONS)
+        counts, cpu = self._saturated(asked, CONNECTIONS)
         figures = {
             "cpu_us": cpu / counts.answered * MICRO,
             "rate": counts.rate,
@@ -176,6 +177,25 @@ class Run:
         figures["memory_mb"] = self.server.memory_bytes() / MEGA
         self._check_singles()
         return figures
+
+    def _saturated(self, asked: Sequence[Question], connections: int) -> tuple[wrk.Counts, float]:
+        """Return what became of as much load as is answered, and the CPU seconds it took.
+
+        It lasts longer where few are answered: what is under way at its end is not counted.
+        """
+        seconds = self.contest.seconds
+        while True:
+            before = self.server.cpu_seconds()
+            counts = self.contest.generator.saturate(asked, self.port, seconds, connections)
+            cpu = self.server.cpu_seconds() - before
+            if counts.answered >= ENOUGH * connections:
+                return counts, cpu
+            if seconds >= self.contest.seconds * TIMES_LONGER:
+                break
+            seconds *= 2
+        if not counts.answered:
+            raise MeasurementError(f"nothing was answered within {seconds:.0f} s")
+        return counts, cpu
 
     def _steady(self, asked: Sequence[Question], rate: int) -> Figures:
         found = self.contest.generator.steady(asked, self.port, self.contest.seconds, rate)
@@ -209,12 +229,8 @@ class Run:
         for number in BATCHES:
             check(self.port, self.kind.batch, self.model, 0, number)
             asked = [self.kind.batch.ask(questions.part(self.model.columns, 0, number))]
-            before = self.server.cpu_seconds()
-            counts = self.contest.generator.saturate(
-                asked, self.port, self.contest.seconds, connections=BATCH_CONNECTIONS
-            )
+            counts, cpu = self._saturated(asked, BATCH_CONNECTIONS)
             rows = counts.answered * number
-            cpu = self.server.cpu_seconds() - before
             figures[f"batch_{number}_ns"] = cpu / rows * NANO
             figures[f"batch_{number}_rate"] = rows / counts.seconds
         return figures

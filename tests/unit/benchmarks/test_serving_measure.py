@@ -121,7 +121,7 @@ def generator(tmp_path, monkeypatch):
 
 def test_saturation_is_asked_for_as_lines(generator, tmp_path):
     asked = [questions.Question("/p", '{"a":1}'), questions.Question("/p", '{"a":2}')]
-    counts = generator({"sent": 9, "answered": 9, "seconds": 3.0}).saturate(asked, 81, 3)
+    counts = generator({"sent": 9, "answered": 9, "seconds": 3.0}).saturate(asked, 81, 3, 32)
     assert counts.rate == 3
     assert (tmp_path / "requests").read_text(encoding="utf-8") == '/p\t{"a":1}\n/p\t{"a":2}\n'
     command = (tmp_path / "asked").read_text(encoding="utf-8").split()
@@ -136,9 +136,47 @@ def test_saturation_is_asked_for_as_lines(generator, tmp_path):
         {"sent": 9, "answered": 9, "status": 1},
         {"sent": 9, "answered": 8, "read": 1},
         {"sent": 9, "answered": 9, "timeout": 1},
-        {"sent": 0, "answered": 0},
     ],
 )
 def test_what_is_not_answered_is_no_measurement(generator, counts):
     with pytest.raises(MeasurementError, match="requests were not answered"):
-        generator(counts).saturate([questions.Question("/p")], 81, 3)
+        generator(counts).saturate([questions.Question("/p")], 81, 3, 32)
+
+
+class Slow:
+    """A generator and a server that answer so many requests, one run after the other."""
+
+    def __init__(self, *answered):
+        self._answered = iter(answered)
+        self.seconds = []
+        self.cpu = 0.0
+
+    def saturate(self, _asked, _port, seconds, _connections):
+        self.seconds.append(seconds)
+        self.cpu += seconds
+        number = next(self._answered)
+        return wrk.Counts(sent=number, answered=number, seconds=seconds)
+
+    def cpu_seconds(self):
+        return self.cpu
+
+
+def a_run(slow):
+    contest = measure.Contest({}, {}, slow, [], 3, Path())
+    return measure.Run(contest, None, MODEL, "linear", slow, 81)
+
+
+@pytest.mark.parametrize(
+    ("answered", "seconds"),
+    [([40], [3]), ([39, 80], [3, 6]), ([0, 0, 90], [3, 6, 12]), ([1, 2, 3], [3, 6, 12])],
+)
+def test_few_answers_take_longer_and_only_the_last_run_counts(answered, seconds):
+    slow = Slow(*answered)
+    counts, cpu = a_run(slow)._saturated([], 4)
+    assert slow.seconds == seconds
+    assert (counts.answered, cpu) == (answered[-1], seconds[-1])
+
+
+def test_no_answer_at_all_is_no_measurement():
+    with pytest.raises(MeasurementError, match="nothing was answered within 12 s"):
+        a_run(Slow(0, 0, 0))._saturated([], 4)
