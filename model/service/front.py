@@ -245,7 +245,7 @@ class _Exchange:
         if "CONTENT_LENGTH" not in environ and environ["REQUEST_METHOD"] not in READ_METHODS:
             environ["wsgi.input"] = _LimitedInput(environ["wsgi.input"], most)
         environ[REQUEST_ID] = self.id
-        request_id.CURRENT.set(self.id)
+        named = request_id.CURRENT.set(self.id)
         release = front.release if permit else _nothing
         chunks: Iterable[bytes] = ()
         streamed = False
@@ -262,6 +262,7 @@ class _Exchange:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             return self._refuse(status, status.description)
         finally:
+            request_id.CURRENT.reset(named)
             if not streamed:
                 _close(chunks)
                 release()
@@ -363,7 +364,7 @@ class _Stream:
         return self
 
     def __next__(self) -> bytes:
-        request_id.CURRENT.set(self._exchange.id)
+        named = request_id.CURRENT.set(self._exchange.id)
         try:
             chunk = self._next()
         except StopIteration:
@@ -371,6 +372,8 @@ class _Stream:
         except Exception:
             logger.exception("The answer broke off.")
             raise
+        finally:
+            request_id.CURRENT.reset(named)
         self._size += len(chunk)
         return chunk
 

@@ -14,6 +14,7 @@ from flask import Flask, Response, request, stream_with_context
 from prometheus_client.parser import text_string_to_metric_families
 
 from model.service import front as module
+from model.service import request_id
 from model.service.app import create_app
 from model.service.features import Feature
 from model.service.front import Front
@@ -524,6 +525,8 @@ def test_errors_are_logged_with_the_requests_id(service: Service) -> None:
         logging.getLogger().removeHandler(handler)
     lines = [json.loads(line) for line in handler.lines]
     assert [line["request_id"] for line in lines] == ["idf", "idp"]
+    # What is logged later is not of that request.
+    assert not request_id.CURRENT.get()
     assert all("RuntimeError: secret" in line["traceback"] for line in lines)
 
 
