@@ -313,3 +313,13 @@ def test_a_file_beside_the_card_is_the_one_it_names(model_folder: Path) -> None:
 def test_trusted_types_are_named_one_by_one() -> None:
     assert all(name.rpartition(".")[2].isidentifier() for name in artifact.TRUSTED_TYPES)
     assert len(set(artifact.TRUSTED_TYPES)) == len(artifact.TRUSTED_TYPES)
+
+
+def test_bytes_between_the_fields_of_records_are_not_kept() -> None:
+    gapped = {"names": ["a", "b"], "formats": ["u1", "<i8"], "offsets": [0, 8], "itemsize": 16}
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(2, np.dtype(gapped)))
+    head = buffer.getvalue()[:-32]
+    record = b"\x01" + b"%s" + b"\x02" * 8
+    dirty, clean = (head + 2 * record.replace(b"%s", gap * 7) for gap in (b"\xff", b"\x00"))
+    assert artifact._without_gaps(dirty) == clean
