@@ -351,8 +351,9 @@ def convert_linear_classifier(scope: Any, operator: Any, container: Any) -> None
     model = write.model
     if getattr(model, "multilabel_", False) or isinstance(model.classes_, list):
         raise NotImplementedError("classifiers with several outputs are not converted")
-    product = write.node("MatMul", write.numbers(), write.constant(model.coef_.T.astype(float)))
-    intercept = np.broadcast_to(model.intercept_, len(model.coef_)).astype(float)
+    weights = np.atleast_2d(model.coef_).astype(float)
+    product = write.node("MatMul", write.numbers(), write.constant(weights.T))
+    intercept = np.broadcast_to(model.intercept_, len(weights)).astype(float)
     scores = write.node("Add", product, write.constant(intercept), out=1)
     if len(model.classes_) > 2:  # noqa: PLR2004 - two classes have one score
         write.label(write.most(scores))
