@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import docker_engine_tunnel
+import processes
 import pytest
 import remote_engine
 from ansible.module_utils.docker_ml_api import engine_tunnel
@@ -115,9 +116,9 @@ def test_it_ends_when_it_is_told_to(ssh, run, capsys):  # noqa: ARG001
     result = run_module(docker_engine_tunnel, capsys, engine="ssh://server")
     folder = Path(result["environment"]["DOCKER_HOST"].removeprefix("unix://")).parent
     (pid,) = [
-        int(stat.parent.name)
-        for stat in Path("/proc").glob("[0-9]*/cmdline")
-        if str(folder / engine_tunnel.PROGRAM) in stat.read_text()
+        number
+        for number, arguments in processes.files("cmdline")
+        if str(folder / engine_tunnel.PROGRAM).encode() in arguments
     ]
 
     os.kill(pid, signal.SIGTERM)
