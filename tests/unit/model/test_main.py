@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import ports
 import pytest
 
 from model import main
@@ -53,7 +54,7 @@ class Server:
     """A server process, killed when LIMIT has passed."""
 
     def __init__(self, *arguments: str | Path, **environment: str | Path) -> None:
-        self.port = free_port()
+        self.port = ports.free()
         settings = {"PREDICTION_HOST": "127.0.0.1", "PORT": self.port} | environment
         self.process = subprocess.Popen(
             [sys.executable, *map(str, arguments or ("-m", "model.main"))],
@@ -126,12 +127,6 @@ class SlowServer(Server):
         super().close()
         os.close(self._begun)
         os.close(self._end)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 StartServer = Callable[..., Server]
@@ -264,7 +259,7 @@ def run_healthcheck(port: int) -> subprocess.CompletedProcess[str]:
 
 def test_healthcheck_as_the_image_runs_it(server: Server) -> None:
     assert run_healthcheck(server.port).returncode == 0
-    unused = run_healthcheck(free_port())
+    unused = run_healthcheck(ports.closed())
     assert unused.returncode == 1
     assert "Connection refused" in unused.stderr
 
@@ -544,7 +539,7 @@ def test_each_setting_reaches_the_server(
         def serve(self, **_: object) -> None:
             """End at once."""
 
-    port = free_port()
+    port = ports.free()
     for name, value in {
         "PREDICTION_MODEL_FOLDER": str(model_folder),
         "PREDICTION_HOST": "127.0.0.1",
@@ -579,7 +574,7 @@ def test_each_setting_reaches_the_server(
 
 
 def test_an_ipv6_address_can_be_listened_on() -> None:
-    main.check_free("::1", free_port())
+    main.check_free("::1", ports.free())
 
 
 def test_the_app_is_made_once(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ports import free
 
 from rehearsal.gke import __main__, runner
 from rehearsal.gke.double import write_private
@@ -27,17 +28,9 @@ ADDRESS = "127.0.0.1"
 FAST = ("--set", "create_cluster_seconds=0.1")
 
 
-def free_ports(count):
-    opened = [socket.create_server((ADDRESS, 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in opened]
-    for each in opened:
-        each.close()
-    return ports
-
-
 @pytest.fixture
 def ports():
-    proxy, plain = free_ports(2)
+    proxy, plain = free(), free()
     return ["--address", ADDRESS, "--proxy-port", str(proxy), "--plain-port", str(plain)]
 
 
