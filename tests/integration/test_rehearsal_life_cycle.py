@@ -1,5 +1,6 @@
 """Up, again, killed, down: a cluster in a network of its own, beside the one that tests share."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -82,7 +83,7 @@ class Machine:
 
     def assert_as(self, before):
         """Hold against what was; a process that was killed takes a moment to be gone."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + WITHIN
         while self.traces() != before and time.monotonic() < end:
             time.sleep(0.1)
         assert self.traces() == before
@@ -107,14 +108,15 @@ class Machine:
         yield from Path("/run").glob(f"{self.paths.cgroup}*")
         yield from Path("/var/lib/cni").glob(f"**/{self.paths.cgroup}*")
         for link in Path("/var/log/containers").glob("*"):
-            if self._names(str(link.readlink())):
-                yield link
+            with contextlib.suppress(FileNotFoundError):  # another cluster's that has just gone
+                if self._names(str(link.readlink())):
+                    yield link
 
 
 def _program(pid):
     try:
         return Path(f"/proc/{pid}/exe").readlink()
-    except FileNotFoundError:
+    except OSError:  # it has ended
         return None
 
 
