@@ -97,7 +97,7 @@ class Machine:
                 inside = (process / "ns/net").stat().st_ino == self.network
                 command = (process / "cmdline").read_text().replace("\0", " ")
                 ours = self.paths.cgroup in (process / "cgroup").read_text()
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
+            except OSError:
                 continue  # it has ended, or is the machine's first
             if int(process.name) != os.getpid() and (inside or ours or self._names(command)):
                 yield f"{process.name} {command}"

@@ -317,7 +317,9 @@ def test_a_plugin_runs_once(tmp_path):
 
 
 # Told when the test runs: each worker would collect a test of another second's name.
-@pytest.mark.parametrize("end", [lambda: in_seconds(30), lambda: "2020-01-01T00:00:00"])
+@pytest.mark.parametrize(
+    "end", [lambda: in_seconds(30), lambda: "2020-01-01T00:00:00"], ids=["soon", "long ago"]
+)
 def test_a_token_that_expires_is_renewed(tmp_path, end):
     calls = tmp_path / "calls"
     made = login(plugin(counting(calls, end())))
