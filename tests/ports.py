@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import itertools
 import os
@@ -38,4 +39,5 @@ def closed() -> int:
 def _held() -> socket.socket:
     held = socket.socket()
     held.bind(("127.0.0.1", 0))
+    atexit.register(held.close)
     return held
