@@ -163,7 +163,7 @@ def machine():
     )
     with private_network.entered() as inode:
         for rule in foreign:
-            subprocess.run(["iptables", *rule.split()], check=True)
+            subprocess.run(["iptables", "--wait", *rule.split()], check=True)
         # A new network has the machine's settings, which the shared cluster may have changed.
         for setting in ("ip_forward", "conf/all/route_localnet"):
             Path("/proc/sys/net/ipv4", setting).write_text("0")
@@ -340,7 +340,7 @@ def test_component_that_cannot_start(machine, capsys):
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("iptables -t nat -N KUBE-SERVICES", "Another Kubernetes has its rules"),
+        ("iptables --wait -t nat -N KUBE-SERVICES", "Another Kubernetes has its rules"),
         ("ip link add dma0 type bridge", "An interface dma0 is there"),
         ("ip route add 10.199.0.0/16 dev lo", "The network 10.199.0.0/16 of lo overlaps"),
     ],
@@ -374,7 +374,7 @@ def test_foreign_folder_is_neither_used_nor_removed(machine, capsys):
 def test_docker_that_came_meanwhile_keeps_its_forwarding(machine):
     forwarding = Path("/proc/sys/net/ipv4/ip_forward")
     assert machine.run("up") == 0
-    subprocess.run(["iptables", "-t", "filter", "-N", "DOCKER"], check=True)
+    subprocess.run(["iptables", "--wait", "-t", "filter", "-N", "DOCKER"], check=True)
     assert forwarding.read_text() == "1\n"
     assert machine.run("down") == 0
     assert forwarding.read_text() == "1\n"
