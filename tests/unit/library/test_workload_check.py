@@ -262,7 +262,7 @@ def test_nothing_is_written_to_the_cluster(run, cluster, apps):
     run({"name": "good"})
     verbs = {
         event["verb"]
-        for event in cluster.audit()
+        for event in cluster.audit(apps)
         if (event.get("objectRef") or {}).get("namespace") == apps
         and event.get("userAgent", "").startswith(("docker-ml-api", "Python", "websocket"))
     }

@@ -198,7 +198,7 @@ def agent_requests(cluster, namespace):
     """The requests for the namespace that the module made, as verb and resource."""
     return [
         (event["verb"], event["objectRef"]["resource"])
-        for event in cluster.audit()
+        for event in cluster.audit(namespace)
         if (event.get("objectRef") or {}).get("namespace") == namespace
         and event["userAgent"] == "docker-ml-api"
         and event["stage"] == "ResponseComplete"
