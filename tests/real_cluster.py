@@ -52,6 +52,8 @@ wait $server
 """
 _UNAVAILABLE = """\
 #!/bin/sh
+# An answer to what was not read yet may come before the question, or be lost in a reset.
+while read -r line && [ "${#line}" -gt 1 ]; do :; done
 printf 'HTTP/1.1 503 Service Unavailable\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n'
 """
 
@@ -159,10 +161,12 @@ class Cluster:
         found = []
         for path in (*older, log):
             with path.open(encoding="utf-8") as file:
-                # The last line may be half written.
-                found += [
-                    json.loads(line) for line in file if containing in line and line[-1] == "\n"
-                ]
+                for line in file:
+                    # The last line may be half written; its rest would be the next one read.
+                    if line[-1] != "\n":
+                        break
+                    if containing in line:
+                        found.append(json.loads(line))
         return found
 
     def rehearsal(self, what: str) -> Layout:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import ports
 
 from rehearsal.kubernetes import configuration
 
@@ -45,19 +46,13 @@ class Registry:
         return [line for line in self.requests() if not line.startswith(("GET ", "HEAD "))]
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @contextlib.contextmanager
 def running(folder: Path, *, private: bool = True) -> Iterator[Registry]:
     """Run Debian's docker-registry on a loopback port while the context lasts."""
     program = shutil.which("docker-registry")
     assert program, "These tests need a registry: apt-get install docker-registry"
     folder.mkdir(parents=True, exist_ok=True)
-    host = f"127.0.0.1:{free_port()}"
+    host = f"127.0.0.1:{ports.free()}"
     (folder / "htpasswd").write_text(_HTPASSWD, encoding="utf-8")
     htpasswd = folder / "htpasswd" if private else None
     settings = configuration.registry(host, folder / "data", htpasswd)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
-import real_registry
+import ports
 
 from rehearsal.kubernetes import certificates
 
@@ -102,7 +102,7 @@ def sshd(folder: Path, **environment: str) -> Iterator[Sshd]:
     for name in ("host", "client", "stranger"):
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name)
     shutil.copy(folder / "client.pub", folder / "authorized_keys")
-    made = Sshd(folder, real_registry.free_port(), folder / "log")
+    made = Sshd(folder, ports.free(), folder / "log")
     key = (folder / "host.pub").read_text(encoding="utf-8")
     other = (folder / "stranger.pub").read_text(encoding="utf-8")
     place = f"[{SSH_ADDRESS}]:{made.port}"
@@ -229,7 +229,7 @@ def engine(folder: Path) -> Iterator[Engine]:
     assert program, "These tests need an engine's program: apt-get install docker.io"
     folder.mkdir()
     write_certificates(folder)
-    made = Engine(folder, real_registry.free_port())
+    made = Engine(folder, ports.free())
     name = f"t{uuid.uuid4().hex[:8]}"
     server = folder / "server"
     command = [

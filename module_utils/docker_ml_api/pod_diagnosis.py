@@ -421,11 +421,16 @@ def _crash(pod: Object, status: Object, events: Sequence[Object]) -> Iterator[Tr
     end = f"{ended.get('reason')}, exit code {code}, {restarts} restarts"
     if message := clean(ended.get("message")):
         end += f": {message}"
+    limit = _memory_limit(pod, name)
     if ended.get("reason") == "OOMKilled":
-        limit = _memory_limit(pod, name)
         cause = "memory"
         text = f"needs more memory than the limit{limit} of its container {name} ({end})"
         text += ": raise the limit"
+    elif code == _KILLED and limit:
+        # A busy runtime misses the kernel's word of it, and hardly anything else kills a container.
+        cause = "memory"
+        text = f"probably needs more memory than the limit{limit} of its container {name} ({end}, "
+        text += "killed): raise the limit"
     elif ended.get("reason") in {"StartError", "ContainerCannotRun"}:
         cause, text = "start", f"cannot start its container {name} ({end})"
         text += ": correct the image or the app"

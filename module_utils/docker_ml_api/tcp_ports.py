@@ -81,11 +81,11 @@ def owner(proc: Path, inode: int) -> Owner:
     for process in sorted(proc.glob("[0-9]*"), key=lambda path: int(path.name)):
         try:
             links = [entry.path for entry in os.scandir(process / "fd")]
+            if any(_socket(link) == inode for link in links):
+                name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+                return Owner(name, int(process.name))
         except OSError:  # another user's, or gone by now
             continue
-        if any(_socket(link) == inode for link in links):
-            name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
-            return Owner(name, int(process.name))
     return Owner()
 
 

@@ -76,9 +76,10 @@ class Cgroups:
         found: set[int] = set()
         for group in self.groups:
             top = group if component is None else group / _COMPONENTS / component
-            for file in top.rglob("cgroup.procs"):
+            for folder, _, _ in os.walk(top):
                 with suppress(OSError):  # the group may be gone by now
-                    found.update(int(line) for line in file.read_text().split())
+                    members = Path(folder, "cgroup.procs").read_text(encoding="utf-8")
+                    found.update(map(int, members.split()))
         return found - {0}
 
     def end_all(self) -> None:
@@ -100,8 +101,7 @@ class Cgroups:
         """Remove the groups, the innermost first, and disable those controllers again."""
         end = time.monotonic() + _REMOVED_WITHIN
         for group in self.groups:
-            folders = [*sorted(group.rglob("*/"), key=lambda path: -len(path.parts)), group]
-            for folder in folders:
+            for folder in [Path(name) for name, _, _ in os.walk(group, topdown=False)]:
                 while folder.is_dir():
                     try:
                         folder.rmdir()

@@ -135,8 +135,9 @@ def remove_traces(paths: Layout, made: Iterable[str]) -> None:
     for result in CNI_RESULTS.glob(f"{paths.cgroup}-*"):
         result.unlink()
     for link in CONTAINER_LOGS.glob("*.log"):
-        if link.is_symlink() and paths.pod_logs in link.readlink().parents:
-            link.unlink()
+        with suppress(OSError):  # no link, or another cluster's that has just gone
+            if paths.pod_logs in link.readlink().parents:
+                link.unlink()
     for name in sorted(made, reverse=True):
         with suppress(OSError):  # others' things are in it
             Path(name).rmdir()

@@ -148,10 +148,12 @@ def engine_processes(processes: Mapping[int, tuple[str, int]]) -> set[int]:
 def running_processes() -> dict[int, tuple[str, int]]:
     """Return name and parent of each process by its number."""
     found = {}
-    for file in _PROC.glob("[0-9]*/stat"):
+    # With the file in the pattern it would be looked for, which fails for what has just ended.
+    for process in _PROC.glob("[0-9]*"):
         with suppress(OSError):
-            before, _, after = file.read_text(encoding="utf-8", errors="replace").rpartition(")")
-            found[int(file.parent.name)] = (before.partition("(")[2], int(after.split()[1]))
+            stat = (process / "stat").read_text(encoding="utf-8", errors="replace")
+            before, _, after = stat.rpartition(")")
+            found[int(process.name)] = (before.partition("(")[2], int(after.split()[1]))
     return found
 
 

@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -150,14 +151,13 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> Watched:
         with os.fdopen(their_tell) as said, os.fdopen(their_hear, "wb") as answer:
             supervisor = _Supervisor(_listener(said.readline().strip()))
             supervisor.start()
+            # Ctrl-C is told to the command as well, which ends in its own way.
+            interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
             answer.write(b"x")
-        while True:
-            try:
-                status = process.wait()
-                break
-            except KeyboardInterrupt:
-                # The command was told as well, and ends in its own way.
-                continue
+        try:
+            status = process.wait()
+        finally:
+            signal.signal(signal.SIGINT, interrupt)
     return supervisor.finish(status)
 
 

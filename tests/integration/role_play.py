@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import real_registry
+import ports
 import yaml
 from ansible_run import Run, run_playbook
 from real_engine import Engine
@@ -72,7 +72,7 @@ class Play:
         (self.app / "index.html").write_text("hello", encoding="utf-8")
         (self.app / ".dockerignore").write_text("*.pyc\n", encoding="utf-8")
         self.labels = {"managed-by": self.engine.prefix}
-        self.port = real_registry.free_port()
+        self.port = ports.free()
         self.image = self.engine.name("app:v1")
         self.container = self.engine.name("app")
         self.build_args = {"BASE_IMAGE": self.base, "GREETING": "one"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import ports
 from ansible_run import ROOT, Run, run_playbook
 
 if TYPE_CHECKING:
@@ -29,11 +29,7 @@ class Site:
     def __init__(self, folder: Path, prefix: str) -> None:
         self.folder = folder
         self.prefix = prefix
-        with (
-            socket.create_server(("127.0.0.1", 0)) as a,
-            socket.create_server(("127.0.0.1", 0)) as b,
-        ):
-            self.ports = [a.getsockname()[1], b.getsockname()[1]]
+        self.ports = [ports.free(), ports.free()]
         for app in ("hello-world", "model"):
             shutil.copytree(ROOT / app, folder / app)
         self.inventory = folder / "inventory.yml"

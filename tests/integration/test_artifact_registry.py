@@ -13,6 +13,7 @@ from pathlib import Path
 
 import gke_double
 import own_engine
+import processes
 import pytest
 import real_registry
 import registry_double
@@ -109,11 +110,7 @@ class Arguments(threading.Thread):
 
     def run(self):
         while not self.over.wait(0.01):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    self.seen.add(path.read_bytes())
-                except OSError:
-                    continue  # it ended
+            self.seen.update(arguments for _, arguments in processes.files("cmdline"))
             for path in self.folder.glob("*.login/config.json"):
                 try:
                     self.modes.add(oct(path.stat().st_mode & 0o777))

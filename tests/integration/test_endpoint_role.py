@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import socket
 import sys
 import threading
 
+import ports
 import prediction_check
 import pytest
 import yaml
@@ -56,11 +56,6 @@ def served(answers):
         yield server
         server.shutdown()
         thread.join()
-
-
-def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.fixture
@@ -149,7 +144,7 @@ def test_wrong_answers_are_only_told_in_check_mode(play):
 
 
 def test_nothing_there_yet(play):
-    port = closed_port()
+    port = ports.closed()
     status, results, _ = play("--check", endpoint_apps=apps(port))
     assert status == 0
     said = results["Say what was checked"]["msg"]

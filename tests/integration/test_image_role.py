@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import ports
 import pytest
 import real_registry
 from real_registry import PASSWORD, USERNAME
@@ -129,7 +130,7 @@ def test_a_build_that_does_not_end(play):
 
 
 def test_a_base_image_that_is_nowhere(play):
-    play.build_args["BASE_IMAGE"] = f"127.0.0.1:{real_registry.free_port()}/nowhere:1"
+    play.build_args["BASE_IMAGE"] = f"127.0.0.1:{ports.closed()}/nowhere:1"
     message = play.fail(IMAGES)
     assert f"(not on this engine: the base image {play.build_args['BASE_IMAGE']})" in message
 

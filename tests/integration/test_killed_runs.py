@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import processes
 import pytest
 from ansible_run import PLAYBOOK, ROOT
 from site_yml import Site, docker
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 def descendants(pid: int) -> set[int]:
     """A process and all that came of it, by the parents that the kernel names."""
     parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    for number, stat in processes.files("stat"):
+        parents[number] = int(stat.rpartition(b")")[2].split()[1])
     found = {pid}
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more

@@ -10,7 +10,7 @@ import time
 import pytest
 import requests
 
-WITHIN = 60.0
+WITHIN = 120.0
 
 
 def until(found, what):
@@ -168,7 +168,13 @@ def test_logs(cluster, served):
 
     name = until(restarted, "it does not crash")
     wanted = "loading the model\ncannot load the model: no such file\n"
-    until(lambda: cluster.kubectl("logs", "-n", served, name) == wanted, "no log")
+
+    def logged():
+        with contextlib.suppress(AssertionError):  # its next container takes over
+            return cluster.kubectl("logs", "-n", served, name) == wanted
+        return False
+
+    until(logged, "no log")
 
 
 def test_pod_that_is_never_ready(cluster, served):
@@ -274,14 +280,15 @@ def test_load_balancer_that_the_cloud_refuses(cluster):
 
 def test_address_of_a_deleted_service_is_given_again(cluster):
     with cluster.namespace() as namespace:
+        # The last one: other tests are given the first one that is free, this one's when it goes.
+        wanted = "127.0.10.254"
         create = ("create", "service", "loadbalancer", "web", "-n", namespace, "--tcp=80")
-        cluster.kubectl(*create)
-        given = until(lambda: address(cluster, namespace, "web"), "no address")
-        cluster.kubectl("delete", "service", "web", "-n", namespace)
-        wanted = json.loads(cluster.kubectl(*create, "--dry-run=client", "--output=json"))
-        wanted["spec"]["loadBalancerIP"] = given
-        cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(wanted))
-        assert until(lambda: address(cluster, namespace, "web"), "no address") == given
+        document = json.loads(cluster.kubectl(*create, "--dry-run=client", "--output=json"))
+        document["spec"]["loadBalancerIP"] = wanted
+        for _ in range(2):
+            cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(document))
+            assert until(lambda: address(cluster, namespace, "web"), "no address") == wanted
+            cluster.kubectl("delete", "service", "web", "-n", namespace)
 
 
 def test_requests_of_the_kubeconfig_are_told_from_those_of_components(cluster):

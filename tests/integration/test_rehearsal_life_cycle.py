@@ -1,5 +1,6 @@
 """Up, again, killed, down: a cluster in a network of its own, beside the one that tests share."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -82,7 +83,7 @@ class Machine:
 
     def assert_as(self, before):
         """Hold against what was; a process that was killed takes a moment to be gone."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + WITHIN
         while self.traces() != before and time.monotonic() < end:
             time.sleep(0.1)
         assert self.traces() == before
@@ -96,7 +97,7 @@ class Machine:
                 inside = (process / "ns/net").stat().st_ino == self.network
                 command = (process / "cmdline").read_text().replace("\0", " ")
                 ours = self.paths.cgroup in (process / "cgroup").read_text()
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
+            except OSError:
                 continue  # it has ended, or is the machine's first
             if int(process.name) != os.getpid() and (inside or ours or self._names(command)):
                 yield f"{process.name} {command}"
@@ -107,14 +108,15 @@ class Machine:
         yield from Path("/run").glob(f"{self.paths.cgroup}*")
         yield from Path("/var/lib/cni").glob(f"**/{self.paths.cgroup}*")
         for link in Path("/var/log/containers").glob("*"):
-            if self._names(str(link.readlink())):
-                yield link
+            with contextlib.suppress(FileNotFoundError):  # another cluster's that has just gone
+                if self._names(str(link.readlink())):
+                    yield link
 
 
 def _program(pid):
     try:
         return Path(f"/proc/{pid}/exe").readlink()
-    except FileNotFoundError:
+    except OSError:  # it has ended
         return None
 
 
@@ -161,7 +163,7 @@ def machine():
     )
     with private_network.entered() as inode:
         for rule in foreign:
-            subprocess.run(["iptables", *rule.split()], check=True)
+            subprocess.run(["iptables", "--wait", *rule.split()], check=True)
         # A new network has the machine's settings, which the shared cluster may have changed.
         for setting in ("ip_forward", "conf/all/route_localnet"):
             Path("/proc/sys/net/ipv4", setting).write_text("0")
@@ -338,7 +340,7 @@ def test_component_that_cannot_start(machine, capsys):
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("iptables -t nat -N KUBE-SERVICES", "Another Kubernetes has its rules"),
+        ("iptables --wait -t nat -N KUBE-SERVICES", "Another Kubernetes has its rules"),
         ("ip link add dma0 type bridge", "An interface dma0 is there"),
         ("ip route add 10.199.0.0/16 dev lo", "The network 10.199.0.0/16 of lo overlaps"),
     ],
@@ -372,7 +374,7 @@ def test_foreign_folder_is_neither_used_nor_removed(machine, capsys):
 def test_docker_that_came_meanwhile_keeps_its_forwarding(machine):
     forwarding = Path("/proc/sys/net/ipv4/ip_forward")
     assert machine.run("up") == 0
-    subprocess.run(["iptables", "-t", "filter", "-N", "DOCKER"], check=True)
+    subprocess.run(["iptables", "--wait", "-t", "filter", "-N", "DOCKER"], check=True)
     assert forwarding.read_text() == "1\n"
     assert machine.run("down") == 0
     assert forwarding.read_text() == "1\n"

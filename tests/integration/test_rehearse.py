@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import private_network
@@ -71,8 +72,8 @@ class Machine:
             try:
                 inside = (process / "ns/net").stat().st_ino == self.network
                 command = (process / "cmdline").read_text()
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
+            except OSError:
+                continue  # it has ended, or is the machine's first
             if (inside and int(process.name) != os.getpid()) or str(self.folder) in command:
                 found.append(command)
         return found
@@ -156,6 +157,10 @@ def test_up_again_and_down(machine, capfd):
     rehearsal._note.write_text('{"containers": []}')
     assert rehearsal.down() == 0
     assert machine.calls()[-1]["arguments"].endswith("--tags=teardown --limit=docker_hosts")
+    # A process that was killed takes a moment to be gone.
+    end = time.monotonic() + 60
+    while machine.remains() != before and time.monotonic() < end:
+        time.sleep(0.1)
     assert machine.remains() == before
     assert rehearsal.down() == 0
     assert len(machine.calls()) == 5

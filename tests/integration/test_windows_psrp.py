@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import http.server
-import socket
 import threading
 from typing import TYPE_CHECKING
 
+import ports
 import pytest
 from ansible_run import ROOT, Run, run_playbook
 
@@ -81,6 +81,4 @@ def test_a_service_that_refuses(service, said):
 
 
 def test_a_closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    assert "refused" in told(run(port))
+    assert "refused" in told(run(ports.closed()))

@@ -214,10 +214,13 @@ class Play:
         self._since = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
     def mutations(self, *namespaces: str) -> list[str]:
-        """Return what site.yml asked the cluster to change since mark(): VERB RESOURCE/NAME."""
+        """Return what site.yml asked the cluster to change since mark(): VERB RESOURCE/NAME.
+
+        namespaces: further ones, whose names begin as that of the play.
+        """
         mine = {self.namespace, *namespaces}
         found = []
-        for event in self.cluster.audit():
+        for event in self.cluster.audit(self.namespace):
             reference = event.get("objectRef", {})
             if (
                 event["stage"] == "ResponseComplete"

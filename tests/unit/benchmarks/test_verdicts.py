@@ -2,9 +2,9 @@
 
 import http.server
 import json
-import socket
 import threading
 
+import ports
 import pytest
 
 from benchmarks import (
@@ -107,9 +107,7 @@ def test_twenty_answers_are_an_answer(bad, expected):
 
 
 def test_who_does_not_listen_does_not_answer():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert not zero_lost_requests.answers(f"http://127.0.0.1:{port}/")
+    assert not zero_lost_requests.answers(f"http://127.0.0.1:{ports.closed()}/")
 
 
 def samples(*replicas):

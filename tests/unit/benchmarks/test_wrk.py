@@ -2,9 +2,9 @@
 
 import contextlib
 import http.server
-import socket
 import threading
 
+import ports
 import pytest
 
 from benchmarks import wrk
@@ -166,9 +166,7 @@ def test_each_lost_request_is_counted():
 
 
 def test_nobody_listens():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    load = wrk.Load(f"http://127.0.0.1:{port}/", "")
+    load = wrk.Load(f"http://127.0.0.1:{ports.closed()}/", "")
     with pytest.raises(wrk.LoadError, match="wrk ended too early: unable to connect"):
         wrk.under_load([load], lambda: None, lead=0.5)
 

@@ -59,7 +59,8 @@ def test_unhealthy(run, capsys):
 
 
 def test_crashing(run, capsys):
-    name = run("echo one; echo two; exit 3", restart_policy={"Name": "always"})
+    # At once, lest it be looked at between the two.
+    name = run(r"printf 'one\ntwo\n'; exit 3", restart_policy={"Name": "always"})
     message = ask(capsys, name, log_lines=1)["msg"]
     # The last look may find it running once more.
     assert message.startswith(f"The container {name} ")

@@ -101,7 +101,7 @@ def test_what_google_cloud_stumbles_over_is_gone_on_with(gke, fault, sent):
         ),
         (
             {"kind": "operation-never-ends"},
-            "has not ended within 4 seconds: it was last seen RUNNING",
+            "has not ended within 8 seconds: it was last seen RUNNING",
         ),
         (
             {"kind": "permission-denied", "count": None},
@@ -112,7 +112,7 @@ def test_what_google_cloud_stumbles_over_is_gone_on_with(gke, fault, sent):
 def test_what_google_cloud_cannot_is_said_in_a_sentence(gke, fault, part):
     gke.google.fault(method="clusters.create$", **fault)
     # Only what never ends takes all of it.
-    answer = by_google_cloud(gke, timeout=4)
+    answer = by_google_cloud(gke, timeout=8)
     assert answer["failed"]
     assert part in answer["msg"]
 

@@ -600,13 +600,13 @@ def _until_it_works(place, webhook):
 def test_no_change_costs_a_list_for_each_kind(place):
     rendered = place.render(EVERYTHING, *({"name": f"more-{number}"} for number in range(3)))
     place.settle(rendered)
-    before = {event["auditID"] for event in place.cluster.audit()}
+    before = {event["auditID"] for event in place.cluster.audit(place.name)}
 
     place.changes(rendered)
 
     requests = [
         (event["verb"], event["objectRef"]["resource"])
-        for event in place.cluster.audit()
+        for event in place.cluster.audit(place.name)
         if event["auditID"] not in before
         and event.get("objectRef", {}).get("namespace") == place.name
         and event.get("userAgent") == "docker-ml-api"

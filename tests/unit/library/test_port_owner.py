@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import port_owner
+import ports
 import pytest
 from run_module import run_module
 
@@ -31,10 +32,8 @@ def test_free_on_another_address(server, capsys):
     assert ask(capsys, server, address="127.0.0.2")["taken"] == []
 
 
-def test_free(server, capsys):
-    port = server.getsockname()[1]
-    server.close()
-    assert run_module(port_owner, capsys, ports=[port])["taken"] == []
+def test_free(capsys):
+    assert run_module(port_owner, capsys, ports=[ports.free()])["taken"] == []
 
 
 def test_taken_by_a_container(server, capsys):

@@ -2,6 +2,7 @@
 
 import importlib
 
+import ports
 import pytest
 import real_registry
 import registry_digest
@@ -67,7 +68,7 @@ def test_refused(image, capsys, monkeypatch, tmp_path, login):
 
 
 def test_registry_down(image, capsys):
-    reference = f"127.0.0.1:{real_registry.free_port()}/team/app:1"
+    reference = f"127.0.0.1:{ports.closed()}/team/app:1"
     answer = ask(capsys, {**image, "reference": reference}, **LOGIN)
     assert answer["failed"]
     assert "cannot be reached (connection refused)" in answer["msg"]

@@ -86,7 +86,7 @@ class Rig:
         """The changes that the module made, as the API server's audit log has them."""
         return [
             event["verb"]
-            for event in self.cluster.audit()
+            for event in self.cluster.audit(self.namespace)
             if (event.get("objectRef") or {}).get("namespace") == self.namespace
             and event["userAgent"] == "docker-ml-api"
             and event["stage"] == "ResponseComplete"

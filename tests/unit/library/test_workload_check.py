@@ -91,7 +91,8 @@ def run(capsys, cluster, apps):
         return result
 
     yield run_check
-    assert set(threading.enumerate()) == before
+    # Those of other tests, which were there before, may have ended.
+    until(lambda: not set(threading.enumerate()) - before)
 
 
 def test_every_replica_answers_through_the_load_balancer(run, cluster, apps, url_of):
@@ -194,7 +195,8 @@ def test_there_is_no_pod(run, apps):
 def test_a_pod_that_crashes_when_it_is_asked(run, cluster, apps):
     apply(cluster, apps, deployment(cluster, "crashing", 1, crash=True))
     await_rollout(cluster, apps, "crashing")
-    result = run({"name": "crashing"}, deadline=6)
+    # Time for the kubelet of a busy machine to see it.
+    result = run({"name": "crashing"}, deadline=15)
     assert result["failed"]
     (name,) = pod_names(cluster, apps, "crashing")
     assert f"pod {name} could not be asked: " in result["msg"]
@@ -260,7 +262,7 @@ def test_nothing_is_written_to_the_cluster(run, cluster, apps):
     run({"name": "good"})
     verbs = {
         event["verb"]
-        for event in cluster.audit()
+        for event in cluster.audit(apps)
         if (event.get("objectRef") or {}).get("namespace") == apps
         and event.get("userAgent", "").startswith(("docker-ml-api", "Python", "websocket"))
     }
@@ -271,7 +273,7 @@ def test_nothing_is_written_to_the_cluster(run, cluster, apps):
 def test_fifty_workloads(run, url_of):
     url = url_of("good")
     workloads = [{"name": "good", "url": url}] * 50
-    result = run(*workloads)
+    result = run(*workloads, deadline=120)
     assert len(result["workloads"]) == 50
 
 

@@ -91,7 +91,7 @@ def start_in(group, *command):
 
 
 def until(true):
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)

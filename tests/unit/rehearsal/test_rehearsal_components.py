@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 
+import ports
 import pytest
 
 from rehearsal.kubernetes import certificates, components
@@ -51,9 +52,7 @@ def test_status(serve, status, wanted, problem):
 
 
 def test_nobody_listens():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    said = components._answers(f"http://127.0.0.1:{port}/")
+    said = components._answers(f"http://127.0.0.1:{ports.closed()}/")
     assert "does not answer: [Errno 111] Connection refused" in said
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 
+import ports
 import pytest
 import real_registry
 import requests
@@ -80,6 +81,6 @@ def test_wrong_password(registry):
 
 
 def test_registry_that_is_gone():
-    host = f"127.0.0.1:{real_registry.free_port()}"
+    host = f"127.0.0.1:{ports.closed()}"
     with pytest.raises(RehearsalError, match=f"does not answer at http://{host}/v2/a/"):
         IMAGE.push(host, "a", "v1", "u", "p")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import ports
 import pytest
 import urllib3
 from ansible.module_utils.docker_ml_api import cluster
@@ -259,13 +260,8 @@ def test_a_failing_plugin_is_told_in_its_own_words(answers):
     assert server.requests == []
 
 
-def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 def test_refused():
-    url = f"https://127.0.0.1:{closed_port()}"
+    url = f"https://127.0.0.1:{ports.closed()}"
     with pytest.raises(UnreachableError) as raised:
         connect(kubeconfig(url)).list("Pod")
     assert str(raised.value) == (
@@ -403,7 +399,7 @@ def test_a_proxy(answers):
 
 
 def test_a_proxy_that_is_not_there(monkeypatch):
-    proxy = f"127.0.0.1:{closed_port()}"
+    proxy = f"127.0.0.1:{ports.closed()}"
     monkeypatch.setenv("HTTPS_PROXY", f"http://tom:secret@{proxy}")
     with pytest.raises(UnreachableError) as raised:
         connect(kubeconfig("https://192.0.2.1")).list("Pod")
@@ -413,8 +409,8 @@ def test_a_proxy_that_is_not_there(monkeypatch):
 
 
 def test_a_loopback_server_needs_no_proxy(answers, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{ports.closed()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{ports.closed()}")
     connected, _ = answers(Answer(POD))
     assert connected.get("Pod", "n", "p") == POD
 

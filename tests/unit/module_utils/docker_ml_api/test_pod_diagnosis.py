@@ -193,6 +193,11 @@ TROUBLES = {
     "memory: no limit of its own": (
         crashing(ended("OOMKilled", 137)), [], PATIENT, "memory", 0, ["than the limit of its"],
     ),
+    "memory: killed within a limit": (
+        crashing(ended(code=137), spec=LIMITED), [], PATIENT, "memory", 0,
+        ["probably needs more memory than the limit of 64Mi of its container web (Error",
+         "exit code 137, 1 restarts, killed): raise the limit"],
+    ),
     "room": (
         unschedulable(), [], STRICT, "room", 7,
         ["finds no room on the cluster (0/1 nodes are available: 1 Insufficient cpu): add nodes"],

@@ -12,6 +12,7 @@ import threading
 import time
 
 import api_server
+import ports
 import pytest
 from ansible.module_utils.docker_ml_api import cluster as cluster_access
 from ansible.module_utils.docker_ml_api import port_forward
@@ -183,12 +184,6 @@ def failure(client, timeout=PATIENCE):
         client(QUESTION, timeout)
     error = caught.value
     return error.kind, str(error), error.heals
-
-
-def closed_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def test_an_answer():
@@ -374,7 +369,7 @@ def test_an_api_server_that_does_not_forward(status, body, expected):
 
 
 def test_an_api_server_that_is_not_there():
-    server = Server(closed_port(), "http")
+    server = Server(ports.closed(), "http")
     assert failure(client_of(server)) == (
         "unreachable",
         "the cluster cannot be reached to forward a port (Connection refused)",
@@ -398,7 +393,7 @@ def test_an_api_server_that_speaks_something_else():
 
 
 def test_a_login_that_cannot_be_had():
-    server = Server(closed_port(), "http")
+    server = Server(ports.closed(), "http")
     plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "/nonexistent/plugin"}
     kind, words, heals = failure(client_of(server, {"exec": plugin}))
     assert (kind, heals) == ("forbidden", False)
@@ -502,20 +497,20 @@ def test_a_proxy_of_the_kubeconfig(login, header):
 
 def test_a_proxy_that_refuses():
     with proxy(407) as between:
-        kind, words, _ = failure(client_of(Server(closed_port(), "http"), proxy_url=between.url))
+        kind, words, _ = failure(client_of(Server(ports.closed(), "http"), proxy_url=between.url))
     assert kind == "unreachable"
     assert "407" in words
 
 
 def test_a_proxy_of_another_kind():
-    server = Server(closed_port(), "http")
+    server = Server(ports.closed(), "http")
     kind, words, _ = failure(client_of(server, proxy_url="https://127.0.0.1:1"))
     assert kind == "unreachable"
     assert "ports are forwarded by http proxies only, not by https" in words
 
 
 def test_the_environments_proxy_is_none_for_a_loopback_server(monkeypatch):
-    dead = f"http://127.0.0.1:{closed_port()}"
+    dead = f"http://127.0.0.1:{ports.closed()}"
     for name in ("http_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, dead)
 

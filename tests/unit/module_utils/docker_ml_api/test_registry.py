@@ -7,6 +7,7 @@ import ssl
 import threading
 import urllib.parse
 
+import ports
 import pytest
 import real_registry
 from ansible.module_utils.docker_ml_api import registry
@@ -125,7 +126,7 @@ def test_a_registry_for_all(tmp_path):
 
 
 def test_nobody_there():
-    host = f"127.0.0.1:{real_registry.free_port()}"
+    host = f"127.0.0.1:{ports.closed()}"
     with pytest.raises(
         RegistryError, match=rf"^The registry {host} cannot be reached \(Connection refused\)"
     ):
@@ -157,7 +158,7 @@ def test_a_token_service():
 
 
 def test_a_token_service_that_is_away():
-    address = f"http://127.0.0.1:{real_registry.free_port()}/token"
+    address = f"http://127.0.0.1:{ports.closed()}/token"
 
     def answer(_path, _headers):
         return 401, {"WWW-Authenticate": f'Bearer realm="{address}"'}

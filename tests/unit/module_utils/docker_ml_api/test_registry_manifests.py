@@ -5,8 +5,8 @@ import ipaddress
 import json
 import ssl
 
+import ports
 import pytest
-import real_registry
 from ansible.module_utils.docker_ml_api import registry_manifests
 from ansible.module_utils.docker_ml_api.registry import Credentials, RegistryError
 from ansible.module_utils.docker_ml_api.registry_manifests import (
@@ -245,7 +245,7 @@ def test_no_token(answer, said):
 
 
 def test_a_token_service_that_is_away():
-    away = f"http://127.0.0.1:{real_registry.free_port()}/token"
+    away = f"http://127.0.0.1:{ports.closed()}/token"
     challenge = {"WWW-Authenticate": f'Bearer realm="{away}"'}
     with serving(lambda _: (401, challenge, b"")) as double:
         assert f"login at {away} cannot be reached (Connection refused)" in ask(double, TOM)
@@ -362,7 +362,7 @@ def test_a_registry_that_hangs_up():
 
 
 def test_nobody_there_is_told_of_once():
-    host = f"127.0.0.1:{real_registry.free_port()}"
+    host = f"127.0.0.1:{ports.closed()}"
     found, problems = look_up([f"{host}/a", f"{host}/b"], lambda _: None, Trust(), 5)
     sentence = "cannot be reached (Connection refused): start it, or mend image_registry."
     assert (found, problems) == ({}, [f"The registry {host} {sentence}"])
