@@ -1,11 +1,12 @@
 """What the server calls: a short path for single predictions, in front of Flask.
 
 Flask's own part of a request costs several times what the prediction does. So the two
-endpoints that are asked most are answered here, by the same code that answers them there;
-anything else goes through the application. Every answer is counted, logged and named here,
-and what would be too much is refused.
+endpoints that are asked most, and batches as JSON of the usual size, are answered here, by the
+same code that answers them there; anything else goes through the application. Every answer is
+counted, logged and named here, and what would be too much is refused.
 """
 
+import io
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from http import HTTPStatus
 from time import monotonic, perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from model.service import problem, request_id
+from model.service import json_batches, problem, request_id
 from model.service.answer import ALIVE, InvalidParametersError, overflowed, parser
 from model.service.metrics import OTHER, Metrics
 from model.service.predictor import OverflowedError, Predictor
@@ -29,8 +30,10 @@ logger = logging.getLogger("prediction")
 REQUEST_ID = "prediction.request_id"
 ALIVE_PATH = "/isAlive"
 PREDICTION_PATH = "/prediction/"
+BATCH_PATH = "/v1/predictions"
 PREDICTION_PATHS = frozenset((PREDICTION_PATH, "/prediction"))
 READ_METHODS = ("GET", "HEAD")
+ANY = "*/*"
 TEXT = ("Content-Type", "text/plain; charset=utf-8")
 CLOSE = ("Connection", "close")
 RETRY = ("Retry-After", "1")
@@ -73,6 +76,7 @@ class Front:
         self.log = log
         self.max_body_bytes = max_body_bytes
         self._concurrency = concurrency
+        self.predictor = predictor
         self._features = predictor.features
         self._served_by: Headers = [("X-Served-By", instance)] if instance else []
         # Looked up here, not in each request.
@@ -250,7 +254,7 @@ class _Exchange:
         chunks: Iterable[bytes] = ()
         streamed = False
         try:
-            chunks = front.app(environ, self._started)
+            chunks = self._batch() or front.app(environ, self._started)
             streamed = not isinstance(chunks, list) and (
                 self._length is None or self._length > COLLECTED
             )
@@ -268,6 +272,36 @@ class _Exchange:
                 release()
         front.finished(self, sum(map(len, parts)))
         return parts
+
+    def _batch(self) -> list[bytes] | None:
+        """Answer a batch, if it is the usual one: the application answers any other."""
+        environ = self.environ
+        get = environ.get
+        length = get("CONTENT_LENGTH", "")
+        if (
+            environ["PATH_INFO"] != BATCH_PATH
+            or environ["REQUEST_METHOD"] != "POST"
+            or get("CONTENT_TYPE") != json_batches.JSON
+            or get("HTTP_ACCEPT", ANY) not in (ANY, json_batches.JSON)
+            or "HTTP_CONTENT_ENCODING" in environ
+            or not (length.isascii() and length.isdigit())
+            or int(length) > json_batches.LARGE_BYTES
+        ):
+            return None
+        data = environ["wsgi.input"].read(int(length))
+        environ["wsgi.input"] = io.BytesIO(data)
+        if len(data) < int(length):
+            return None
+        front = self._front
+        try:
+            body = json_batches.answer(data, front.predictor, front.metrics)
+        except Exception:  # noqa: BLE001 - the application says what it is
+            return None
+        self.endpoint = BATCH_PATH
+        self._started(
+            "200 OK", [("Content-Type", json_batches.JSON), ("Content-Length", str(len(body)))]
+        )
+        return [body]
 
     def finished(self, size: int) -> None:
         """Tell that the answer has ended."""

@@ -5,10 +5,9 @@ from typing import Any
 
 from model.service import batches, csv_batches, problem, tensors
 from model.service.api import inference
-from model.service.api.body import DOCUMENT_BYTES, DOCUMENT_VALUES
 from model.service.api.documents import FORMATS
-from model.service.api.predictions import MOST_ERRORS
 from model.service.features import Feature
+from model.service.json_batches import DOCUMENT_BYTES, DOCUMENT_VALUES, MOST_ERRORS
 from model.service.predictor import Predictor
 
 Schema = dict[str, Any]

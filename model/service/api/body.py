@@ -4,15 +4,10 @@ from http import HTTPStatus
 
 from flask import request
 
+from model.service import json_batches
 from model.service.problem import DocumentError, ProblemError
 
-# Of documents that are read whole: a value of theirs costs up to some 250 bytes while it is
-# worked on. Tables as CSV have no such limit.
-DOCUMENT_BYTES = 1 << 24
-DOCUMENT_VALUES = 500_000
 READ_BYTES = 1 << 20
-
-SMALLER = "send the rows in several requests, or as text/csv to /v1/predictions"
 
 
 class Body:
@@ -52,36 +47,20 @@ class Body:
 
         Raises ProblemError if that is too much to be worked on at once.
         """
-        if (self._length or 0) > DOCUMENT_BYTES:
+        if (self._length or 0) > json_batches.DOCUMENT_BYTES:
             raise _too_large()
         parts = []
         while (self._length is None or self._read < self._length) and (
             data := self.read(READ_BYTES if self._length is None else self._length - self._read)
         ):
             parts.append(data)
-            if self._read > DOCUMENT_BYTES:
+            if self._read > json_batches.DOCUMENT_BYTES:
                 raise _too_large()
         return b"".join(parts)
-
-
-def check_json(data: bytes) -> None:
-    """Raise ProblemError if a JSON document has too many values to be worked on at once."""
-    # Each value takes a byte at least, and a comma between it and the next.
-    if len(data) > 2 * DOCUMENT_VALUES:
-        check_values(data.count(b",") + 1)
-
-
-def check_values(values: int) -> None:
-    """Raise ProblemError if a document has too many values to be worked on at once."""
-    if values > DOCUMENT_VALUES:
-        raise ProblemError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"The document has more than {DOCUMENT_VALUES} values: {SMALLER}.",
-        )
 
 
 def _too_large() -> ProblemError:
     return ProblemError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"The document is larger than {DOCUMENT_BYTES} bytes: {SMALLER}.",
+        f"The document is larger than {json_batches.DOCUMENT_BYTES} bytes: {json_batches.SMALLER}.",
     )

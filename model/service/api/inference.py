@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, request
 
-from model.service import problem, tensors
+from model.service import json_batches, problem, tensors
 from model.service.answer import ParameterError
 from model.service.api import extensions
-from model.service.api.body import Body, check_json, check_values
+from model.service.api.body import Body
 from model.service.batches import predict
 from model.service.features import Feature
 from model.service.predictor import Predictor
@@ -184,7 +184,7 @@ def _document() -> tuple[Mapping[str, Any], memoryview]:
     ):
         raise _refused(f"{HEADER_LENGTH} must be how long the JSON at the body's begin is.")
     head = data if length is None else data[: int(length)]
-    check_json(bytes(head))
+    json_batches.check_size(bytes(head))
     try:
         document = orjson.loads(head)
     except orjson.JSONDecodeError as error:
@@ -241,7 +241,7 @@ def _tensor(entry: Mapping[str, Any], binary: memoryview | None) -> Tensor:
     if not isinstance(shape, list) or not shape or not all(map(_is_whole, shape)):
         raise TensorError("must have a shape: a list of whole numbers from 0")
     elements = tensors.elements_of(shape)
-    check_values(elements)
+    json_batches.check_values(elements)
     if binary is not None:
         if "data" in entry:
             raise TensorError("must have either data or binary data")

@@ -8,8 +8,7 @@ from ansible_run import ROOT
 from documents import Document, words_of
 from prometheus_client.parser import text_string_to_metric_families
 
-from model.service import settings
-from model.service.api import body
+from model.service import json_batches, settings
 from model.service.app import create_app
 from model.service.saving import save
 from model.train import train
@@ -79,7 +78,7 @@ def test_every_metric_is_documented(app):
 def test_limits():
     rows = {cells[0]: cells[1] for cells in SERVING.rows("Limits")}
     assert rows["a JSON document"] == (
-        f"{body.DOCUMENT_BYTES >> 20} MiB and {body.DOCUMENT_VALUES:,} values"
+        f"{json_batches.DOCUMENT_BYTES >> 20} MiB and {json_batches.DOCUMENT_VALUES:,} values"
     )
     megabytes = settings.DEFAULTS["MAX_BODY_BYTES"] >> 20
     assert rows["a request's body"] == f"`PREDICTION_MAX_BODY_BYTES`, {megabytes} MiB"

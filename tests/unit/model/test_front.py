@@ -14,7 +14,7 @@ from flask import Flask, Response, request, stream_with_context
 from prometheus_client.parser import text_string_to_metric_families
 
 from model.service import front as module
-from model.service import request_id
+from model.service import json_batches, request_id
 from model.service.app import create_app
 from model.service.features import Feature
 from model.service.front import Front
@@ -48,6 +48,11 @@ class Double:
         if row[0] > 1e300:
             raise OverflowedError
         return f"[{2 * row[0]:g}.]"
+
+    def predict(self, columns: Any) -> list[float]:
+        if 13 in columns[0]:
+            raise RuntimeError("secret")
+        return [2 * value for value in columns[0]]
 
 
 class Asked:
@@ -190,6 +195,84 @@ def test_the_short_path_calls_no_flask(service: Service) -> None:
     for path in ("/isAlive", "/prediction/?f=1", "/prediction?f=a", "/prediction/?f=13"):
         for method in ("GET", "HEAD"):
             assert ask(front, path, REQUEST_METHOD=method).status in (200, 400, 500)
+
+
+JSON = "application/json"
+BATCH = b'{"columns":{"f":[1,2.5]}}'
+
+
+def post(front: Front, body: bytes, **changes: Any) -> Asked:
+    return ask(
+        front,
+        "/v1/predictions",
+        **{
+            "REQUEST_METHOD": "POST",
+            "CONTENT_TYPE": JSON,
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.input": io.BytesIO(body),
+        }
+        | changes,
+    )
+
+
+@pytest.mark.parametrize("body", [BATCH, b'{"records":[{"f":1},{"f":2}]}', b'{"records":[{}]}'])
+@pytest.mark.parametrize("accept", [None, "*/*", JSON])
+def test_a_usual_batch_is_answered_without_flask(
+    service: Service, body: bytes, accept: str | None
+) -> None:
+    expected = service.app.test_client().post("/v1/predictions", data=body, content_type=JSON)
+    before = service.samples()
+    front = service.front()
+    front.app = None  # type: ignore[assignment] # whatever calls it fails
+    asked = post(front, body, **({"HTTP_ACCEPT": accept} if accept else {}))
+    assert (asked.status, asked.body) == (200, expected.data)
+    assert asked.headers["content-type"] == expected.content_type
+    assert asked.headers["content-length"] == str(len(asked.body))
+    assert asked.headers["x-request-id"]
+    (line,) = service.lines()
+    assert (line["path"], line["bytes"]) == ("/v1/predictions", len(asked.body))
+    after = service.samples()
+    rows = len(json.loads(asked.body)["predictions"])
+    counted = {"predictions_total", "prediction_rejected_rows_total"}
+    assert sum(after[name,] - before[name,] for name in counted) == rows
+    assert after["http_request_duration_seconds_count", "/v1/predictions", "POST", "2xx"] == 1
+
+
+# What makes a batch one for the application, and how it is answered there.
+UNUSUAL: dict[str, tuple[bytes, dict[str, Any], int]] = {
+    "another type": (b"f\n1\n", {"CONTENT_TYPE": "text/csv"}, 200),
+    "a charset": (BATCH, {"CONTENT_TYPE": f"{JSON}; charset=utf-8"}, 200),
+    "a table is wanted": (BATCH, {"HTTP_ACCEPT": "text/csv"}, 200),
+    "nothing that there is is wanted": (BATCH, {"HTTP_ACCEPT": "image/png"}, 406),
+    "compressed": (BATCH, {"HTTP_CONTENT_ENCODING": "gzip"}, 415),
+    "cut short": (BATCH, {"CONTENT_LENGTH": "99"}, 400),
+    "no JSON": (b"{", {}, 400),
+    "another shape": (b"[]", {}, 422),
+    "the model breaks": (b'{"columns":{"f":[13]}}', {}, 500),
+    "another method": (b"", {"REQUEST_METHOD": "PUT"}, 405),
+}
+
+
+@pytest.mark.parametrize(("body", "changes", "status"), UNUSUAL.values(), ids=UNUSUAL)
+def test_an_unusual_batch_is_the_applications(
+    service: Service, body: bytes, changes: dict[str, Any], status: int
+) -> None:
+    front = service.front()
+    application, asked_it = front.app, []
+    front.app = lambda *given: asked_it.append(1) or application(*given)  # type: ignore[assignment]
+    asked = post(front, body, **changes)
+    assert (asked.status, asked_it) == (status, [1])
+    assert b"secret" not in asked.body
+
+
+def test_a_large_batch_is_the_applications(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_batches, "LARGE_BYTES", len(BATCH) - 1)
+    front = service.front()
+    application, asked_it = front.app, []
+    front.app = lambda *given: asked_it.append(1) or application(*given)  # type: ignore[assignment]
+    assert (post(front, BATCH).status, asked_it) == (200, [1])
 
 
 def test_a_query_that_is_not_there(service: Service) -> None:

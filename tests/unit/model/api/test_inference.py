@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from model.service.api import body as bodies
+from model.service import json_batches
 from model.service.app import create_app
 
 MODEL = "/v2/models/diabetes"
@@ -305,7 +305,7 @@ def test_other_bodies_are_refused(client: FlaskClient, monkeypatch: pytest.Monke
     assert_error(client.post(INFER, data=b"\xff"), HTTPStatus.BAD_REQUEST, "is not JSON")
     compressed = client.post(INFER, data=b"x", headers={"Content-Encoding": "gzip"})
     assert_error(compressed, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the body as it is.")
-    monkeypatch.setattr(bodies, "DOCUMENT_VALUES", 100)
+    monkeypatch.setattr(json_batches, "DOCUMENT_VALUES", 100)
     many = asked(sized(101, datatype="INT8", shape=[101]))
     assert_error(client.post(INFER, **binary(many, b"\0" * 101)), 413, "more than 100 values")
 

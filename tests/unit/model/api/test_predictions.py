@@ -14,9 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from model.service import csv_batches
-from model.service.api import body as bodies
-from model.service.api import predictions
+from model.service import csv_batches, json_batches
 from model.service.app import create_app
 
 JSON, CSV = "application/json", "text/csv"
@@ -292,9 +290,9 @@ def test_several_outputs(built: Callable[..., Path]) -> None:
 def test_documents_are_limited_and_tables_are_not(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "DOCUMENT_VALUES", 1000)
-    monkeypatch.setattr(bodies, "DOCUMENT_BYTES", 10_000)
-    monkeypatch.setattr(predictions, "LARGE_BYTES", 10)
+    monkeypatch.setattr(json_batches, "DOCUMENT_VALUES", 1000)
+    monkeypatch.setattr(json_batches, "DOCUMENT_BYTES", 10_000)
+    monkeypatch.setattr(json_batches, "LARGE_BYTES", 10)
     rows = {"columns": {"f": [0] * 1000}}
     assert client.post(PATH, json=rows).status_code == 200
     rows["columns"]["f"].append(0)
@@ -320,7 +318,7 @@ def test_a_body_without_a_length(client: FlaskClient, monkeypatch: pytest.Monkey
     body = BODIES[JSON].encode()
     response = client.post(PATH, content_type=JSON, environ_overrides=chunked(body))
     assert json.loads(response.data)["error_count"] == 1
-    monkeypatch.setattr(bodies, "DOCUMENT_BYTES", len(body) - 1)
+    monkeypatch.setattr(json_batches, "DOCUMENT_BYTES", len(body) - 1)
     response = client.post(PATH, content_type=JSON, environ_overrides=chunked(body))
     assert_problem(response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "larger than")
 
