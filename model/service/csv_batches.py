@@ -33,8 +33,8 @@ from model.service.problem import DocumentError, ProblemError
 READ_BYTES = 1 << 17
 LINE_BYTES = 1 << 18
 BLOCK_ROWS = 4096
-# A number takes eight of them: this is four million rows.
-KEPT_BYTES = 1 << 25
+# A number takes eight of them: this is a million rows.
+KEPT_BYTES = 1 << 23
 
 TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 BOM = b"\xef\xbb\xbf"

@@ -23,6 +23,8 @@ MEMBERS = ("records", "columns", "probabilities")
 # worked on. Tables as CSV have no such limit.
 DOCUMENT_BYTES = 1 << 24
 DOCUMENT_VALUES = 500_000
+# Of a document that answers a table.
+ANSWER_BYTES = 1 << 25
 # Larger documents are worked on one at a time: side by side they would take turns at the same
 # interpreter, and add up in memory.
 LARGE_BYTES = 1 << 19

@@ -119,7 +119,7 @@ def _table_as_document(
         rows += len(predicted.predictions)
         error_count += len(predicted.errors)
         size += len(values[-1]) + len(likely[-1])
-        if size > csv_batches.KEPT_BYTES:
+        if size > json_batches.ANSWER_BYTES:
             raise ProblemError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"The answer is too large for one JSON document: accept {CSV}, or "

@@ -300,7 +300,7 @@ def test_documents_are_limited_and_tables_are_not(
     long = {"columns": {"f": [0.123456789] * 900}}
     assert_problem(client.post(PATH, json=long), 413, "larger than 10000 bytes: send the rows in")
     assert send_csv(client, "f\n" + "0.123456789\n" * 2000).text.count("\n") == 2001
-    monkeypatch.setattr(csv_batches, "KEPT_BYTES", 1000)
+    monkeypatch.setattr(json_batches, "ANSWER_BYTES", 1000)
     assert_problem(send_csv(client, "f\n" + "0\n" * 2000, JSON), 413, "accept text/csv")
 
 
