@@ -4,12 +4,13 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+import ports
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 120.0  # seconds, after which a server is killed and its test fails
@@ -36,8 +37,7 @@ class ModelServer:
 @contextlib.contextmanager
 def serving(folder: Path, **environment: str) -> Iterator[ModelServer]:
     """Serve the model in a folder, on a port of loopback that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = ports.free()
     process = subprocess.Popen(
         [sys.executable, "-m", "model.main"],
         cwd=ROOT,
