@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 # Seconds: how long those who knocked before step 2 have at most; between two looks.
-LAST_CALL = 1.0
+LAST_CALL = 3.0
 INTERVAL = 0.02
 # Looks without any connection after which step 1 ends.
 QUIET = 5
