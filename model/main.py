@@ -59,7 +59,10 @@ def load_app() -> "Front":
 
 def warm_up(app: "Flask") -> None:
     """Have the documents made once, here: each worker would, in memory of its own."""
-    client = app.test_client()
+    # Flask's own imports a debugger.
+    from werkzeug.test import Client  # noqa: PLC0415 - after the signal handler is set
+
+    client = Client(app)
     for path in DOCUMENTS:
         client.get(path)
 
