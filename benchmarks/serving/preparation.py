@@ -40,15 +40,19 @@ def prepare(tools: Path, folder: Path, model: str) -> Prepared:
     )
     if model != LINEAR:
         shutil.copyfile(SERVING / "trainings" / f"{model}.py", folder / "model" / "train.py")
+    path = os.pathsep.join((str(tools / "bin"), os.defpath))
     python = str(tools / "bin" / "python")
+    forms = folder / "model" / "service" / "forms"
+    sums = [str(forms / name) for name in ("weighted_sum.c", "libweighted_sum.so")]
     for command in (
+        [str(MODEL / "image" / "compile"), *sums],
         [python, "-m", "model.service.build"],
         [python, str(SERVING / "prepare.py"), str(folder)],
     ):
         done = subprocess.run(
             command,
             cwd=folder,
-            env={"PYTHONPATH": str(folder), "HOME": str(folder), "PATH": os.defpath},
+            env={"PYTHONPATH": str(folder), "HOME": str(folder), "PATH": path},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

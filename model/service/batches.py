@@ -30,8 +30,14 @@ RowErrors = dict[int, tuple[ParameterError, ...]]
 class Counter(Protocol):
     """What is told of each batch, for the metrics."""
 
-    def predicted_rows(self, columns: Sequence[Sequence[Any]], rows: int, /) -> None:
-        """Take the values of rows that were predicted, by feature."""
+    def predicted_rows(
+        self,
+        columns: Sequence[Sequence[Any]],
+        rows: int,
+        bounds: Sequence[tuple[float, float]] | None = None,
+        /,
+    ) -> None:
+        """Take the values of rows that were predicted, by feature, and their bounds if known."""
 
     def rejected_rows(self, rows: int, /) -> None:
         """Take how many rows were not."""

@@ -35,6 +35,7 @@ PREDICTION_PATHS = frozenset((PREDICTION_PATH, "/prediction"))
 READ_METHODS = ("GET", "HEAD")
 ANY = "*/*"
 TEXT = ("Content-Type", "text/plain; charset=utf-8")
+JSON = ("Content-Type", json_batches.JSON)
 CLOSE = ("Connection", "close")
 RETRY = ("Retry-After", "1")
 # An answer of the application that tells its length, up to as many bytes, is sent in one go.
@@ -93,6 +94,8 @@ class Front:
             {method: metrics.series(path, method, HTTPStatus.OK) for method in READ_METHODS}
             for path in (PREDICTION_PATH, ALIVE_PATH)
         )
+        self._batch = metrics.series(BATCH_PATH, "POST", HTTPStatus.OK)
+        self._most_of_a_batch = min(max_body_bytes, json_batches.LARGE_BYTES)
         self._begin()
 
     def in_worker(self) -> None:
@@ -141,7 +144,42 @@ class Front:
             start_response("200 OK", headers)
             self._observe(self._alive[method], perf_counter_ns() - start)
             return [ALIVE.encode() if method == "GET" else b""]
+        if path == BATCH_PATH and method == "POST":
+            answered = self._answered_batch(environ)
+            if answered is not None:
+                size = len(answered)
+                headers = [JSON, ("Content-Length", str(size)), (request_id.HEADER, id_)]
+                start_response("200 OK", headers + self._served_by)
+                end = perf_counter_ns()
+                self._observe(self._batch, end - start)
+                remote, trace = get("REMOTE_ADDR", ""), get("HTTP_TRACEPARENT")
+                self._add((end, end - start, id_, method, path, 200, size, remote, trace))
+                return [answered]
         return _Exchange(self, environ, start_response, start, id_).by_application()
+
+    def _answered_batch(self, environ: "WSGIEnvironment") -> bytes | None:
+        """Answer a batch, if it is the usual one: the application answers any other."""
+        get = environ.get
+        given = get("CONTENT_LENGTH", "")
+        if (
+            get("CONTENT_TYPE") != json_batches.JSON
+            or get("HTTP_ACCEPT", ANY) not in (ANY, json_batches.JSON)
+            or "HTTP_CONTENT_ENCODING" in environ
+            or not (given.isascii() and given.isdigit())
+            or (length := int(given)) > self._most_of_a_batch
+            or not self.acquire(BATCH_PATH)
+        ):
+            return None
+        try:
+            data = environ["wsgi.input"].read(length)
+            environ["wsgi.input"] = io.BytesIO(data)
+            if len(data) < length:
+                return None
+            return json_batches.answer(data, self.predictor, self.metrics)
+        except Exception:  # noqa: BLE001 - the application says what it is
+            return None
+        finally:
+            self.release()
 
     def failed(self, error: Exception, id_: str) -> tuple[HTTPStatus, bytes]:
         """Return the status and the document of a prediction that could not be made."""
@@ -254,7 +292,7 @@ class _Exchange:
         chunks: Iterable[bytes] = ()
         streamed = False
         try:
-            chunks = self._batch() or front.app(environ, self._started)
+            chunks = front.app(environ, self._started)
             streamed = not isinstance(chunks, list) and (
                 self._length is None or self._length > COLLECTED
             )
@@ -272,36 +310,6 @@ class _Exchange:
                 release()
         front.finished(self, sum(map(len, parts)))
         return parts
-
-    def _batch(self) -> list[bytes] | None:
-        """Answer a batch, if it is the usual one: the application answers any other."""
-        environ = self.environ
-        get = environ.get
-        length = get("CONTENT_LENGTH", "")
-        if (
-            environ["PATH_INFO"] != BATCH_PATH
-            or environ["REQUEST_METHOD"] != "POST"
-            or get("CONTENT_TYPE") != json_batches.JSON
-            or get("HTTP_ACCEPT", ANY) not in (ANY, json_batches.JSON)
-            or "HTTP_CONTENT_ENCODING" in environ
-            or not (length.isascii() and length.isdigit())
-            or int(length) > json_batches.LARGE_BYTES
-        ):
-            return None
-        data = environ["wsgi.input"].read(int(length))
-        environ["wsgi.input"] = io.BytesIO(data)
-        if len(data) < int(length):
-            return None
-        front = self._front
-        try:
-            body = json_batches.answer(data, front.predictor, front.metrics)
-        except Exception:  # noqa: BLE001 - the application says what it is
-            return None
-        self.endpoint = BATCH_PATH
-        self._started(
-            "200 OK", [("Content-Type", json_batches.JSON), ("Content-Length", str(len(body)))]
-        )
-        return [body]
 
     def finished(self, size: int) -> None:
         """Tell that the answer has ended."""

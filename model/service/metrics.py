@@ -16,7 +16,8 @@ import mmap
 import os
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -160,10 +161,17 @@ class Metrics:
                         place = len(bins)
                     slot[start + 1 + place] += 1
 
-    def predicted_rows(self, columns: Sequence[Sequence[Value]], rows: int) -> None:
+    def predicted_rows(
+        self,
+        columns: Sequence[Sequence[Value]],
+        rows: int,
+        bounds: Sequence[tuple[float, float]] | None = None,
+    ) -> None:
         """Count the predictions of a batch; the columns are in the features' order.
 
         What is out of range is counted exactly, drift is estimated from rows at even distances.
+
+        bounds: of each column its least and its greatest number, if they are known already.
         """
         if not rows:
             return
@@ -172,22 +180,16 @@ class Metrics:
         while math.gcd(step, 2 * 3 * 5 * 7) > 1:
             step += 1
         counts: list[tuple[int, int]] = []
-        for given, spec in zip(columns, self._specs, strict=True):
+        for index, (given, spec) in enumerate(zip(columns, self._specs, strict=True)):
             if spec is None:
                 continue
-            column = given.tolist() if hasattr(given, "tolist") else given
-            if outside := _outside(column, spec):
+            known = bounds and spec.least <= bounds[index][0] and bounds[index][1] <= spec.most
+            column = given.tolist() if hasattr(given, "tolist") and not known else given
+            if not known and (outside := _outside(column, spec)):
                 counts.append((spec.start, outside))
-            sample = [value for value in column[::step] if not _is_missing(value)]
-            if spec.bins is None:
-                edges = spec.edges
-                places = [bisect_right(edges, value) for value in sample]  # type: ignore[type-var]
-            else:
-                find, beyond = spec.bins.get, len(spec.bins)
-                places = [find(value, beyond) for value in sample]
-            counts += [
-                (spec.start + 1 + place, step * places.count(place)) for place in set(places)
-            ]
+            sample = [value for value in column[::step] if value is not None and value == value]  # noqa: PLR0124 - not NaN
+            places = _text_bins(sample, spec.bins) if spec.bins else _bins(sample, spec.edges)
+            counts += [(spec.start + 1 + place, step * count) for place, count in places]
         slot = self._slot
         with self._lock:
             slot[PREDICTIONS] += rows
@@ -317,6 +319,25 @@ def _spec(feature: Feature, start: int) -> _Spec | None:
     if feature.kind == "boolean":
         known = [category == "true" for category in feature.categories]
     return _Spec(start, 0, 0, (), {value: place for place, value in enumerate(known)})
+
+
+def _bins(values: Sequence[Any], edges: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Yield each bin that has some of the numbers, and how many: see `Feature.edges`."""
+    ordered = sorted(values)
+    below = 0
+    for place, edge in enumerate(edges):
+        end = bisect_left(ordered, edge, below)
+        if end > below:
+            yield place, end - below
+            below = end
+    if len(ordered) > below:
+        yield len(edges), len(ordered) - below
+
+
+def _text_bins(values: Sequence[Any], bins: Mapping[Value, int]) -> Iterator[tuple[int, int]]:
+    """Yield the bin of each value that there is, and how many have it."""
+    for value, count in Counter(values).items():
+        yield bins.get(value, len(bins)), count
 
 
 def _outside(column: Sequence[Any], spec: _Spec) -> int:

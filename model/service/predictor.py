@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from model.service.card import CARD_FILE, ArtifactError, read_card, read_file
 from model.service.features import Feature, Value
+
+if TYPE_CHECKING:
+    from model.service.forms.weighted_sum import WeightedSum
 
 Form = Literal["coefficients", "onnx", "estimator"]
 Task = Literal["regression", "classification"]
@@ -31,6 +34,8 @@ class Predictor(Protocol):
     outputs: int
     # Of a classifier with probabilities, its classes; otherwise empty.
     classes: tuple[Any, ...]
+    # What predicts from columns of nothing but numbers, with no Python object for each.
+    weighted_sum: "WeightedSum | None"
 
     def text(self, row: Sequence[Value]) -> str:
         """Return the prediction for one row as numpy prints it: `[199.60524718]`.

@@ -161,6 +161,12 @@ files = {spec.origin for spec in specs if spec and str(spec.origin).endswith(".p
 cached = importlib.util.cache_from_source
 print(json.dumps(sorted(file for file in files if not os.path.exists(cached(file)))))
 """
+# Whether columns of numbers are predicted from in machine code.
+COMPILED = """
+import json, pathlib
+from model.service.predictor import load_predictor
+print(json.dumps(load_predictor(pathlib.Path("model/artifact")).weighted_sum is not None))
+"""
 REQUIREMENTS = {"coefficients": "requirements.txt", "onnx": "requirements-onnx.txt"}
 
 
@@ -191,6 +197,7 @@ def test_it_serves_with_what_its_form_needs(
         assert container.python(UNCOMPILED) == []
         # The model itself serves in another form.
         assert {*container.python(FILES)} == {"card.json", *card["files"]} - {"model.skops"}
+        assert container.python(COMPILED) is (form == "coefficients")
         if form == "coefficients":
             assert size(image) < 60
             assert memory < 60

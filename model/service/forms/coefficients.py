@@ -7,9 +7,11 @@ calls adds in an order that depends on the processor and the number of rows.
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from model.service.features import Feature, from_card
+from model.service.forms import weighted_sum
 from model.service.numpy_text import array_text
 from model.service.predictor import Columns, Form, OverflowedError, Task
 
@@ -23,15 +25,23 @@ class CoefficientsPredictor:
     classes: tuple[Any, ...] = ()
 
     def __init__(
-        self, features: tuple[Feature, ...], weights: Sequence[float], intercept: float
+        self,
+        features: tuple[Feature, ...],
+        weights: Sequence[float],
+        intercept: float,
+        library: Path = weighted_sum.LIBRARY,
     ) -> None:
-        """Take a weight for each feature."""
+        """Take a weight for each feature.
+
+        Raises ArtifactError if the library of sums is there and wrong.
+        """
         if len(weights) != len(features):
             raise ValueError(f"{len(features)} features cannot have {len(weights)} weights")
         self.features = features
         self._first, *others = weights
         self._others = tuple(enumerate(others, 1))
         self._intercept = intercept
+        self.weighted_sum = weighted_sum.load(weights, intercept, self.predict, library)
 
     def text(self, row: Sequence[Any]) -> str:
         """Return the prediction for one row as numpy prints it."""

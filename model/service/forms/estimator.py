@@ -3,7 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from sklearn import config_context
 from model.service.features import Feature, Value, from_card
 from model.service.predictor import Columns, Form, OverflowedError, Task
 from model.service.training import Estimator
+
+if TYPE_CHECKING:
+    from model.service.forms.weighted_sum import WeightedSum
 
 # Trees take numbers in single precision.
 MOST = float(np.finfo(np.float32).max)
@@ -24,6 +27,7 @@ class EstimatorPredictor:
     """Predicts by the estimator."""
 
     form: Form = "estimator"
+    weighted_sum: "WeightedSum | None" = None
 
     def __init__(
         self,

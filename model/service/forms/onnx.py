@@ -9,7 +9,7 @@ The session has no threads of its own, which would not outlive a fork.
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from model.service.features import Feature, Value, from_card
 from model.service.numpy_text import array_text
 from model.service.predictor import Columns, Form, OverflowedError, Task
+
+if TYPE_CHECKING:
+    from model.service.forms.weighted_sum import WeightedSum
 
 NUMBERS = "numbers"
 TEXTS = "texts"
@@ -49,6 +52,7 @@ class OnnxPredictor:
     """Predicts by a session of ONNX Runtime."""
 
     form: Form = "onnx"
+    weighted_sum: "WeightedSum | None" = None
 
     def __init__(
         self,

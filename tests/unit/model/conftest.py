@@ -1,12 +1,16 @@
 """Models trained and built once for all tests of this folder."""
 
 import functools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import models
 import pytest
 
+from model.service.forms import weighted_sum
 from model.service.predictor import Predictor, load_predictor
 from model.service.saving import save
 from model.service.training import Training
@@ -26,6 +30,33 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], Tr
         return folder
 
     return build
+
+
+COMPILE = Path(__file__).resolve().parents[3] / "model" / "image" / "compile"
+SUMS = weighted_sum.LIBRARY.with_name("weighted_sum.c")
+
+
+@pytest.fixture(scope="session")
+def compile_sums(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """What compiles the weighted sums as an image's build does, with other text in them."""
+
+    def build(old: str = "", new: str = "") -> Path:
+        folder = tmp_path_factory.mktemp("sums")
+        text = SUMS.read_text(encoding="ascii")
+        assert old in text
+        source, library = folder / "sums.c", folder / "libsums.so"
+        source.write_text(text.replace(old, new), encoding="ascii")
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.defpath))
+        subprocess.run([COMPILE, source, library], check=True, env={"PATH": path})
+        return library
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def sums_library(compile_sums: Callable[..., Path]) -> Path:
+    """The weighted sums in machine code."""
+    return compile_sums()
 
 
 @pytest.fixture(scope="session")

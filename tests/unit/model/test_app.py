@@ -101,6 +101,7 @@ class Broken:
     task = "regression"
     outputs = 1
     classes = ()
+    weighted_sum = None
 
     def text(self, row: object) -> str:
         raise RuntimeError(f"secret {row}")

@@ -129,6 +129,8 @@ def test_values_are_made_of_texts(taker: Feature, texts: list[str], values: list
 class Shape:
     """What a table's columns depend on."""
 
+    weighted_sum = None
+
     def __init__(self, outputs: int = 1, classes: tuple[Any, ...] = ()) -> None:
         self.outputs, self.classes = outputs, classes
 

@@ -33,6 +33,7 @@ class Double:
     task = "regression"
     outputs = 1
     classes = ()
+    weighted_sum = None
 
     def __init__(self) -> None:
         shares = (0.5, 0.5)

@@ -222,8 +222,8 @@ def test_errors_are_problems(server: Server, method: str, path: str, status: int
 @pytest.mark.parametrize(
     "request_",
     [
-        b"GET /prediction/?f=" + b"9" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /isAlive HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"GET /prediction/?f=" + b"9" * 300_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /isAlive HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 300_000 + b"\r\n\r\n",
         b"GET /prediction/?f=\xd9\xa3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
