@@ -9,7 +9,6 @@ from operator import itemgetter
 from typing import Any
 
 import orjson
-import simdjson
 
 from model.service.answer import ParameterError
 from model.service.batches import Counter, Predicted, RowErrors, predict
@@ -27,6 +26,8 @@ DOCUMENT_BYTES = 1 << 24
 DOCUMENT_VALUES = 500_000
 # Of a document that answers a table.
 ANSWER_BYTES = 1 << 25
+# In smaller ones the objects that machine code saves are too few.
+LEAST_BYTES = 1 << 12
 # Larger documents are worked on one at a time: side by side they would take turns at the same
 # interpreter, and add up in memory.
 LARGE_BYTES = 1 << 19
@@ -64,7 +65,7 @@ def _weighted_sums(
     data: bytes, predictor: Predictor, metrics: Counter | None
 ) -> list[float] | None:
     """Predict from a document of nothing but good columns of numbers, if it is one."""
-    if predictor.weighted_sum is None:
+    if predictor.weighted_sum is None or len(data) < LEAST_BYTES:
         return None
     columns = numbers(data, predictor.features)
     found = predictor.weighted_sum(columns) if columns else None
@@ -86,6 +87,9 @@ def numbers(data: bytes, features: Sequence[Feature]) -> list["array[float]"] | 
         or not _has(data, b"[", len(features))
     ):
         return None
+    # Two megabytes that a service without large batches does without.
+    import simdjson  # noqa: PLC0415 - see above
+
     try:
         document: Any = simdjson.Parser().parse(data)
         if list(document) != ["columns"]:

@@ -2,6 +2,7 @@
 
 import json
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.service import json_batches
 from model.service.features import Feature
 from model.service.forms.coefficients import CoefficientsPredictor
 from model.service.json_batches import answer, numbers
@@ -78,6 +80,13 @@ OTHERS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _small_ones_too() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_batches, "LEAST_BYTES", 0)
+        yield
+
+
 @pytest.mark.parametrize("document", OTHERS.values(), ids=OTHERS)
 def test_anything_else_is_as_without_machine_code(sums_library: Path, document: str) -> None:
     def asked(library: Path) -> Any:
@@ -117,3 +126,15 @@ def test_answers_and_counts_are_the_same(
         assert bool(predictor.weighted_sum) is (library is sums_library)
         said.append((answer(body, predictor, metrics), metrics._slot.tolist()))
     assert said[0] == said[1]
+
+
+def test_small_documents_are_left_to_python(
+    sums_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b'{"columns":{"f":[1]}}'
+    predictor = CoefficientsPredictor((F,), [2.0], 1.0, sums_library)
+    monkeypatch.setattr(predictor, "predict", lambda columns: [7.0 for _ in columns[0]])
+    monkeypatch.setattr(json_batches, "LEAST_BYTES", len(body))
+    assert answer(body, predictor, None) == b'{"predictions":[3.0]}'
+    monkeypatch.setattr(json_batches, "LEAST_BYTES", len(body) + 1)
+    assert answer(body, predictor, None) == b'{"predictions":[7.0]}'
