@@ -6,6 +6,7 @@ and the workers, forked from it, share its memory.
 
 import functools
 import multiprocessing
+import os
 import signal
 import socket
 import sys
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 DOCUMENTS = ("/", "/docs", "/model", "/openapi.json", "/metrics")
 # Of the model card, for the metrics.
 MODEL_LABELS = ("name", "version", "task", "form", "data_sha256")
+# To granian's allocator, jemalloc, which reads it when granian is imported: a cache and an arena
+# for each thread are six megabytes that save no time.
+ALLOCATOR = ("_RJEM_MALLOC_CONF", "narenas:1,tcache:false")
 
 
 def _stop(_signal: int, _frame: object) -> NoReturn:
@@ -80,6 +84,7 @@ def check_free(host: str, port: int) -> None:
 def main() -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way."""
     signal.signal(signal.SIGTERM, _stop)
+    os.environ.setdefault(*ALLOCATOR)
 
     # The container may be stopped while these are imported: the handler is set before.
     from model.service import server  # noqa: PLC0415 - see above
