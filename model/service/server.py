@@ -8,6 +8,7 @@ refuses requests that are ambiguous, and finishes those under way. Eight threads
 the least: with fewer they sleep too often, with more they wait for the interpreter's lock.
 """
 
+import ctypes
 import gc
 import logging
 import signal
@@ -101,6 +102,7 @@ def serve(
     signal.signal(REFUSE, signal.SIG_IGN)
     # What is there already stays: the collector would copy the memory that workers share.
     gc.collect()
+    _give_back()
     gc.freeze()
 
     def load() -> "Front":
@@ -109,6 +111,13 @@ def serve(
         return front
 
     server.serve(target_loader=lambda: server.drain.in_worker(load), wrap_loader=False)
+
+
+def _give_back() -> None:
+    """Give the system the memory that is free again, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
 
 
 def logging_configuration(log: RequestLog) -> dict[str, Any]:
