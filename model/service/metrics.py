@@ -187,7 +187,9 @@ class Metrics:
             column = given.tolist() if hasattr(given, "tolist") and not known else given
             if not known and (outside := _outside(column, spec)):
                 counts.append((spec.start, outside))
-            sample = [value for value in column[::step] if value is not None and value == value]  # noqa: PLR0124 - not NaN
+            sample = column[::step]
+            if not bounds:
+                sample = [value for value in sample if not _is_missing(value)]
             places = _text_bins(sample, spec.bins) if spec.bins else _bins(sample, spec.edges)
             counts += [(spec.start + 1 + place, step * count) for place, count in places]
         slot = self._slot

@@ -5,7 +5,8 @@ metrics and log: granian 19 µs, fastpysgi 14, Go's net/http 12). fastpysgi runs
 time in each worker, so that a batch would hold up predictions and probes, does not replace a
 worker that died, and leaves its workers behind when it is told to stop. granian is maintained,
 refuses requests that are ambiguous, and finishes those under way. Eight threads a worker cost
-the least: with fewer they sleep too often, with more they wait for the interpreter's lock.
+the least on two busy processors: with fewer they sleep too often, with more they wait for the
+interpreter's lock. Where processors idle, two cost less.
 """
 
 import ctypes
