@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).with_name("saturate.lua")
 CONNECTIONS = 32
-# One at each worker, and one that waits: what is under way at the end is not counted.
-BATCH_CONNECTIONS = 4
+# Rows on all connections: enough that no server sleeps, and not many, since what is under way at
+# the end is not counted.
+ROWS_UNDER_WAY = 40_000
 REQUEST_TIMEOUT = 10
 # What programs take beside the load itself.
 LEEWAY = 30
 NANO = 1e9
 MILLI = 1e6
+
+
+def connections_for(rows: int) -> int:
+    """Return over how many connections requests of as many rows are sent."""
+    return max(1, min(CONNECTIONS, ROWS_UNDER_WAY // rows))
 
 
 @dataclass(frozen=True)

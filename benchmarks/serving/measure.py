@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from benchmarks.serving import questions
 from benchmarks.serving.errors import MeasurementError
-from benchmarks.serving.load import BATCH_CONNECTIONS, CONNECTIONS
+from benchmarks.serving.load import CONNECTIONS, connections_for
 from benchmarks.serving.processes import Server, free_port
 from benchmarks.serving.servers import LINEAR, OURS, Place
 
@@ -229,7 +229,7 @@ class Run:
         for number in BATCHES:
             check(self.port, self.kind.batch, self.model, 0, number)
             asked = [self.kind.batch.ask(questions.part(self.model.columns, 0, number))]
-            counts, cpu = self._saturated(asked, BATCH_CONNECTIONS)
+            counts, cpu = self._saturated(asked, connections_for(number))
             rows = counts.answered * number
             figures[f"batch_{number}_ns"] = cpu / rows * NANO
             figures[f"batch_{number}_rate"] = rows / counts.seconds

@@ -190,7 +190,10 @@ class Metrics:
             sample = column[::step]
             if not bounds:
                 sample = [value for value in sample if not _is_missing(value)]
-            places = _text_bins(sample, spec.bins) if spec.bins else _bins(sample, spec.edges)
+            if spec.bins is None:
+                places = _bins(sample, spec.edges)
+            else:
+                places = _text_bins(sample, spec.bins)
             counts += [(spec.start + 1 + place, step * count) for place, count in places]
         slot = self._slot
         with self._lock:

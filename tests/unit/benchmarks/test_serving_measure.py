@@ -119,6 +119,13 @@ def generator(tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.parametrize(
+    ("rows", "connections"), [(1, 32), (1000, 32), (10_000, 4), (30_000, 1), (100_000, 1)]
+)
+def test_larger_batches_have_fewer_connections(rows, connections):
+    assert load.connections_for(rows) == connections
+
+
 def test_saturation_is_asked_for_as_lines(generator, tmp_path):
     asked = [questions.Question("/p", '{"a":1}'), questions.Question("/p", '{"a":2}')]
     counts = generator({"sent": 9, "answered": 9, "seconds": 3.0}).saturate(asked, 81, 3, 32)
