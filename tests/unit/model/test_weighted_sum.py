@@ -2,6 +2,7 @@
 
 import math
 import random
+import subprocess
 import sys
 from array import array
 from collections.abc import Callable, Sequence
@@ -55,6 +56,23 @@ def test_many_rows(sums_library: Path) -> None:
     found = WeightedSum([weight], intercept, sums_library)([column])
     assert found
     assert found[0].tolist() == [value * weight + intercept for value in column]
+
+
+def test_the_stack_stays_free_of_code(sums_library: Path) -> None:
+    """Else glibc from 2.41 on refuses the library."""
+    stack = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import ctypes, sys; ctypes.PyDLL(sys.argv[1]);"
+            "print(*(line for line in open('/proc/self/maps') if '[stack]' in line))",
+            sums_library,
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert stack.split()[1] == "rw-p"
 
 
 # What: its weights and columns.
