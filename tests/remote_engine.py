@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SSH_ADDRESS = "127.0.31.1"
 TLS_ADDRESS = "127.0.31.2"
 _NETWORK = "172.31.250.1/24"
+_BRIDGE_ADDRESS = "02:42:ac:1f:fa:01"
 _STARTS_WITHIN = 60.0
 
 
@@ -205,7 +206,9 @@ def _bridge(name: str) -> Iterator[None]:
         ("filter", "FORWARD", "-i", name, "-j", "ACCEPT"),
         ("filter", "FORWARD", "-o", name, "-j", "ACCEPT"),
     ]
-    _run("ip", "link", "add", name, "type", "bridge")
+    # Without an address of its own it takes one of its containers', and another when that ends:
+    # the others then lose the way out.
+    _run("ip", "link", "add", name, "address", _BRIDGE_ADDRESS, "type", "bridge")
     try:
         _run("ip", "address", "add", _NETWORK, "dev", name)
         _run("ip", "link", "set", name, "up")

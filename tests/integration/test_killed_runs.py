@@ -39,15 +39,18 @@ def kill_at(command: list[str], task: str, program: str) -> None:
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     ) as run:
         assert run.stdout is not None
+        said: list[str] = []
         try:
             for line in run.stdout:
+                said.append(line)
                 if task in line:
                     break
             else:
-                pytest.fail(f"the run ended before “{task}”")
+                pytest.fail(f"the run ended before “{task}”:\n{''.join(said[-60:])}")
             wait_for(run.pid, program)
         finally:
             kill_all(run.pid)
