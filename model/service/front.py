@@ -107,8 +107,8 @@ class Front:
     def _begin(self) -> None:
         self._next_id = request_id.generator()
         self._permits = threading.BoundedSemaphore(self._concurrency)
-        # When a permit was given back last.
-        self._released = monotonic()
+        # When a permit was taken at once, or given back, last.
+        self._got_on = monotonic()
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -199,13 +199,15 @@ class Front:
         """
         if is_probe(path):
             return None
-        return self._permits.acquire(blocking=False) or (
-            monotonic() - self._released < PATIENCE and self._permits.acquire(timeout=PATIENCE)
-        )
+        if self._permits.acquire(blocking=False):
+            # Of a burst after a rest, those that find no permit wait for those that found one.
+            self._got_on = monotonic()
+            return True
+        return monotonic() - self._got_on < PATIENCE and self._permits.acquire(timeout=PATIENCE)
 
     def release(self) -> None:
         """Give a permit back."""
-        self._released = monotonic()
+        self._got_on = monotonic()
         self._permits.release()
 
     def headers(self, id_: str, given: Sequence[tuple[str, str]]) -> Headers:

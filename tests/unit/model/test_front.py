@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -492,12 +493,14 @@ def test_more_than_can_be_worked_on_is_refused(
     assert ask(front, "/model").status == 200
 
 
+@pytest.mark.parametrize("rest", [0, 2 * LIMIT])
 def test_one_waits_for_its_turn_while_others_get_on(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, rest: float
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE", LIMIT)
     busy = Busy(service)
     front = service.front()
+    monkeypatch.setattr(module, "monotonic", lambda: time.monotonic() + rest)
     first = busy.ask(front)
     answers: list[int] = []
     waiting = threading.Thread(target=lambda: answers.append(ask(front, "/model").status))
