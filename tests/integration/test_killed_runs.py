@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,14 +44,14 @@ def kill_at(command: list[str], task: str, program: str) -> None:
         text=True,
     ) as run:
         assert run.stdout is not None
-        said: list[str] = []
+        said: deque[str] = deque(maxlen=60)
         try:
             for line in run.stdout:
                 said.append(line)
                 if task in line:
                     break
             else:
-                pytest.fail(f"the run ended before “{task}”:\n{''.join(said[-60:])}")
+                pytest.fail(f"the run ended before “{task}”:\n{''.join(said)}")
             wait_for(run.pid, program)
         finally:
             kill_all(run.pid)
