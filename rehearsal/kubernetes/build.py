@@ -32,14 +32,12 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Module:
-    """A Go module, one program: its own package, or that of its `tool` directive."""
+    """A Go module with one or several programs, each in a folder of its own.
+
+    Without such folders it is one program: its own package, or that of its `tool` directive.
+    """
 
     folder: Path
-
-    @property
-    def name(self) -> str:
-        """Of the module's folder and of the program."""
-        return self.folder.name
 
     @property
     def definition(self) -> str:
@@ -47,10 +45,13 @@ class Module:
         return (self.folder / "go.mod").read_text(encoding="utf-8")
 
     @property
-    def package(self) -> str:
-        """What to build."""
+    def programs(self) -> dict[str, str]:
+        """Each program's name and package."""
+        mains = sorted(self.folder.glob("*/main.go"))
+        if mains:
+            return {main.parent.name: f"./{main.parent.name}" for main in mains}
         found = re.search(r"^tool (\S+)$", self.definition, re.MULTILINE)
-        return found[1] if found else "."
+        return {self.folder.name: found[1] if found else "."}
 
     @property
     def go_version(self) -> Version:
@@ -62,19 +63,16 @@ class Module:
 
     def required_version(self, path: str) -> str:
         """Return the version of a module that this one requires."""
-        found = re.search(
-            rf"^\s*(?:require )?{re.escape(path)} (v\S+)", self.definition, re.MULTILINE
-        )
+        found = self._requirement(path)
         if not found:
             raise RehearsalError(f"{self.folder}/go.mod does not require {path}: add it.")
-        return found[1]
+        return found
 
     @property
     def flags(self) -> list[str]:
         """What `go build` is called with."""
         link = "-s -w"
-        if self.name == "kubernetes":
-            version = self.required_version("k8s.io/kubernetes")
+        if version := self._requirement("k8s.io/kubernetes"):
             major, minor = version.removeprefix("v").split(".")[:2]
             for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
                 of = f"{package}.git"
@@ -86,9 +84,14 @@ class Module:
         """What it is built from."""
         return [
             path
-            for path in sorted(self.folder.iterdir())
+            for path in sorted(self.folder.rglob("*"))
             if path.suffix in {".go", ".mod", ".sum"} and not path.name.endswith("_test.go")
         ]
+
+    def _requirement(self, path: str) -> str | None:
+        pattern = rf"^\s*(?:require )?{re.escape(path)} (v\S+)"
+        found = re.search(pattern, self.definition, re.MULTILINE)
+        return found[1] if found else None
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ class Toolchain:
 
 
 def modules(sources: Path = SOURCES) -> list[Module]:
-    """Return the modules, by name."""
+    """Return the folder's module, or those of its folders, by name."""
+    if (sources / "go.mod").exists():
+        return [Module(sources)]
     return [Module(path.parent) for path in sorted(sources.glob("*/go.mod"))]
 
 
@@ -109,15 +114,15 @@ def parse_version(text: str) -> Version:
     return tuple(int(number) for number in re.findall(r"\d+", re.split(r"rc|beta|-", text)[0]))
 
 
-def versions(sources: Path = SOURCES) -> dict[str, str]:
-    """Return the version of each program that is somebody else's."""
+def versions() -> dict[str, str]:
+    """Return the version of each of the cluster's programs that is somebody else's."""
     paths = {
         "kubernetes": "k8s.io/kubernetes",
         "etcd": "go.etcd.io/etcd/server/v3",
         "coredns": "github.com/coredns/coredns",
         "metrics-server": "sigs.k8s.io/metrics-server",
     }
-    return {name: Module(sources / name).required_version(path) for name, path in paths.items()}
+    return {name: Module(SOURCES).required_version(path) for name, path in paths.items()}
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
@@ -156,8 +161,9 @@ def key(of: list[Module], toolchain: Toolchain) -> str:
     """Return the hash of everything that decides what the programs are."""
     parts = [platform.machine(), ".".join(map(str, toolchain.version))]
     for module in of:
-        parts += [module.name, module.package, *module.flags]
-        parts += [f"{path.name} {_file_hash(path)}" for path in module.files]
+        parts += [f"{name} {package}" for name, package in module.programs.items()]
+        parts += module.flags
+        parts += [f"{path.relative_to(module.folder)} {_file_hash(path)}" for path in module.files]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 
@@ -181,12 +187,12 @@ def ensure_built(
         for unfinished in cache.glob(".building-*"):
             shutil.rmtree(unfinished)
         go = go_program(cache, toolchain, requirements, report)
-        names = ", ".join(module.name for module in every)
+        names = ", ".join(name for module in every for name in module.programs)
         report(f"Building {names}: it may take some minutes, this once.")
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
         building.chmod(0o755)
         for module in every:
-            _build(go, module, building / module.name, report)
+            _build(go, module, building, report)
         building.rename(done)
         _remove_old(cache, keep=done)
     return done
@@ -199,11 +205,19 @@ def go_program(
     return toolchain.program or str(_install_toolchain(cache, toolchain, requirements, report))
 
 
-def _build(go: str, module: Module, program: Path, report: Callable[[str], None]) -> None:
-    report(f"  {module.name} …")
+def _build(go: str, module: Module, folder: Path, report: Callable[[str], None]) -> None:
+    """Build a module's programs into the folder: at once, since they share most packages."""
+    names = ", ".join(module.programs)
+    report(f"  {names} …")
     began = time.monotonic()
+    [name, *others] = module.programs
     answer = subprocess.run(
-        [go, "build", *module.flags, "-o", str(program), module.package],
+        [
+            *(go, "build", *module.flags),
+            # Of several, each has the name of its folder.
+            *("-o", str(folder) if others else str(folder / name)),
+            *module.programs.values(),
+        ],
         cwd=module.folder,
         env={**os.environ, **SETTINGS},
         stdout=subprocess.PIPE,
@@ -212,8 +226,8 @@ def _build(go: str, module: Module, program: Path, report: Callable[[str], None]
         check=False,
     )
     if answer.returncode != 0:
-        raise RehearsalError(f"{module.name} could not be built:\n{answer.stdout.strip()[-2000:]}")
-    report(f"  {module.name} built in {time.monotonic() - began:.0f} s.")
+        raise RehearsalError(f"{names} could not be built:\n{answer.stdout.strip()[-2000:]}")
+    report(f"  {names} built in {time.monotonic() - began:.0f} s.")
 
 
 def _install_toolchain(

@@ -76,18 +76,37 @@ def test_versions_are_read(text, version):
     assert build.parse_version(text) == version
 
 
-def test_own_modules():
-    modules = {module.name: module for module in build.modules()}
-    assert sorted(modules) == ["coredns", "etcd", "kubernetes", "metrics-server", "pause"]
-    assert modules["kubernetes"].package == modules["pause"].package == "."
-    assert modules["etcd"].package == "go.etcd.io/etcd/server/v3"
-    assert "kubernetes" in build.versions()
-    assert build.versions()["kubernetes"].startswith("v1.")
-    names = {path.name for path in modules["kubernetes"].files}
-    assert {"main.go", "go.mod", "go.sum"} <= names
-    assert not [name for name in names if name.endswith("_test.go")]
+def test_own_module():
+    [module] = build.modules()
+    programs = ("coredns", "etcd", "kubernetes", "metrics-server", "pause")
+    assert module.programs == {name: f"./{name}" for name in programs}
+    assert {*build.versions()} == {"coredns", "etcd", "kubernetes", "metrics-server"}
     version = build.versions()["kubernetes"]
-    assert f"component-base/version.gitVersion={version} " in modules["kubernetes"].flags[-1]
+    assert version.startswith("v1.")
+    assert f"component-base/version.gitVersion={version} " in module.flags[-1]
+    names = {str(path.relative_to(module.folder)) for path in module.files}
+    assert {"go.mod", "go.sum", "etcd/main.go", "kubernetes/loadbalancer.go"} <= names
+    assert not [name for name in names if name.endswith("_test.go")]
+
+
+@pytest.mark.parametrize(
+    ("more", "package"), [("", "."), ("\ntool example.test/b/cmd\n", "example.test/b/cmd")]
+)
+def test_module_without_folders_is_one_program(tmp_path, more, package):
+    module = write_module(tmp_path, "one", more=more)
+    assert module.programs == {"one": package}
+    assert build.modules(tmp_path) == [module]
+
+
+def test_programs_of_one_module(cache, sources, requirements):
+    (sources / "go.mod").write_text("module example.test/both\n\ngo 1.24.0\n")
+    for name in ("one", "two"):
+        (sources / name / "go.mod").unlink()
+    folder, said = ensure(cache, sources, requirements)
+    assert sorted(path.name for path in folder.iterdir()) == ["one", "two"]
+    assert said[-1].startswith("  one, two built in ")
+    (sources / "two" / "main.go").write_text(PROGRAM.format(text="other"))
+    assert ensure(cache, sources, requirements)[0] != folder
 
 
 def test_locked_toolchain_builds_every_module():

@@ -1,3 +1,0 @@
-module docker-ml-api/rehearsal/pause
-
-go 1.24.0
