@@ -68,7 +68,7 @@ class ActionModule(NormalAction):  # type: ignore[misc]
         self._update_module_args(self._task.action, given, task_vars)
         environment: dict[str, str] = {}
         self._compute_environment_string(environment)
-        written = run(MODULE, given, environment)
+        written = run(MODULE, given, environment, self._loader.get_basedir())
         decoder = get_module_decoder(_PROFILE, Direction.MODULE_TO_CONTROLLER)
         data: dict[str, Any] = json.loads(written, cls=decoder)
         # What begins so is said between modules and Ansible.
@@ -85,10 +85,16 @@ class ActionModule(NormalAction):  # type: ignore[misc]
         )
 
 
-def run(module: ModuleType, arguments: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+def run(
+    module: ModuleType,
+    arguments: Mapping[str, Any],
+    environment: Mapping[str, str],
+    folder: str | Path = ".",
+) -> str:
     """Return what the module writes, whether it ends well or not.
 
     environment: what is added to this process's own.
+    folder: the working directory; a module that is sent to this machine has the playbook's.
     """
     encoder = get_module_encoder(_PROFILE, Direction.CONTROLLER_TO_MODULE)
     text = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}, cls=encoder).encode()
@@ -101,6 +107,7 @@ def run(module: ModuleType, arguments: Mapping[str, Any], environment: Mapping[s
         contextlib.suppress(SystemExit),
     ):
         os.environ.update(environment)
+        os.chdir(folder)
         module.main()
     return output.getvalue()
 

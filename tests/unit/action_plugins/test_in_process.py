@@ -96,6 +96,15 @@ def test_failures_and_the_tasks_environment(tmp_path, other_python):
     assert without_exceptions(here) == without_exceptions(sent)
 
 
+def test_paths_are_relative_to_the_playbook(tmp_path, other_python):
+    (tmp_path / "config").write_text("[no, kubeconfig]")
+    task = {"kubernetes_access": {"kubeconfig": "config"}, "ignore_errors": True}
+    here, sent = both(tmp_path, other_python, task, {**task, "environment": {"HOME": "/"}})
+    assert [result["failed"] for result in here] == [True, True]
+    assert [result["msg"] for result in here if "no file" in result["msg"]] == []
+    assert without_exceptions(here) == without_exceptions(sent)
+
+
 def test_secrets_do_not_show(tmp_path, other_python):
     options = {
         "images": [{"name": "app", "reference": "127.0.0.1:1/app:v1"}],

@@ -208,7 +208,7 @@ def test_the_idle_playbook_has_as_many_tasks():
     report = {"plays": [{"tasks": [
         task("ansible.builtin.assert"),
         task("workload_check"),
-        task("container_health"),
+        task("base_images"),
         task("kubernetes.core.k8s", skipped=True),
         task("kubernetes.core.k8s", results=[{}, {}]),
     ]}]}  # fmt: skip
