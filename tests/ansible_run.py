@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from ansible_server import Server, decisive
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
@@ -85,20 +90,44 @@ class Run:
         return self
 
 
+_REPORTING = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
+_NETWORK = Path("/proc/thread-self/ns/net")  # a thread may be in one of its own
+_USUAL = decisive(os.environ | _REPORTING), _NETWORK.stat().st_ino
+
+
+@functools.cache
+def _server() -> Server:
+    """Return the server of this process."""
+    server = Server(os.environ | _REPORTING, ROOT)
+    atexit.register(server.close)
+    return server
+
+
 def run_playbook(*arguments: str | Path, **environment: str) -> Run:
     """Run ansible-playbook with these arguments in the project's folder, to its end."""
-    done = subprocess.run(
-        [PLAYBOOK, *arguments],
-        cwd=ROOT,
-        env=os.environ
-        | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
-        | environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [PLAYBOOK, *map(str, arguments)]
+    whole = os.environ | _REPORTING | environment
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        if (decisive(whole), _NETWORK.stat().st_ino) == _USUAL:
+            status = _server().run(command, whole, stdout, stderr)
+        else:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=whole,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                check=False,
+            )
+            status = done.returncode
+        written = [_text(file) for file in (stdout, stderr)]
     # Warnings may stand before the report.
-    start = done.stdout.find("{\n")
-    assert start >= 0, done.stdout + done.stderr
-    return Run(done.returncode, json.loads(done.stdout[start:]), done.stdout + done.stderr)
+    start = written[0].find("{\n")
+    assert start >= 0, "".join(written)
+    return Run(status, json.loads(written[0][start:]), "".join(written))
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
