@@ -12,6 +12,7 @@ import ast
 import fcntl
 import json
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,39 +46,48 @@ PACKAGE_MANAGERS = {"apt", "dnf", "dnf5", "zypper", "apk", "pacman"}
 
 def decode(payload: str) -> tuple[str, dict[str, Any]] | None:
     """The module's full name and its arguments; None if the text is no module."""
-    if "_ansiballz_main(" not in payload:
+    _, call, arguments = payload.rpartition("_ansiballz_main(\n")
+    if not call:
         return None
-    for node in ast.walk(ast.parse(payload)):
-        name = getattr(getattr(node, "func", None), "id", "")
-        if isinstance(node, ast.Call) and name == "_ansiballz_main":
-            named = {
-                keyword.arg: ast.literal_eval(keyword.value)
-                for keyword in node.keywords
-                if isinstance(keyword.value, ast.Constant)
-            }
-            return named["module_fqn"], json.loads(named["params"])["ANSIBLE_MODULE_ARGS"]
-    return None
+    # One a line. The packed files beside them are long.
+    lines = (line.partition("=") for line in arguments.splitlines())
+    named = {
+        name: ast.literal_eval(value.removesuffix(","))
+        for name, _, value in lines
+        if name in ("module_fqn", "params")
+    }
+    return named["module_fqn"], json.loads(named["params"])["ANSIBLE_MODULE_ARGS"]
 
 
-def specification(options: dict[str, Any]) -> dict[str, Any]:
-    """Documented options as an argument specification."""
-    kept = ("type", "elements", "choices", "required", "aliases", "default")
-    spec = {}
-    for name, option in options.items():
-        spec[name] = {key: option[key] for key in kept if key in option}
-        if "choices" in spec[name]:
-            spec[name]["choices"] = list(spec[name]["choices"])
+def specification(module: str, kept: Path) -> dict[str, Any] | None:
+    """Documented options as an argument specification, once for all hosts: read from `kept`."""
+    path = kept / f"{module}.json"
+    if not path.exists():
+        found = module_loader.find_plugin(module)
+        options = get_docstring(found, fragment_loader)[0]["options"] if found else None
+        keys = ("type", "elements", "choices", "required", "aliases", "default")
+        spec = options and {
+            name: {key: option[key] for key in keys if key in option}
+            for name, option in options.items()
+        }
+        kept.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=kept, delete=False) as file:
+            json.dump(spec, file)
+        Path(file.name).replace(path)
+    spec = json.loads(path.read_text())
+    for option in (spec or {}).values():
+        if isinstance(option.get("choices"), dict):
+            option["choices"] = [*option["choices"]]
     return spec
 
 
-def judge(module: str, arguments: dict[str, Any]) -> list[str]:
+def judge(module: str, arguments: dict[str, Any], kept: Path) -> list[str]:
     """What the module's documentation has against the arguments."""
     # From action plugins to their own modules, undocumented on purpose.
     private = {"_original_basename", "_raw_params", "_uses_shell", "get_size"}
-    path = module_loader.find_plugin(module)
-    if not path:
+    spec = specification(module, kept)
+    if spec is None:
         return [f"{module} is no module"]
-    spec = specification(get_docstring(path, fragment_loader)[0]["options"])
     known = {name for option, one in spec.items() for name in [option, *one.get("aliases", [])]}
     given = {
         name: value
@@ -183,7 +193,7 @@ class Connection(LocalConnection):  # type: ignore[misc]
         with path.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             state = json.load(file)
-            problems = judge(module_name(full_name), arguments)
+            problems = judge(module_name(full_name), arguments, path.parent / "specifications")
             given = {k: v for k, v in arguments.items() if not k.startswith("_ansible")}
             changes = module not in READERS
             state["calls"].append({"module": module, "arguments": given, "changes": changes})
