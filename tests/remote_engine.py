@@ -7,13 +7,16 @@ went to this machine's engine instead would be seen at once.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import getpass
+import hashlib
+import json
 import shutil
 import subprocess
 import time
 import uuid
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
 # Loopback addresses of the machine that the engine is taken to be on.
 SSH_ADDRESS = "127.0.31.1"
 TLS_ADDRESS = "127.0.31.2"
-_NETWORK = "172.31.250.1/24"
+_NETWORKS = IPv4Network("172.31.192.0/18")
 _BRIDGE_ADDRESS = "02:42:ac:1f:fa:01"
 _STARTS_WITHIN = 60.0
+_KEPT = Path("/var/cache/docker-ml-api/tests/engine")
+_KEPT_BYTES = 4 * 1000**3
 
 
 def _run(*command: str | Path) -> None:
@@ -136,6 +141,7 @@ class Engine:
 
     folder: Path
     port: int
+    data: Path
 
     @property
     def socket(self) -> Path:
@@ -198,11 +204,27 @@ def write_certificates(folder: Path) -> None:
         (place / "key.pem").write_bytes(pair.key)
 
 
+def _free_network() -> IPv4Interface:
+    """Return the first address of a network that no interface has, one that was left included."""
+    said = subprocess.run(["ip", "-json", "address"], check=True, capture_output=True).stdout
+    taken = [
+        IPv4Interface(f"{one['local']}/{one['prefixlen']}").network
+        for link in json.loads(said)
+        for one in link["addr_info"]
+        if one["family"] == "inet"
+    ]
+    for network in _NETWORKS.subnets(new_prefix=24):
+        if not any(network.overlaps(other) for other in taken):
+            return IPv4Interface(f"{network[1]}/{network.prefixlen}")
+    raise AssertionError(f"every network of {_NETWORKS} is taken: see ip address")
+
+
 @contextlib.contextmanager
 def _bridge(name: str) -> Iterator[None]:
     """Make a network for containers that leads out by this machine's addresses."""
+    address = _free_network()
     rules: list[tuple[str, ...]] = [
-        ("nat", "POSTROUTING", "-s", _NETWORK, "!", "-o", name, "-j", "MASQUERADE"),
+        ("nat", "POSTROUTING", "-s", str(address.network), "!", "-o", name, "-j", "MASQUERADE"),
         ("filter", "FORWARD", "-i", name, "-j", "ACCEPT"),
         ("filter", "FORWARD", "-o", name, "-j", "ACCEPT"),
     ]
@@ -210,7 +232,7 @@ def _bridge(name: str) -> Iterator[None]:
     # the others then lose the way out.
     _run("ip", "link", "add", name, "address", _BRIDGE_ADDRESS, "type", "bridge")
     try:
-        _run("ip", "address", "add", _NETWORK, "dev", name)
+        _run("ip", "address", "add", str(address), "dev", name)
         _run("ip", "link", "set", name, "up")
         for table, chain, *rule in rules:
             _run("iptables", "--wait", "--table", table, "--insert", chain, *rule)
@@ -232,7 +254,7 @@ def engine(folder: Path) -> Iterator[Engine]:
     assert program, "These tests need an engine's program: apt-get install docker.io"
     folder.mkdir()
     write_certificates(folder)
-    made = Engine(folder, ports.free())
+    made = Engine(folder, ports.free(), _data(program))
     name = f"t{uuid.uuid4().hex[:8]}"
     server = folder / "server"
     command = [
@@ -243,7 +265,7 @@ def engine(folder: Path) -> Iterator[Engine]:
         f"--tlscacert={server}/ca.pem",
         f"--tlscert={server}/cert.pem",
         f"--tlskey={server}/key.pem",
-        f"--data-root={folder}/data",
+        f"--data-root={made.data}",
         f"--exec-root={folder}/exec",
         f"--pidfile={folder}/pid",
         f"--bridge={name}",
@@ -254,17 +276,37 @@ def engine(folder: Path) -> Iterator[Engine]:
         f"--containerd-namespace={name}",
         f"--containerd-plugins-namespace={name}-plugins",
     ]
-    with _bridge(name), _process(command, folder / "log", "API listen on"):
+    with _alone(made.data), _bridge(name), _process(command, folder / "log", "API listen on"):
         client = docker.DockerClient(base_url=f"unix://{made.socket}")
         try:
+            # A run that was killed may have left some.
+            _remove_all(client)
             yield made
         finally:
             _remove_all(client)
             client.close()
-    shutil.rmtree(folder / "data")
+
+
+def _data(program: str) -> Path:
+    """Return where an engine of this version keeps its data: what builds are fast by stays."""
+    said = subprocess.run([program, "--version"], check=True, capture_output=True).stdout
+    return _KEPT / hashlib.sha256(said).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Let one engine have the data at a time."""
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with data.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _remove_all(client: Any) -> None:
-    """Remove the containers: what they mounted is then free."""
+    """Remove containers, volumes and images; leave what builds are made of, within a bound."""
     for container in client.api.containers(all=True):
         client.api.remove_container(container["Id"], force=True, v=True)
+    client.api.prune_volumes()
+    for image in client.api.images():
+        client.api.remove_image(image["Id"], force=True)
+    client.api._post(client.api._url("/build/prune"), params={"keep-storage": _KEPT_BYTES})

@@ -291,7 +291,7 @@ def test_an_engine_at_a_socket_of_this_machine(machine: Machine) -> None:
 
     assert run.changed == []
     assert run.facts["docker_host_engine"]["local"]
-    assert run.facts["docker_host_engine"]["data_root"] == str(machine.engine.folder / "data")
+    assert run.facts["docker_host_engine"]["data_root"] == str(machine.engine.data)
 
     run = machine.run("--tags", "docker", docker_engine="unix:///nonexistent.sock")
 
