@@ -78,14 +78,49 @@ def wait_for(pid: int, program: str) -> None:
             with contextlib.suppress(OSError):
                 if program in Path(f"/proc/{child}/cmdline").read_text().replace("\0", " "):
                     return
-        time.sleep(0.05)
+        time.sleep(0.02)
     assert not program, f"no “{program}” within a minute"
+
+
+DOCKERFILE = """\
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+COPY index.html /srv/
+RUN ["busybox", "sh", "-c", "busybox sleep 1"]
+USER 65532:65532
+HEALTHCHECK --interval=1s --timeout=5s --retries=3 \\
+    CMD ["busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:8080/"]
+CMD ["busybox", "httpd", "-f", "-p", "8080", "-h", "/srv"]
+"""
+
+
+def small_app(site: Site) -> dict[str, object]:
+    """An app whose every stage is what any app's is, and short: what is killed is the run."""
+    folder = site.folder / "small"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(DOCKERFILE, encoding="utf-8")
+    (folder / "index.html").write_text("small", encoding="utf-8")
+    return {
+        "name": "small",
+        "folder": str(folder),
+        "image": f"{site.prefix}small:v1",
+        "build_args": {"BASE_IMAGE": f"{site.prefix}base/runtime:base"},
+        "port": 8080,
+        "container_name": f"{site.prefix}small",
+        "published_port": site.ports[0],
+        "published_port_variable": "small_port",
+        "memory": "64m",
+        "checks": [{"path": "/", "expected_text": "small"}],
+    }
 
 
 @pytest.fixture
 def fresh(site: Site, tmp_path: Path) -> Iterator[dict[str, object]]:
-    """Base images of this test's own, to be made from nothing."""
+    """A base image of this test's own, to be made from nothing, and an app on it."""
     variables: dict[str, object] = {
+        "apps": [small_app(site)],
+        # The import of the second takes long enough to be seen.
+        "base_images_names": ["runtime", "python"],
         "base_images_source": "bootstrap",
         "base_images_repository": f"{site.prefix}base",
         "base_images_cache": str(tmp_path / "cache"),
@@ -120,10 +155,8 @@ def test_killed_at_five_points_the_next_run_brings_the_same_state(
     assert run.status == 0, run.failure
 
     assert set(site.state()) == {
-        f"{site.prefix}hello-app",
-        f"{site.prefix}test-api",
-        f"{site.prefix}hello-app:v1",
-        f"{site.prefix}diabetes:v1",
+        f"{site.prefix}small",
+        f"{site.prefix}small:v1",
     }
     again = site.run()
     assert again.status == 0, again.failure
