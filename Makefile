@@ -16,8 +16,7 @@ BENCH_ARGS ?=
 BENCHMARKS = $(if $(filter all,$(BENCH)),no_change zero_lost_requests autoscale first_prediction \
 	many_workloads serving,$(BENCH))
 
-.PHONY: help setup deploy teardown rehearse rehearse-stop test lint unit go molecule benchmark \
-	lock clean
+.PHONY: help setup deploy teardown rehearse rehearse-stop test check benchmark lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -45,26 +44,11 @@ rehearse: .venv/.setup-dev ## the GKE run on this machine, for nothing; stays up
 rehearse-stop: .venv/.setup-dev ## end what `make rehearse` left up
 	@scripts/rehearse-stop
 
-test: lint unit go molecule ## the whole test suite
+test: .venv/.setup-dev ## the whole test suite, from nothing; a part: ARGS="tests/unit -k port"
+	@python tests/suite.py all $(ARGS)
 
-lint: .venv/.setup-dev
-	yamllint --strict .
-	ansible-lint --strict
-	ruff check .
-	ruff format --check .
-	mypy .
-
-# The tests work on a real engine, which this project's own role provides.
-unit: .venv/.setup-dev
-	ansible-playbook site.yml --tags docker
-	pytest --numprocesses=auto --dist=loadfile --durations=15 \
-		--cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
-
-go: .venv/.setup-dev
-	cd hello-world && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
-
-molecule: .venv/.setup-dev
-	molecule test --all
+check: .venv/.setup-dev ## the fast part of it; what there is for a path: WHAT=roles/container
+	@python tests/suite.py check $(WHAT)
 
 # Most of them work on the rehearsal cluster, which is built and started like the tests' own.
 benchmark: .venv/.setup ## measure: BENCH="no_change zero_lost_requests …" or BENCH=all (docs/benchmarks.md)

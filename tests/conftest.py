@@ -20,6 +20,7 @@ sys.path[:0] = [str(ROOT / "library"), str(ROOT)]
 _AnsibleCollectionFinder()._install()
 
 import real_cluster  # noqa: E402 - needs the path
+import schedule  # noqa: E402
 
 
 def pytest_configure(config):
@@ -28,6 +29,19 @@ def pytest_configure(config):
     folder = Path(tempfile.mkdtemp(prefix="docker-ml-api-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(folder))
     real_cluster.begin_session(folder)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for name in schedule.needs(item.path, item.fixturenames):
+            item.add_marker(name)
+    items.sort(key=lambda item: schedule.rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # their order is that of the items
+    return schedule.Scheduling(config, log)
 
 
 def pytest_sessionfinish(session):

@@ -18,6 +18,7 @@ DOCUMENTS = sorted(
     path
     for path in (
         ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
         *ROOT.glob("docs/*.md"),
         *ROOT.glob("*/README.md"),
         *ROOT.glob("rehearsal/*/README.md"),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rehearsal.gke import layout as google
 from rehearsal.kubernetes.images import Image
 from rehearsal.kubernetes.layout import Layout
 
@@ -191,7 +192,9 @@ def connect() -> Cluster:
     paths = Layout()
     if not paths.state.exists():
         Path(os.environ[_STARTED_BY]).touch()
-    answer = subprocess.run([*_RUNNER, "up"], cwd=ROOT, capture_output=True, text=True, check=False)
+    # As the rehearsal of a GKE run wants it, which works on it beside the tests.
+    up = [*_RUNNER, "up", "--token-webhook", google.TOKEN_REVIEW_URL]
+    answer = subprocess.run(up, cwd=ROOT, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     return Cluster(paths.kubeconfig, "rehearsal", str(paths.kubectl), paths)
 

@@ -1,0 +1,99 @@
+"""What tests may leave on a machine: seen before and after them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+# Kept on purpose: the next run is fast by them. The engines of tests have a data root of their own.
+_KEPT = re.compile(
+    r"image docker-ml-api/|network (bridge|host|none)$|link docker0$"
+    r"|process dockerd (?!.*--data-root)"
+)
+# Whose processes the tests start.
+_PROGRAMS = re.compile(
+    r"ansible|molecule|rehearsal|docker-registry|chromium|sshd -D|model\.main|dockerd|wrk"
+)
+_TEMPORARY = tempfile.gettempdir()
+_FOLDERS = (_TEMPORARY, "/run", "/var/lib/docker-ml-api", "/sys/fs/cgroup")
+_NAMES = (
+    "docker-ml-api*",
+    "dma-*",
+    "rehearse-*",
+    "engine-*",
+    "docker-engine-*",
+    "*/docker-ml-api*",
+)
+_RULES = re.compile(r"-A.*(KUBE-|CNI-|10\.199\.|172\.31\.)")
+_MOUNTS = re.compile(rf"{_TEMPORARY}/|rehears")
+
+
+def _lines(*command: str) -> list[str]:
+    """Return what a command prints; nothing when it fails, as docker without an engine."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+def images(pattern: str) -> list[str]:
+    """Return the engine's images with such a name."""
+    form = "--format={{.Repository}}:{{.Tag}}"
+    return _lines("docker", "images", f"--filter=reference={pattern}", form)
+
+
+def digests(pattern: str) -> list[str]:
+    """Return the engine's images with such a name, each as NAME@DIGEST."""
+    form = "--format={{.Repository}}@{{.Digest}}"
+    return _lines("docker", "images", "--digests", f"--filter=reference={pattern}", form)
+
+
+def _engine() -> list[str]:
+    listings = {
+        "container": ("ps", "--all", "--format={{.Names}} of {{.Image}}"),
+        "image": ("images", "--format={{.Repository}}:{{.Tag}} {{.ID}}"),
+        "volume": ("volume", "ls", "--format={{.Name}}"),
+        "network": ("network", "ls", "--format={{.Name}}"),
+    }
+    return [f"{kind} {line}" for kind, what in listings.items() for line in _lines("docker", *what)]
+
+
+def _processes() -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it has ended
+        command = " ".join([words[0].rpartition("/")[2], *words[1:]]).strip()
+        if _PROGRAMS.search(command) and "suite.py" not in command:
+            found.append(f"process {command[:200]}")
+    return found
+
+
+def seen() -> set[str]:
+    """Return what of the kinds that tests make is on this machine."""
+    links = json.loads("".join(_lines("ip", "-json", "link")) or "[]")
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    return {
+        *_engine(),
+        *_processes(),
+        *(f"link {link['ifname']}" for link in links),
+        *(f"mount {line.split()[1]}" for line in mounts if _MOUNTS.search(line)),
+        *(f"rule {rule}" for rule in _lines("iptables-save") if _RULES.match(rule)),
+        *(
+            f"file {one}"
+            for folder in _FOLDERS
+            for name in _NAMES
+            for one in Path(folder).glob(name)
+        ),
+    }
+
+
+def after(before: set[str]) -> list[str]:
+    """Return what is there now and was not before, but for what is kept."""
+    return sorted(one for one in seen() - before if not _KEPT.match(one))

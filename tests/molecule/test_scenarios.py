@@ -1,0 +1,57 @@
+"""Molecule's scenarios, each as `molecule test` runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_run import ROOT
+from test_killed_runs import kill_all
+
+MOLECULE = Path(sys.executable).with_name("molecule")
+SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+WITHIN = 2400
+# These take the rehearsal's cluster down if they brought it up: it is up before, for others, too.
+ON_THE_CLUSTER = {"gke", "kubernetes"}
+
+
+@pytest.fixture
+def needed(request: pytest.FixtureRequest, scenario: str) -> None:
+    """What others work on meanwhile is there already."""
+    if scenario in ON_THE_CLUSTER:
+        request.getfixturevalue("cluster")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.usefixtures("needed")
+def test_scenario(scenario: str, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with output.open("w", encoding="utf-8") as written:
+        process = subprocess.Popen(
+            [MOLECULE, "test", f"--scenario-name={scenario}"],
+            cwd=ROOT,
+            env=os.environ
+            | {
+                "ANSIBLE_NOCOLOR": "1",
+                "NO_COLOR": "1",
+                # It calls Ansible's other programs.
+                "PATH": f"{MOLECULE.parent}{os.pathsep}{os.environ['PATH']}",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            status = process.wait(WITHIN)
+        finally:
+            if process.poll() is None:
+                kill_all(process.pid)
+    said = output.read_text(encoding="utf-8")
+    assert status == 0, said[-8000:]
+    # Its recap says "Successful" of a scenario that failed, so the exit status tells; this tells
+    # that the steps were there.
+    for step in ("converge", "verify", "destroy"):
+        assert f"{scenario} > {step}] Executed" in said.replace(" ➜ ", " > "), said[-8000:]

@@ -1,0 +1,35 @@
+"""The order of the tests, and what runs together."""
+
+import schedule
+from ansible_run import ROOT
+
+
+def test_files_that_are_named_are_there():
+    named = {name.partition("::")[0] for name in schedule._TIMES} | schedule._APART
+    assert {name for name in named if not (ROOT / "tests" / name).is_file()} == set()
+
+
+def test_scopes():
+    unit = "tests/unit/docs/test_documents.py::test_links_lead_somewhere[README.md]"
+    assert schedule.scope(unit) == "tests/unit/docs/test_documents.py"
+    scenario = "tests/molecule/test_scenarios.py::test_scenario[gke]"
+    assert schedule.scope(scenario) == scenario
+
+
+def test_the_longest_come_first_and_short_unit_tests_last(monkeypatch):
+    times = {"integration/test_a.py": 30.0, "molecule/test_scenarios.py::test_scenario[gke]": 60.0}
+    monkeypatch.setattr(schedule, "_TIMES", times)
+    ids = [
+        "tests/unit/test_u.py::test_x",
+        "tests/integration/test_b.py::test_x",
+        "tests/integration/test_a.py::test_x",
+        "tests/molecule/test_scenarios.py::test_scenario[gke]",
+    ]
+    assert sorted(ids, key=schedule.rank) == [*reversed(ids)]
+
+
+def test_needs():
+    folder = ROOT / "tests"
+    assert schedule.needs(folder / "unit/a.py", ["engine", "tmp_path"]) == {"engine"}
+    assert schedule.needs(folder / "unit/a.py", ["capsys"]) == set()
+    assert schedule.needs(folder / "molecule/a.py", []) == {"engine", "cluster"}

@@ -1,0 +1,48 @@
+"""What `make check WHAT=…` chooses for a path."""
+
+import pytest
+import selection
+from ansible_run import ROOT
+
+LINKS = "tests/unit/docs/test_documents.py::test_links_lead_somewhere"
+SCENARIO = "tests/molecule/test_scenarios.py::test_scenario[{}]"
+
+
+@pytest.mark.parametrize(
+    ("what", "tests"),
+    [
+        ("library/port_owner.py", {"tests/unit/library/test_port_owner.py"}),
+        ("roles/container", {"tests/integration/test_container_role.py"}),
+        ("roles/container/tasks/preflight.yml", {"tests/integration/test_container_role.py"}),
+        ("scripts/apt-install", {"tests/unit/scripts/test_apt_install.py"}),
+        ("molecule/gke", {SCENARIO.format("gke")}),
+        ("tests/unit/model/test_csv_batches.py", {"tests/unit/model/test_csv_batches.py"}),
+        (LINKS, {LINKS}),
+    ],
+)
+def test_tests(what, tests):
+    assert tests <= {*selection.choose(ROOT, [what]).tests}
+
+
+def test_a_file_has_the_tests_that_import_it():
+    chosen = selection.choose(ROOT, ["module_utils/docker_ml_api/tcp_ports.py"]).tests
+    assert "tests/unit/module_utils/docker_ml_api/test_tcp_ports.py" in chosen
+    assert "tests/unit/library/test_kubernetes_access.py" not in chosen
+
+
+@pytest.mark.parametrize(
+    ("what", "linters"),
+    [
+        ("library/port_owner.py", {"ruff", "mypy"}),
+        ("tests/ports.py", {"ruff"}),
+        ("roles/container", {"yamllint", "ansible-lint"}),
+        ("scripts/apt-install", set()),
+    ],
+)
+def test_linters(what, linters):
+    assert {command[0] for command in selection.choose(ROOT, [what]).linters} == linters
+
+
+def test_what_is_not_there():
+    with pytest.raises(SystemExit, match=r"WHAT: there is no roles/nothing in .*: name a path"):
+        selection.choose(ROOT, ["roles/nothing"])
