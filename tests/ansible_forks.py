@@ -82,7 +82,8 @@ def _execute(self: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
     """Run a module here, or send it: ActionBase._execute_module."""
     name = options.get("module_name") or self._task.action
     task_vars = options.get("task_vars") or {}
-    here = not arguments and not options.get("wrap_async") and _is_here(self, task_vars)
+    here = in_process.ActionModule._is_here(self, task_vars)
+    here = here and not arguments and not options.get("wrap_async")
     module = _module(self, name) if here else None
     if module is None:
         sent: dict[str, Any] = _send(self, *arguments, **options)
@@ -103,17 +104,6 @@ def _execute(self: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         if stream in data:
             data.setdefault(f"{stream}_lines", (data[stream] or "").splitlines())
     return data
-
-
-def _is_here(action: Any, task_vars: dict[str, Any]) -> bool:
-    python = action._templar.template(task_vars.get("ansible_python_interpreter"))
-    return (
-        action._connection.transport == "local"
-        and python == sys.executable
-        and not action._connection.become
-        and not action._task.async_val
-        and not action._task.delegate_to
-    )
 
 
 def _module(action: Any, name: str) -> ModuleType | None:
