@@ -9,11 +9,13 @@ and in those that tests kill.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import importlib
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -27,9 +29,12 @@ from ansible.module_utils import _internal
 from ansible.plugins.action import ActionBase
 from ansible.vars.clean import remove_internal_keys
 
-sys.path.append(str(Path(__file__).parent.parent))
+_PROJECT = Path(__file__).parent.parent
+sys.path += [str(_PROJECT), str(Path(__file__).parent)]
 
-from action_plugins import in_process
+import ansible_warm  # noqa: E402 - needs the path
+
+from action_plugins import in_process  # noqa: E402
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -45,6 +50,8 @@ _ALSO = (
     "kubernetes.dynamic",
     "requests",
 )
+# What most runs read.
+_PARSED = ("*.yml", "inventory/**/*.yml", "playbooks/*.yml", "roles/*/*/*.yml")
 # Of what is in these; not what starts itself anew under another Python.
 _IN_PROCESS = re.compile(
     r".*/(?P<name>ansible/modules/(command|copy|file|getent|slurp|stat|tempfile|uri)"
@@ -52,6 +59,7 @@ _IN_PROCESS = re.compile(
 )
 _send = ActionBase._execute_module
 _UNEXPECTED = 250
+_PR_SET_PDEATHSIG = 1
 _PACKED = "ansiballz_cache"
 
 
@@ -59,8 +67,11 @@ def serve(longest_request: int) -> None:
     """Fork a run for each request until the other side ends."""
     for name in _ALSO:
         importlib.import_module(name)
+    ansible_warm.prepare(path for pattern in _PARSED for path in _PROJECT.glob(pattern))
     Path(constants.DEFAULT_LOCAL_TMP, _PACKED).mkdir()
     asked = socket.socket(fileno=os.dup(0))
+    # Nobody waits for the end of a run.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with Path(os.devnull).open("r+b") as nothing:
         os.dup2(nothing.fileno(), 0)
     while True:
@@ -68,12 +79,10 @@ def serve(longest_request: int) -> None:
         if not request:
             return
         if os.fork() == 0:
-            # A fork of a fork: nobody has to wait for its end.
-            if os.fork() == 0:
-                asked.close()
-                _run(json.loads(request), *files)
-            os._exit(0)
-        os.wait()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            asked.close()
+            _run(json.loads(request), *files)
         for file in files:
             os.close(file)
 
@@ -121,6 +130,8 @@ def _run(request: dict[str, Any], stdout: int, stderr: int, status: int) -> NoRe
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = request["command"]
+    if request["folder"]:
+        os.chdir(request["folder"])
     # The server's own files go with the server.
     atexit._clear()
     tempfile.tempdir = None
@@ -130,6 +141,7 @@ def _run(request: dict[str, Any], stdout: int, stderr: int, status: int) -> NoRe
     # Modules are packed without their arguments, under a lock.
     (own / _PACKED).symlink_to(shared / _PACKED)
     ActionBase._execute_module = _execute
+    ansible_warm.install()
     code = _UNEXPECTED
     try:
         playbook.main(sys.argv)

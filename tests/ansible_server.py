@@ -3,6 +3,9 @@
     server = ansible_server.Server(environment, folder)
     status = server.run(["ansible-playbook", "site.yml"], environment, stdout, stderr)
 
+    with ansible_server.program(folder) as path:  # of a program `ansible-playbook`
+        subprocess.run(["molecule", …], env=os.environ | {"PATH": f"{path}:{os.environ['PATH']}"})
+
 What runs is `ansible-playbook` with these arguments and this environment, in a process of its
 own; only the second of processor time that its imports take is not spent again for each run, nor
 that for packing a module once more. What Ansible reads while it is imported (`decisive`) is that
@@ -11,16 +14,19 @@ of the server's environment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _LONGEST_REQUEST = 1 << 20
 # By these prefixes: what is read by the imports, and not again.
@@ -30,6 +36,10 @@ _DECISIVE = ("ANSIBLE_", "HOME", "LANG", "LC_", "PYTHON", "TMPDIR", "XDG_")
 def decisive(environment: Mapping[str, str]) -> dict[str, str]:
     """Return what must be the same in the server's environment and in that of a run."""
     return {key: value for key, value in environment.items() if key.startswith(_DECISIVE)}
+
+
+class _File(Protocol):
+    def fileno(self) -> int: ...
 
 
 class Server:
@@ -57,13 +67,23 @@ class Server:
         self,
         command: Sequence[str],
         environment: Mapping[str, str],
-        stdout: IO[bytes],
-        stderr: IO[bytes],
+        stdout: _File,
+        stderr: _File,
+        folder: Path | None = None,
     ) -> int:
-        """Run `ansible-playbook` to its end; return its exit status."""
+        """Run `ansible-playbook` to its end; return its exit status.
+
+        folder: the working directory, if it is not the server's.
+        """
         told, tell = os.pipe()
         try:
-            request = json.dumps({"command": [*command], "environment": {**environment}})
+            request = json.dumps(
+                {
+                    "command": [*command],
+                    "environment": {**environment},
+                    "folder": str(folder or ""),
+                }
+            )
             files = [stdout.fileno(), stderr.fileno(), tell]
             socket.send_fds(self._socket, [request.encode()], files)
         finally:
@@ -75,3 +95,70 @@ class Server:
             os.close(told)
         assert written, f"The run was killed, or its server ended ({self._process.poll()})."
         return int(written)
+
+
+# The program that asks: quick to start, as it imports next to nothing.
+_PROGRAM = """#!{python} -IS
+import json, os, socket, sys
+asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+asked.connect({address!r})
+asked.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, {longest})
+command = ["ansible-playbook", *sys.argv[1:]]
+request = dict(command=command, environment=dict(os.environ), folder=os.getcwd())
+socket.send_fds(asked, [json.dumps(request).encode()], [1, 2])
+sys.exit(int(asked.recv(16) or b"250"))
+"""
+
+
+@contextlib.contextmanager
+def program(folder: Path) -> Iterator[Path]:
+    """Make a program `ansible-playbook` whose runs are forked; give the folder that it is in.
+
+    There is a server for each environment and working directory that it is called with.
+    """
+    servers: dict[str, Server] = {}
+    making = threading.Lock()
+
+    def server(environment: Mapping[str, str], where: Path) -> Server:
+        settings = Path(environment.get("ANSIBLE_CONFIG") or where / "ansible.cfg")
+        read = settings.read_text(encoding="utf-8") if settings.is_file() else ""
+        key = json.dumps([decisive(environment), str(where), read], sort_keys=True)
+        with making:
+            if key not in servers:
+                servers[key] = Server(environment, where)
+            return servers[key]
+
+    class Asked(socketserver.BaseRequestHandler):
+        """One run."""
+
+        def handle(self) -> None:
+            text, files, _, _ = socket.recv_fds(self.request, _LONGEST_REQUEST, 2)
+            request = json.loads(text)
+            where = Path(request["folder"])
+            with os.fdopen(files[0], "wb") as stdout, os.fdopen(files[1], "wb") as stderr:
+                run = server(request["environment"], where).run
+                status = run(request["command"], request["environment"], stdout, stderr, where)
+            self.request.sendall(str(status).encode())
+
+    class Listening(socketserver.ThreadingUnixStreamServer):
+        """Takes each request in a thread of its own."""
+
+        socket_type = socket.SOCK_SEQPACKET
+        daemon_threads = True
+
+    # The address of a socket has at most 107 characters.
+    address = f"\0docker-ml-api-tests-{os.getpid()}-{id(servers)}"
+    path = folder / "ansible-playbook"
+    text = _PROGRAM.format(python=sys.executable, address=address, longest=_LONGEST_REQUEST)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    with Listening(address, Asked) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield folder
+        finally:
+            listening.shutdown()
+            thread.join()
+            for one in servers.values():
+                one.close()

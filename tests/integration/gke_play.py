@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 import api_server
 import gke_double
+import processes
 import pytest
 import yaml
 from ansible_run import PLAYBOOK, ROOT, Run, run_playbook
-from test_killed_runs import kill_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,7 +145,7 @@ class Play:
                     assert time.monotonic() < end, f"There was nothing to kill it at: {said}"
                     time.sleep(0.02)
             finally:
-                kill_all(run.pid)
+                processes.kill_all(run.pid)
 
     def calls(self, *names: str) -> list[str]:
         """What was asked of Google to be changed since the run began: METHOD of CLUSTER/POOL.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import time
 from collections import deque
@@ -18,17 +17,6 @@ from site_yml import Site, docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def descendants(pid: int) -> set[int]:
-    """A process and all that came of it, by the parents that the kernel names."""
-    parents: dict[int, int] = {}
-    for number, stat in processes.files("stat"):
-        parents[number] = int(stat.rpartition(b")")[2].split()[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
 
 
 def kill_at(command: list[str], task: str, program: str) -> None:
@@ -54,27 +42,14 @@ def kill_at(command: list[str], task: str, program: str) -> None:
                 pytest.fail(f"the run ended before “{task}”:\n{''.join(said)}")
             wait_for(run.pid, program)
         finally:
-            kill_all(run.pid)
-
-
-def kill_all(pid: int) -> None:
-    """Kill -9 a process and all that came of it: halted first, lest a new child escape."""
-    halted: set[int] = set()
-    while more := descendants(pid) - halted:
-        for one in more:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(one, signal.SIGSTOP)
-        halted |= more
-    for one in halted:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(one, signal.SIGKILL)
+            processes.kill_all(run.pid)
 
 
 def wait_for(pid: int, program: str) -> None:
     """Wait until a descendant's command line holds `program`."""
     end = time.monotonic() + 60
     while program and time.monotonic() < end:
-        for child in descendants(pid):
+        for child in processes.descendants(pid):
             with contextlib.suppress(OSError):
                 if program in Path(f"/proc/{child}/cmdline").read_text().replace("\0", " "):
                     return

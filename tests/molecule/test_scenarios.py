@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import ansible_server
+import processes
 import pytest
 from ansible_run import ROOT
-from test_killed_runs import kill_all
 
 MOLECULE = Path(sys.executable).with_name("molecule")
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
 WITHIN = 2400
 # These take the rehearsal's cluster down if they brought it up: it is up before, for others, too.
 ON_THE_CLUSTER = {"gke", "kubernetes"}
+# As users call it. Of the others the runs are forked: see ansible_server.py.
+PLAIN = {"default"}
 
 
 @pytest.fixture
@@ -29,7 +33,12 @@ def needed(request: pytest.FixtureRequest, scenario: str) -> None:
 @pytest.mark.usefixtures("needed")
 def test_scenario(scenario: str, tmp_path: Path) -> None:
     output = tmp_path / "output"
-    with output.open("w", encoding="utf-8") as written:
+    with contextlib.ExitStack() as stack:
+        written = stack.enter_context(output.open("w", encoding="utf-8"))
+        # It calls Ansible's other programs.
+        programs = [MOLECULE.parent, os.environ["PATH"]]
+        if scenario not in PLAIN:
+            programs.insert(0, stack.enter_context(ansible_server.program(tmp_path)))
         process = subprocess.Popen(
             [MOLECULE, "test", f"--scenario-name={scenario}"],
             cwd=ROOT,
@@ -37,8 +46,7 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
             | {
                 "ANSIBLE_NOCOLOR": "1",
                 "NO_COLOR": "1",
-                # It calls Ansible's other programs.
-                "PATH": f"{MOLECULE.parent}{os.pathsep}{os.environ['PATH']}",
+                "PATH": os.pathsep.join(map(str, programs)),
             },
             stdin=subprocess.DEVNULL,
             stdout=written,
@@ -48,7 +56,7 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
             status = process.wait(WITHIN)
         finally:
             if process.poll() is None:
-                kill_all(process.pid)
+                processes.kill_all(process.pid)
     said = output.read_text(encoding="utf-8")
     assert status == 0, said[-8000:]
     # Its recap says "Successful" of a scenario that failed, so the exit status tells; this tells

@@ -6,7 +6,10 @@ import subprocess
 import sys
 import tempfile
 
+import ansible_server
+import ansible_warm
 import pytest
+from ansible.parsing.dataloader import DataLoader
 from ansible_run import PLAYBOOK, ROOT, run_playbook
 from ansible_server import Server
 
@@ -24,6 +27,40 @@ TASKS = [
 ]
 # Of when and where, not of what.
 VARYING = {"start", "end", "delta", "exception", "src", "_original_basename"}
+
+# What is decided without a process of its own, by two hosts with variables of their own.
+DECIDING = [
+    {"ansible.builtin.set_fact": {"own": "{{ inventory_hostname }}"}},
+    {"ansible.builtin.set_fact": {"list": "{{ (list | default([])) + [item] }}"}, "loop": [1, 2]},
+    {"ansible.builtin.debug": {"msg": "{{ own }} {{ list }} {{ item }}"}, "loop": "{{ list }}"},
+    {"ansible.builtin.debug": {"var": "hostvars.other.own"}, "run_once": True},
+    {"ansible.builtin.debug": {"msg": "{{ missing }}"}, "ignore_errors": True},
+    {
+        "ansible.builtin.assert": {"that": "own == 'other'", "fail_msg": "{{ own }}!"},
+        "ignore_errors": True,
+    },
+    {"ansible.builtin.command": "nonexistent", "when": "own == 'nobody'"},
+    {"ansible.builtin.command": "nonexistent", "when": "missing.key", "ignore_errors": True},
+    {"ansible.builtin.command": {"argv": ["echo", "{{ item }}"]}, "loop": [], "when": "item == 1"},
+    {"ansible.builtin.include_tasks": "{{ own }}.yml", "vars": {"given": "{{ own | upper }}"}},
+    {"ansible.builtin.include_tasks": "{{ own }}.yml", "loop": "{{ list }}"},
+    {"ansible.builtin.debug": {"msg": "{{ late }}"}, "no_log": True, "changed_when": "late == 2"},
+    {
+        "block": [{"ansible.builtin.fail": {"msg": "{{ own }}"}, "when": "own == 'other'"}],
+        "rescue": [{"ansible.builtin.debug": {"msg": "{{ ansible_failed_result.msg }}"}}],
+        "always": [{"ansible.builtin.debug": {"var": "ansible_failed_task.name"}}],
+    },
+    {"ansible.builtin.debug": {"msg": "{{ own }}"}, "delegate_to": "other"},
+    {"ansible.builtin.set_fact": {"tries": "{{ own }}"}, "until": "own is defined", "retries": 1},
+    {
+        "ansible.builtin.debug": {"msg": "{{ given | default('-') }}"},
+        "changed_when": True,
+        "notify": "told",
+    },
+    {"ansible.builtin.meta": "flush_handlers"},
+    {"ansible.builtin.fail": {"msg": "{{ own }}: {{ list }}"}},
+    {"ansible.builtin.debug": {"msg": "never"}},
+]
 
 
 def without_varying(value, folder):
@@ -75,6 +112,69 @@ def test_modules_give_what_they_give_when_they_are_sent(book, tmp_path):
 
 
 @pytest.fixture
+def deciding(tmp_path):
+    """A playbook that only decides."""
+    late = {
+        "ansible.builtin.set_fact": {"late": "{{ given | default(item) }}"},
+        "name": "{{ own }}",
+    }
+    for host in ("localhost", "other"):
+        (tmp_path / f"{host}.yml").write_text(json.dumps([late | {"name": "Of {{ own }}"}]))
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
+        "tasks": DECIDING,
+        "handlers": [{"name": "told", "ansible.builtin.debug": {"msg": "{{ own }} was told"}}],
+    }
+    path = tmp_path / "play.yml"
+    path.write_text(json.dumps([play]))
+    return path
+
+
+def decided(report, folder):
+    """Return what each task gave each host; hosts come as they are done."""
+    found = [
+        (task["task"]["name"], host, without_varying(result, folder))
+        for play in report["plays"]
+        for task in play["tasks"]
+        for host, result in task["hosts"].items()
+    ]
+    return sorted(found, key=lambda one: one[1])
+
+
+def test_tasks_decide_what_they_decide_in_processes_of_their_own(deciding, tmp_path):
+    forked = run_playbook("--inventory=localhost,other", deciding)
+    plain = subprocess.run(
+        [PLAYBOOK, "--inventory=localhost,other", deciding],
+        cwd=ROOT,
+        env=os.environ | REPORTING,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert forked.status == plain.returncode == 2
+    report = json.loads(plain.stdout[plain.stdout.index("{\n") :])
+    here = decided(forked.report, tmp_path)
+    assert here == decided(report, tmp_path)
+    assert forked.report["stats"] == report["stats"]
+    assert {"localhost: [1, 2]", "other: [1, 2]"} <= {one[2].get("msg") for one in here}
+
+
+def test_a_file_that_was_parsed_before_is_read_again_when_it_changed(tmp_path, monkeypatch):
+    path = tmp_path / "vars.yml"
+    path.write_text("a: {b: [1]}\n")
+    monkeypatch.setattr(ansible_warm, "_parsed", {})
+    ansible_warm.prepare([path, tmp_path / "missing.yml"])
+    assert len(ansible_warm._parsed) == 2
+    first = ansible_warm._load(DataLoader(), str(path))
+    first["a"]["b"].append(2)
+    assert ansible_warm._load(DataLoader(), str(path)) == {"a": {"b": [1]}}
+    path.write_text("a: changed\n")
+    assert ansible_warm._load(DataLoader(), str(path)) == {"a": "changed"}
+
+
+@pytest.fixture
 def server():
     made = Server(os.environ | REPORTING, ROOT)
     try:
@@ -111,3 +211,24 @@ def test_a_run_has_its_own_environment_and_leaves_no_files(tmp_path):
     finally:
         made.close()
     assert [*folder.iterdir()] == []
+
+
+def test_a_program_of_forked_runs(tmp_path):
+    book = tmp_path / "play.yml"
+    say = {
+        "ansible.builtin.debug": {"msg": "{{ playbook_dir }} {{ lookup('env', 'OF_THIS_RUN') }}"}
+    }
+    book.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [say]}]))
+    with ansible_server.program(tmp_path) as folder:
+        for arguments, status in ((["play.yml"], 0), (["nonexistent.yml"], 1)):
+            done = subprocess.run(
+                [folder / "ansible-playbook", "--inventory=localhost,", *arguments],
+                cwd=tmp_path,
+                env=os.environ | {"OF_THIS_RUN": "one"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == status, done.stderr
+            assert (f"{tmp_path} one" in done.stdout) == (status == 0)
+            assert ("nonexistent.yml could not be found" in done.stderr) == (status == 1)
