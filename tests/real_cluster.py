@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from passing import NotUpError
 
 from rehearsal.gke import layout as google
 from rehearsal.kubernetes.images import Image
@@ -195,7 +196,8 @@ def connect() -> Cluster:
     # As the rehearsal of a GKE run wants it, which works on it beside the tests.
     up = [*_RUNNER, "up", "--token-webhook", google.TOKEN_REVIEW_URL]
     answer = subprocess.run(up, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr
+    if answer.returncode:
+        raise NotUpError(answer.stderr)
     return Cluster(paths.kubeconfig, "rehearsal", str(paths.kubectl), paths)
 
 
