@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import threading
+import traceback
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,7 @@ from rehearsal.gke import discovery, frontend, images, layout
 from rehearsal.gke.requestlog import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from io import BufferedIOBase
 
     from rehearsal.gke.double import Double
@@ -29,26 +30,51 @@ _IDLE_SECONDS = 30
 
 
 class _Handler(WSGIRequestHandler):
-    """Plain HTTP."""
+    """Plain HTTP, whose connections are kept, as Google's servers keep them."""
 
+    server: _Server
+    protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
+    # The end of an answer would wait until its beginning is acknowledged.
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        """Be among what the server closes."""
+        super().setup()
+        self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        """Be no more among it."""
+        super().finish()
+        self.server.connections.discard(self.connection)
+
+    def run_wsgi(self) -> None:
+        """Answer one request; werkzeug's own method would close the connection after it."""
+        request = HttpRequest(self.make_environ())
+        # The next request begins where this one ends.
+        request.get_data()
+        try:
+            response = respond(self.server.double, request)
+        except ConnectionResetError:
+            self.close_connection = True
+            return
+        except Exception:  # noqa: BLE001 - whatever is wrong with the double, its client is told
+            response = Response(f"{traceback.format_exc()}\n", status=500)
+        self.send_response(response.status_code)
+        for name, value in response.get_wsgi_headers(request.environ):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.get_data())
+        self.wfile.flush()
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing: the log of requests has it."""
-
-    def connection_dropped(
-        self,
-        error: BaseException,  # noqa: ARG002 - werkzeug's
-        environ: dict[str, Any] | None = None,  # noqa: ARG002
-    ) -> None:
-        """Close: by the client's wish, or by a fault's."""
-        self.close_connection = True
 
 
 class _ProxyHandler(_Handler):
     """CONNECT, then HTTP in TLS."""
 
-    server: _Server
     connected = ""
 
     def do_CONNECT(self) -> None:  # noqa: N802 - the method's name
@@ -64,6 +90,8 @@ class _ProxyHandler(_Handler):
             self._log(host, 0, f"TLS: {error}")
             self.close_connection = True
             return
+        self.server.connections.discard(self.connection)
+        self.server.connections.add(encrypted)
         self.connection = self.request = encrypted
         self.rfile = encrypted.makefile("rb", -1)
         self.wfile = cast("BufferedIOBase", encrypted.makefile("wb", 0))
@@ -126,8 +154,9 @@ class _Server(ThreadedWSGIServer):
     def __init__(self, double: Double, host: str, port: int, handler: type[_Handler]) -> None:
         # Left to itself, werkzeug ends the process when the address is taken.
         with socket.create_server((host, port), backlog=128) as bound:
-            super().__init__(host, port, application(double), handler, fd=bound.fileno())
+            super().__init__(host, port, _unused, handler, fd=bound.fileno())
         self.double = double
+        self.connections: set[socket.socket] = set()
         self.tls = double.tls
 
 
@@ -171,20 +200,24 @@ class Running:
         for server in self._servers:
             server.shutdown()
             server.server_close()
+            for connection in [*server.connections]:
+                with suppress(OSError):
+                    # Not that of an encrypted one, which is for its own thread.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
 
 
-def application(double: Double) -> Callable[..., Iterable[bytes]]:
-    """Return the WSGI application."""
-
-    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        return _response(double, HttpRequest(environ))(environ, start_response)
-
-    return answer
+def _unused(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Be what werkzeug wants an application for: see _Handler.run_wsgi."""
+    raise NotImplementedError
 
 
-def _response(double: Double, request: HttpRequest) -> Response:
+def respond(double: Double, request: HttpRequest) -> Response:
+    """Answer a request.
+
+    :raises ConnectionResetError: the connection is to be closed without an answer.
+    """
     raw = request.environ["RAW_URI"]
     host = request.environ.get(_HOST, "")
     if not host:
@@ -208,7 +241,7 @@ def _response(double: Double, request: HttpRequest) -> Response:
     try:
         reply = double.frontend.handle(asked)
     except frontend.Dropped:
-        raise ConnectionResetError from None  # werkzeug then closes the connection
+        raise ConnectionResetError from None
     if isinstance(reply.body, str):
         return Response(reply.body, reply.status, reply.headers, content_type="text/html")
     return _json(reply.body, reply.status, reply.headers)

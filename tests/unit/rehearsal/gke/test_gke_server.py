@@ -14,6 +14,7 @@ import requests
 import tiny_world
 from google.auth.transport.requests import AuthorizedSession
 from google.oauth2 import service_account
+from werkzeug.wrappers import Request
 
 from rehearsal.gke import server
 
@@ -203,9 +204,7 @@ def test_director_is_on_this_machine(google):
         "wsgi.url_scheme": "http",
         "HTTP_HOST": "a",
     }
-    statuses = []
-    list(server.application(google.double)(environment, lambda status, _: statuses.append(status)))
-    assert statuses == ["403 FORBIDDEN"]
+    assert server.respond(google.double, Request(environment)).status_code == 403
 
 
 def test_authority_signed_google_and_nothing_else(google):
@@ -292,3 +291,15 @@ def test_invalid_answer_fails_the_test_that_met_it(tmp_path):
 
     with pytest.raises(AssertionError, match="a mistake in the model"):
         leave()
+
+
+def test_a_connection_is_kept(google, session):
+    for _ in range(3):
+        assert session.get(URL).status_code == 200
+    manager = session.get_adapter(URL).proxy_manager[google.proxy]
+    made = [manager.pools.get(key).num_connections for key in manager.pools.keys()]  # noqa: SIM118
+    assert max(made) == 1
+    # No more answers come from a server that was stopped.
+    google.server.stop()
+    with pytest.raises(requests.exceptions.ProxyError):
+        session.get(URL)
