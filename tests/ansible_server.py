@@ -153,7 +153,7 @@ def program(folder: Path) -> Iterator[Path]:
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
     with Listening(address, Asked) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+        thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
         thread.start()
         try:
             yield folder

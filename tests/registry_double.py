@@ -64,6 +64,8 @@ def serving(
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # A body would wait until its headers are acknowledged, for 40 ms.
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             url = urllib.parse.urlsplit(self.path)

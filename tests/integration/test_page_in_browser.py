@@ -589,7 +589,7 @@ def below_a_prefix(service: Service) -> Iterator[str]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Relay) as proxy:
-        relaying = threading.Thread(target=proxy.serve_forever)
+        relaying = threading.Thread(target=proxy.serve_forever, args=(0.02,))
         relaying.start()
         try:
             yield f"http://127.0.0.1:{proxy.server_port}{prefix}"

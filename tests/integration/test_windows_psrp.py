@@ -19,6 +19,8 @@ class Refuses(http.server.BaseHTTPRequestHandler):
 
     # The same connection is kept while it is negotiated.
     protocol_version = "HTTP/1.1"
+    # A body would wait until its headers are acknowledged, for 40 ms.
+    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -37,7 +39,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[http.server.ThreadingHTT
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
         server.status = request.param  # type: ignore[attr-defined]
         server.asked = []  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
         server.shutdown()

@@ -98,7 +98,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
 def test_twenty_answers_are_an_answer(bad, expected):
     with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
         server.asked, server.bad = 0, bad
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         found = zero_lost_requests.answers(f"http://127.0.0.1:{server.server_port}/")
         server.shutdown()

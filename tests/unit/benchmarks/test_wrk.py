@@ -118,7 +118,7 @@ def erring():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Erring)
     server.asked = server.closed = 0
     server.handle_error = lambda *_: None
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield server

@@ -383,7 +383,7 @@ class Archive(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def archive():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Archive)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/debian"
     server.shutdown()
