@@ -2,24 +2,31 @@
 
 A file is run by one worker, which shares its fixtures, unless its tests share nothing that is
 dear. What takes longest comes first, so that no worker is left with it alone at the end.
+
+    make test ARGS=--junit-xml=report.xml
+    python tests/schedule.py report.xml > tests/longest.txt
 """
 
 from __future__ import annotations
 
+import collections
+import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
 TESTS = Path(__file__).parent
-# Seconds that a file or a test took: whatever took more than twenty.
+_SECONDS = 20
+# Seconds that a file or a test took: whatever took more than that.
 _TIMES = {
     name: float(seconds)
     for seconds, name in (
-        line.split()
+        line.split(maxsplit=1)
         for line in (TESTS / "longest.txt").read_text(encoding="utf-8").splitlines()
         if not line.startswith("#")
     )
@@ -67,3 +74,20 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> Any:
         return scope(nodeid)
+
+
+def longest(report: Path) -> Iterator[str]:
+    """Give the lines of longest.txt by pytest's report (JUnit's XML) of a run."""
+    seconds: collections.Counter[str] = collections.Counter()
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest's own
+        path = f"{case.attrib['classname'].replace('.', '/')}.py"
+        test = scope(f"{path}::{case.attrib['name']}")
+        seconds[test.removeprefix("tests/")] += float(case.attrib["time"])  # type: ignore[assignment]
+    yield "# Seconds, as measured on two busy processors: files, and tests of files that are split."
+    for name, took in seconds.most_common():
+        if took > _SECONDS:
+            yield f"{took:.0f} {name}"
+
+
+if __name__ == "__main__":
+    print(*longest(Path(sys.argv[1])), sep="\n")  # noqa: T201 - the command's output

@@ -33,3 +33,22 @@ def test_needs():
     assert schedule.needs(folder / "unit/a.py", ["engine", "tmp_path"]) == {"engine"}
     assert schedule.needs(folder / "unit/a.py", ["capsys"]) == set()
     assert schedule.needs(folder / "molecule/a.py", []) == {"engine", "cluster"}
+
+
+def test_the_list_is_made_from_a_report(tmp_path):
+    cases = {
+        ("tests.unit.library.test_a", "test_x"): 15,
+        ("tests.unit.library.test_a", "test_y[a b]"): 10,
+        ("tests.unit.library.test_b", "test_x"): 20,
+        ("tests.molecule.test_scenarios", "test_scenario[gke]"): 300,
+    }
+    text = "".join(
+        f'<testcase classname="{name}" name="{test}" time="{seconds}"/>'
+        for (name, test), seconds in cases.items()
+    )
+    report = tmp_path / "report.xml"
+    report.write_text(f"<testsuites><testsuite>{text}</testsuite></testsuites>")
+    assert [*schedule.longest(report)][1:] == [
+        "300 molecule/test_scenarios.py::test_scenario[gke]",
+        "25 unit/library/test_a.py",
+    ]
