@@ -78,6 +78,7 @@ def serve(longest_request: int) -> None:
         request, files, _, _ = socket.recv_fds(asked, longest_request, 3)
         if not request:
             return
+        ansible_warm.learn(Path(constants.DEFAULT_LOCAL_TMP))
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -149,6 +150,7 @@ def _run(request: dict[str, Any], stdout: int, stderr: int, status: int) -> NoRe
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
         atexit._run_exitfuncs()
+        ansible_warm.teach(shared)
         shutil.rmtree(own, ignore_errors=True)
         sys.stdout.flush()
         sys.stderr.flush()

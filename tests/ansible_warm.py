@@ -1,26 +1,32 @@
 """What runs forked from a server (ansible_forks.py) have ready, and do without forking again.
 
 Of the five seconds of processor time that an unchanging run of site.yml takes, one goes to import
-the plugins that Ansible looks at in any run, one to parse and copy the same files, two to fork a
-process for each task, most of which only decide something. The tests make hundreds of runs.
+the plugins that Ansible looks at in any run, one to parse and copy the same files, half a one to
+compile the same templates, two to fork a process for each task, most of which only decide
+something. The tests make hundreds of runs.
 """
 
 from __future__ import annotations
 
 import copy
+import marshal
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible import constants
 from ansible._internal import _task
+from ansible._internal._templating._jinja_bits import AnsibleEnvironment, _TemplateCompileContext
 from ansible.executor.process import worker
 from ansible.executor.task_executor import TaskExecutor
 from ansible.module_utils._internal._datatag import AnsibleTagHelper
 from ansible.parsing import dataloader
 from ansible.plugins import loader as plugins
+from jinja2.environment import TemplateExpression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import CodeType
 
 # These look at variables and say what follows: no module is sent, nothing outside is touched.
 _DECIDES = {
@@ -37,8 +43,14 @@ _DECIDES = {
     )
 }
 _Signature = tuple[int, int, int]
-# By path and trust: of which file, and what it says.
-_parsed: dict[tuple[str, bool], tuple[_Signature, Any]] = {}
+# By path: of which file, and what it says.
+_parsed: dict[str, tuple[_Signature, Any]] = {}
+# By what decides what a template is compiled to; those that this process has compiled itself.
+_Template = tuple[Any, ...]
+_compiled: dict[_Template, CodeType] = {}
+_own: dict[_Template, CodeType] = {}
+_compile = AnsibleEnvironment.compile
+_compile_expression = AnsibleEnvironment.compile_expression
 _start = worker.WorkerProcess.start
 _is_alive = worker.WorkerProcess.is_alive
 _load_from_file = dataloader.DataLoader.load_from_file
@@ -53,15 +65,14 @@ def prepare(files: Iterable[Path]) -> None:
     for name in constants.INVENTORY_ENABLED:
         plugins.inventory_loader.get(name)
     loader = dataloader.DataLoader()
-    for path in files:
-        for trusted in (False, True):
-            key = (str(path), trusted)
-            try:
-                signature = _signature(key[0])
-                said = _load_from_file(loader, key[0], cache="none", trusted_as_template=trusted)
-            except Exception:  # noqa: BLE001, S112 - whoever loads it says what is wrong
-                continue
-            _parsed[key] = (signature, said)
+    for path in map(str, files):
+        try:
+            signature = _signature(path)
+            # All that playbooks and roles say is trusted.
+            said = _load_from_file(loader, path, cache="none", trusted_as_template=True)
+        except Exception:  # noqa: BLE001, S112 - whoever loads it says what is wrong
+            continue
+        _parsed[path] = (signature, said)
 
 
 def install() -> None:
@@ -70,6 +81,23 @@ def install() -> None:
     worker.WorkerProcess.is_alive = _is_under_way
     dataloader.DataLoader.load_from_file = _load
     dataloader.copy = _Copy
+    AnsibleEnvironment.compile = _compile_once
+    AnsibleEnvironment.compile_expression = _compile_expression_once
+
+
+def learn(folder: Path) -> None:
+    """Take over what runs have compiled and `teach` left in this folder."""
+    for path in folder.glob("*.compiled"):
+        _compiled.update(marshal.loads(path.read_bytes()))  # noqa: S302 - of such a run
+        path.unlink()
+
+
+def teach(folder: Path) -> None:
+    """Leave to later runs what this one has compiled."""
+    if _own:
+        path = folder / f"{os.getpid()}.part"
+        path.write_bytes(marshal.dumps(_own))
+        path.rename(path.with_suffix(".compiled"))
 
 
 def _signature(path: str) -> _Signature:
@@ -80,7 +108,7 @@ def _signature(path: str) -> _Signature:
 def _load(self: Any, file_name: str, cache: str = "all", **options: Any) -> Any:
     """Give what a file says: DataLoader.load_from_file."""
     path = self.path_dwim(file_name)
-    known = _parsed.get((path, options.get("trusted_as_template", False)))
+    known = _parsed.get(path) if options.get("trusted_as_template") else None
     if known and not options.get("json_only") and path not in self._FILE_CACHE:
         try:
             unchanged = _signature(path) == known[0]
@@ -89,6 +117,56 @@ def _load(self: Any, file_name: str, cache: str = "all", **options: Any) -> Any:
         if unchanged:
             return known[1] if options.get("unsafe") else _copied(known[1])
     return _load_from_file(self, file_name, cache, **options)
+
+
+def _key(environment: Any, source: str, *more: Any) -> _Template:
+    context = _TemplateCompileContext.current(optional=True)
+    delimiters = (
+        environment.block_start_string,
+        environment.block_end_string,
+        environment.variable_start_string,
+        environment.variable_end_string,
+        environment.comment_start_string,
+        environment.comment_end_string,
+        environment.line_statement_prefix,
+        environment.line_comment_prefix,
+        environment.trim_blocks,
+        environment.lstrip_blocks,
+        environment.newline_sequence,
+        environment.keep_trailing_newline,
+    )
+    escaped = context.escape_backslashes if context else None
+    # As bytes: whatever is known of the text beside it makes no difference here.
+    return (*delimiters, escaped, source.encode("utf-8", "surrogatepass"), *more)
+
+
+def _compile_once(self: Any, source: Any, *arguments: Any, **options: Any) -> Any:
+    """Compile a template: AnsibleEnvironment.compile."""
+    if not isinstance(source, str) or arguments or options:
+        code = _compile(self, source, *arguments, **options)
+        if self.__dict__.get("expression"):
+            _own[self.expression] = code
+        return code
+    key = _key(self, source)
+    if key not in _compiled:
+        _compiled[key] = _own[key] = _compile(self, source)
+    return _compiled[key]
+
+
+def _compile_expression_once(self: Any, source: str, undefined_to_none: bool = True) -> Any:
+    """Compile an expression: AnsibleEnvironment.compile_expression."""
+    key = _key(self, source, "expression")
+    if key in _compiled:
+        globals_ = self.make_globals(None)
+        template = self.template_class.from_code(self, _compiled[key], globals_, None)
+        return TemplateExpression(template, undefined_to_none)
+    self.expression = key
+    try:
+        made = _compile_expression(self, source, undefined_to_none)
+    finally:
+        del self.expression
+    _compiled[key] = _own[key]
+    return made
 
 
 class _Copy:
