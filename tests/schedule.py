@@ -80,7 +80,9 @@ def longest(report: Path) -> Iterator[str]:
     """Give the lines of longest.txt by pytest's report (JUnit's XML) of a run."""
     seconds: collections.Counter[str] = collections.Counter()
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest's own
-        path = f"{case.attrib['classname'].replace('.', '/')}.py"
+        # A test's class is of no interest.
+        names = (name for name in case.attrib["classname"].split(".") if name[:1].islower())
+        path = f"{'/'.join(names)}.py"
         test = scope(f"{path}::{case.attrib['name']}")
         seconds[test.removeprefix("tests/")] += float(case.attrib["time"])  # type: ignore[assignment]
     yield "# Seconds, as measured on two busy processors: files, and tests of files that are split."

@@ -112,7 +112,7 @@ class Suite:
         """Run the linters; all of them, whichever fails."""
         failed = []
         for linter in linters:
-            name = " ".join(linter[:2]) if linter[0] == "ruff" else linter[0]
+            name = " ".join(linter[:2]) if linter[0] == "ruff" else Path(linter[0]).name
             passed = LOGS / f"{name}.passed"
             # It has no cache of its own, and takes minutes.
             state = linted_state() if linter == ANSIBLE_LINT else ""

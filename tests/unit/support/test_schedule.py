@@ -38,7 +38,7 @@ def test_needs():
 def test_the_list_is_made_from_a_report(tmp_path):
     cases = {
         ("tests.unit.library.test_a", "test_x"): 15,
-        ("tests.unit.library.test_a", "test_y[a b]"): 10,
+        ("tests.unit.library.test_a.TestClass", "test_y[a b]"): 10,
         ("tests.unit.library.test_b", "test_x"): 20,
         ("tests.molecule.test_scenarios", "test_scenario[gke]"): 300,
     }
