@@ -25,6 +25,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import loopback
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -152,13 +154,9 @@ def program(folder: Path) -> Iterator[Path]:
     text = _PROGRAM.format(python=sys.executable, address=address, longest=_LONGEST_REQUEST)
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
-    with Listening(address, Asked) as listening:
-        thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
-        thread.start()
-        try:
+    try:
+        with loopback.answering(Listening(address, Asked)):
             yield folder
-        finally:
-            listening.shutdown()
-            thread.join()
-            for one in servers.values():
-                one.close()
+    finally:
+        for one in servers.values():
+            one.close()

@@ -6,11 +6,11 @@ import contextlib
 import hashlib
 import http.server
 import json
-import threading
 import urllib.parse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import loopback
 import requests
 
 if TYPE_CHECKING:
@@ -92,19 +92,14 @@ def serving(
         def log_message(self, *_: object) -> None:
             """Keep quiet."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        if tls:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        double.host = f"127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield double
-        finally:
-            server.shutdown()
-            thread.join()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    double.host = f"127.0.0.1:{server.server_address[1]}"
+    with loopback.answering(server):
+        yield double
 
 
 def digest_of(content: bytes) -> str:

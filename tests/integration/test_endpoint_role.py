@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.server
 import sys
-import threading
 
+import loopback
 import ports
 import prediction_check
 import pytest
@@ -49,13 +49,10 @@ def served(answers):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.asked = asked
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.asked = asked
+    with loopback.answering(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

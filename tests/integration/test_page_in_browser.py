@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import loopback
 import models
 import ports
 import pytest
@@ -588,14 +588,9 @@ def below_a_prefix(service: Service) -> Iterator[str]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Relay) as proxy:
-        relaying = threading.Thread(target=proxy.serve_forever, args=(0.02,))
-        relaying.start()
-        try:
-            yield f"http://127.0.0.1:{proxy.server_port}{prefix}"
-        finally:
-            proxy.shutdown()
-            relaying.join(LIMIT)
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Relay)
+    with loopback.answering(proxy):
+        yield f"http://127.0.0.1:{proxy.server_port}{prefix}"
 
 
 @pytest.mark.parametrize("path", PATHS)

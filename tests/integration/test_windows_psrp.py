@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import http.server
-import threading
 from typing import TYPE_CHECKING
 
+import loopback
 import ports
 import pytest
 from ansible_run import ROOT, Run, run_playbook
@@ -36,14 +36,11 @@ class Refuses(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service(request: pytest.FixtureRequest) -> Iterator[http.server.ThreadingHTTPServer]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
-        server.status = request.param  # type: ignore[attr-defined]
-        server.asked = []  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    server.status = request.param  # type: ignore[attr-defined]
+    server.asked = []  # type: ignore[attr-defined]
+    with loopback.answering(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def run(port: int) -> Run:

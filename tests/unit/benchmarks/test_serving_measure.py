@@ -1,9 +1,9 @@
 import contextlib
 import http.server
 import json
-import threading
 from pathlib import Path
 
+import loopback
 import pytest
 
 from benchmarks import wrk
@@ -34,14 +34,9 @@ def answering(body, status=200):
         def log_message(self, *_):
             pass
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server.server_port, sent
-        finally:
-            server.shutdown()
-            thread.join()
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    with loopback.answering(server):
+        yield server.server_port, sent
 
 
 @pytest.mark.parametrize(

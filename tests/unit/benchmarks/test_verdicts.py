@@ -2,8 +2,8 @@
 
 import http.server
 import json
-import threading
 
+import loopback
 import ports
 import pytest
 
@@ -96,13 +96,10 @@ class Answering(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(("bad", "expected"), [(0, True), (20, False), (21, True)])
 def test_twenty_answers_are_an_answer(bad, expected):
-    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
-        server.asked, server.bad = 0, bad
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    server = http.server.HTTPServer(("127.0.0.1", 0), Answering)
+    server.asked, server.bad = 0, bad
+    with loopback.answering(server):
         found = zero_lost_requests.answers(f"http://127.0.0.1:{server.server_port}/")
-        server.shutdown()
-        thread.join()
     assert found is expected
 
 

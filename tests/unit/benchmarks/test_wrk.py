@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import threading
 
+import loopback
 import ports
 import pytest
 
@@ -118,15 +119,11 @@ def erring():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Erring)
     server.asked = server.closed = 0
     server.handle_error = lambda *_: None
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        Erring.release.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback.answering(server):
+        try:
+            yield server
+        finally:
+            Erring.release.set()
 
 
 def load_on(server, path, **options):

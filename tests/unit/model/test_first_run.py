@@ -5,10 +5,10 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import loopback
 import pytest
 from ansible_run import ROOT
 
@@ -53,14 +53,9 @@ def service() -> Iterator[tuple[type[Service], int]]:
     class Handler(Service):
         asked: list[str] = []  # noqa: RUF012 - of this test's own
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield Handler, server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with loopback.answering(server):
+        yield Handler, server.server_port
 
 
 def test_everything_is_asked(service: tuple[type[Service], int]) -> None:

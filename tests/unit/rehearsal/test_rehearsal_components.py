@@ -1,10 +1,11 @@
 """What a component's own answer says of it."""
 
+import contextlib
 import http.server
 import socket
 import ssl
-import threading
 
+import loopback
 import ports
 import pytest
 
@@ -24,22 +25,15 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve():
-    servers = []
-
     def start(context=None):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         if context:
             server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        servers.append((server, thread))
+        servers.enter_context(loopback.answering(server))
         return server.server_port
 
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with contextlib.ExitStack() as servers:
+        yield start
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import loopback
 import pytest
 from ansible.module_utils.docker_ml_api import debian_bootstrap
 from ansible.module_utils.docker_ml_api.debian_bootstrap import BuildError, Host, Recipe
@@ -383,12 +384,8 @@ class Archive(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def archive():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Archive)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/debian"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with loopback.answering(server):
+        yield f"http://127.0.0.1:{server.server_port}/debian"
 
 
 def test_an_archive_is_asked_for_a_suite(tmp_path, archive):

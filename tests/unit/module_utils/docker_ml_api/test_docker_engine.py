@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import socketserver
-import threading
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
+import loopback
 import pytest
 from ansible.module_utils.docker_ml_api import docker_engine
 
@@ -207,22 +209,17 @@ class _Engine(BaseHTTPRequestHandler):
 @pytest.fixture
 def serve(tmp_path):
     """Serves answers at a Unix socket; returns its DOCKER_HOST."""
-    servers = []
+    paths = (tmp_path / f"engine{number}.sock" for number in itertools.count())
 
     def start(answers):
         handler = type("Handler", (_Engine,), {"answers": answers})
-        path = tmp_path / f"engine{len(servers)}.sock"
+        path = next(paths)
         server = socketserver.UnixStreamServer(str(path), handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        servers.append((server, thread))
+        servers.enter_context(loopback.answering(server))
         return f"unix://{path}"
 
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with contextlib.ExitStack() as servers:
+        yield start
 
 
 def test_an_engine_without_a_client_is_an_engine(tmp_path, serve):

@@ -3,6 +3,7 @@
 import json
 
 import gke_double
+import loopback
 import pytest
 from ansible.module_utils.docker_ml_api import google_api, google_errors
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
@@ -234,7 +235,6 @@ def test_a_token_endpoint_that_is_not_trusted(clock, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("status", "slept"), [(403, False), (502, True)])
 def test_a_proxy_that_refuses(session, clock, monkeypatch, status, slept):
     from http.server import BaseHTTPRequestHandler, HTTPServer  # noqa: PLC0415
-    from threading import Thread  # noqa: PLC0415
 
     class Proxy(BaseHTTPRequestHandler):
         def do_CONNECT(self):
@@ -244,17 +244,10 @@ def test_a_proxy_that_refuses(session, clock, monkeypatch, status, slept):
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Proxy)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("no_proxy", "")
-    try:
-        with pytest.raises(GoogleError) as raised:
-            session.get("https://container.googleapis.com/v1")
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with loopback.answering(server), pytest.raises(GoogleError) as raised:
+        session.get("https://container.googleapis.com/v1")
     assert "The proxy does not lead to container.googleapis.com" in str(raised.value)
     assert bool(clock.slept) is slept
 

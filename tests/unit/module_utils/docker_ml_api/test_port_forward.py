@@ -14,6 +14,7 @@ import time
 import warnings
 
 import api_server
+import loopback
 import ports
 import pytest
 from ansible.module_utils.docker_ml_api import cluster as cluster_access
@@ -134,15 +135,10 @@ def listening(handle, tls=None):
             connection, address = super().get_request()
             return (tls.wrap_socket(connection, server_side=True) if tls else connection), address
 
-    with Threads(("127.0.0.1", 0), Handler) as server:
-        told = Server(server.server_address[1], "https" if tls else "http")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield told
-        finally:
-            server.shutdown()
-            thread.join()
+    server = Threads(("127.0.0.1", 0), Handler)
+    told = Server(server.server_address[1], "https" if tls else "http")
+    with loopback.answering(server):
+        yield told
 
 
 def forwarding(talk, tls=None):

@@ -4,9 +4,9 @@ import http.server
 import ipaddress
 import json
 import ssl
-import threading
 import urllib.parse
 
+import loopback
 import ports
 import pytest
 import real_registry
@@ -49,17 +49,12 @@ def serving(answer, tls=None):
         def log_message(self, *_):
             """Keep quiet."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.handle_error = lambda *_: None
-        if tls:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *_: None
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    with loopback.answering(server):
+        yield f"127.0.0.1:{server.server_address[1]}"
 
 
 @pytest.fixture(scope="module")
