@@ -2,8 +2,7 @@
 
 Modules of Ansible and of its collections run in the process that Ansible forks for their task, as
 the project's own do (action_plugins/in_process.py), where that makes no difference: on this
-machine, with this Python, as this user. Else they are sent, as they are in the runs of molecule
-and in those that tests kill.
+machine, with this Python, as this user. Else they are sent.
 """
 
 from __future__ import annotations
@@ -131,8 +130,6 @@ def _run(request: dict[str, Any], stdout: int, stderr: int, status: int) -> NoRe
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = request["command"]
-    if request["folder"]:
-        os.chdir(request["folder"])
     # The server's own files go with the server.
     atexit._clear()
     tempfile.tempdir = None

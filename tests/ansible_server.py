@@ -7,8 +7,8 @@
         subprocess.run(["molecule", …], env=os.environ | {"PATH": f"{path}:{os.environ['PATH']}"})
 
 What runs is `ansible-playbook` with these arguments and this environment, in a process of its
-own; only the second of processor time that its imports take is not spent again for each run, nor
-that for packing a module once more. What Ansible reads while it is imported (`decisive`) is that
+own; only what its imports take is not spent again for each run, nor what packing a module does,
+nor what ansible_warm.py tells of. What Ansible reads while it is imported (`decisive`) is that
 of the server's environment.
 """
 
@@ -23,7 +23,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING
 
 import loopback
 
@@ -38,10 +38,6 @@ _DECISIVE = ("ANSIBLE_", "HOME", "LANG", "LC_", "PYTHON", "TMPDIR", "XDG_")
 def decisive(environment: Mapping[str, str]) -> dict[str, str]:
     """Return what must be the same in the server's environment and in that of a run."""
     return {key: value for key, value in environment.items() if key.startswith(_DECISIVE)}
-
-
-class _File(Protocol):
-    def fileno(self) -> int: ...
 
 
 class Server:
@@ -69,23 +65,13 @@ class Server:
         self,
         command: Sequence[str],
         environment: Mapping[str, str],
-        stdout: _File,
-        stderr: _File,
-        folder: Path | None = None,
+        stdout: IO[bytes],
+        stderr: IO[bytes],
     ) -> int:
-        """Run `ansible-playbook` to its end; return its exit status.
-
-        folder: the working directory, if it is not the server's.
-        """
+        """Run `ansible-playbook` to its end; return its exit status."""
         told, tell = os.pipe()
         try:
-            request = json.dumps(
-                {
-                    "command": [*command],
-                    "environment": {**environment},
-                    "folder": str(folder or ""),
-                }
-            )
+            request = json.dumps({"command": [*command], "environment": {**environment}})
             files = [stdout.fileno(), stderr.fileno(), tell]
             socket.send_fds(self._socket, [request.encode()], files)
         finally:
@@ -136,10 +122,9 @@ def program(folder: Path) -> Iterator[Path]:
         def handle(self) -> None:
             text, files, _, _ = socket.recv_fds(self.request, _LONGEST_REQUEST, 2)
             request = json.loads(text)
-            where = Path(request["folder"])
+            run = server(request["environment"], Path(request["folder"])).run
             with os.fdopen(files[0], "wb") as stdout, os.fdopen(files[1], "wb") as stderr:
-                run = server(request["environment"], where).run
-                status = run(request["command"], request["environment"], stdout, stderr, where)
+                status = run(request["command"], request["environment"], stdout, stderr)
             self.request.sendall(str(status).encode())
 
     class Listening(socketserver.ThreadingUnixStreamServer):

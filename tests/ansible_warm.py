@@ -8,15 +8,16 @@ something. The tests make hundreds of runs.
 
 from __future__ import annotations
 
-import copy
 import marshal
 import os
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible import constants
 from ansible._internal import _task
-from ansible._internal._templating._jinja_bits import AnsibleEnvironment, _TemplateCompileContext
+from ansible._internal._templating import _jinja_bits
+from ansible._internal._templating._jinja_bits import AnsibleEnvironment
 from ansible.executor.process import worker
 from ansible.executor.task_executor import TaskExecutor
 from ansible.module_utils._internal._datatag import AnsibleTagHelper
@@ -80,7 +81,8 @@ def install() -> None:
     worker.WorkerProcess.start = _start_or_run
     worker.WorkerProcess.is_alive = _is_under_way
     dataloader.DataLoader.load_from_file = _load
-    dataloader.copy = _Copy
+    # Of that module it is all that is used there.
+    dataloader.copy = types.SimpleNamespace(deepcopy=_copied)
     AnsibleEnvironment.compile = _compile_once
     AnsibleEnvironment.compile_expression = _compile_expression_once
 
@@ -120,24 +122,12 @@ def _load(self: Any, file_name: str, cache: str = "all", **options: Any) -> Any:
 
 
 def _key(environment: Any, source: str, *more: Any) -> _Template:
-    context = _TemplateCompileContext.current(optional=True)
-    delimiters = (
-        environment.block_start_string,
-        environment.block_end_string,
-        environment.variable_start_string,
-        environment.variable_end_string,
-        environment.comment_start_string,
-        environment.comment_end_string,
-        environment.line_statement_prefix,
-        environment.line_comment_prefix,
-        environment.trim_blocks,
-        environment.lstrip_blocks,
-        environment.newline_sequence,
-        environment.keep_trailing_newline,
-    )
+    context = _jinja_bits._TemplateCompileContext.current(optional=True)
+    # By these Ansible keeps its lexers, too.
+    settings = (getattr(environment, name) for name in _jinja_bits._TEMPLATE_OVERRIDE_FIELD_NAMES)
     escaped = context.escape_backslashes if context else None
     # As bytes: whatever is known of the text beside it makes no difference here.
-    return (*delimiters, escaped, source.encode("utf-8", "surrogatepass"), *more)
+    return (*settings, escaped, source.encode("utf-8", "surrogatepass"), *more)
 
 
 def _compile_once(self: Any, source: Any, *arguments: Any, **options: Any) -> Any:
@@ -169,18 +159,8 @@ def _compile_expression_once(self: Any, source: str, undefined_to_none: bool = T
     return made
 
 
-class _Copy:
-    """In the place of the module `copy`."""
-
-    copy = staticmethod(copy.copy)
-
-    @staticmethod
-    def deepcopy(value: Any) -> Any:
-        """Copy what was parsed: all but lists and mappings in it never changes."""
-        return _copied(value)
-
-
 def _copied(value: Any) -> Any:
+    """Copy what was parsed: all but lists and mappings in it never changes."""
     if isinstance(value, dict):
         return AnsibleTagHelper.tag_copy(value, {key: _copied(one) for key, one in value.items()})
     if isinstance(value, list):
@@ -229,10 +209,8 @@ def _decides(self: Any) -> bool:
         return True
     if not task.when or task.loop is not None or task.loop_with:
         return False
-    own = task.copy(exclude_parent=True)
-    own._parent = task._parent
     try:
-        skipped: bool = not own._resolve_conditional(own.when, dict(self._task_vars))
+        skipped: bool = not task._resolve_conditional(task.when, dict(self._task_vars))
     except Exception:  # noqa: BLE001 - the task's own process says so
         return False
     return skipped
