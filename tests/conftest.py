@@ -19,9 +19,9 @@ sys.path[:0] = [str(ROOT / "library"), str(ROOT)]
 # finder refuses collections that were imported before it was there.
 _AnsibleCollectionFinder()._install()
 
-import passing  # noqa: E402 - needs the path
-import real_cluster  # noqa: E402
+import real_cluster  # noqa: E402 - needs the path
 import schedule  # noqa: E402
+from passing import pytest_fixture_setup  # noqa: E402, F401 - a hook
 
 
 def pytest_configure(config):
@@ -37,14 +37,6 @@ def pytest_collection_modifyitems(items):
         for name in schedule.needs(item.path, item.fixturenames):
             item.add_marker(name)
     items.sort(key=lambda item: schedule.rank(item.nodeid))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef, request):
-    try:
-        return (yield)
-    except passing.REASONS as error:
-        return passing.tried_again(error, fixturedef, request)
 
 
 @pytest.hookimpl(optionalhook=True)  # of xdist

@@ -3,6 +3,8 @@
 A fixture of more than one test is made once; when it fails, all of its tests fail with it. What
 it needs of the machine and of the network may be there the next moment. What the product does is
 right the first time or wrong: an assertion that failed is not tried again.
+
+The hook works where a conftest.py imports it.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ import subprocess
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from _pytest.fixtures import pytest_fixture_setup
+import pytest
+from _pytest import fixtures
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Generator
 
 # `requests` and `urllib` raise kinds of OSError.
 REASONS = (OSError, subprocess.SubprocessError)
@@ -24,13 +27,17 @@ class NotUpError(OSError):
     """What tests work on did not come up."""
 
 
-def tried_again(
-    error: Exception, definition: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-) -> Any:
-    """Make the fixture once more if that may help; raise the error if not."""
-    if definition.scope == "function" or not isinstance(error, REASONS):
-        raise error
-    definition.finish(request)  # type: ignore[arg-type] # it is the request of a fixture
-    said = f"tried again: fixture {definition.argname} ({type(error).__name__}: {error})"
-    warnings.warn(said, stacklevel=1)
-    return pytest_fixture_setup(definition, request)  # type: ignore[arg-type]
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: Any
+) -> Generator[None, Any, Any]:
+    """Make a fixture, once more if that may help."""
+    try:
+        return (yield)
+    except REASONS as error:
+        if fixturedef.scope == "function":
+            raise
+        fixturedef.finish(request)
+        said = f"tried again: fixture {fixturedef.argname} ({type(error).__name__}: {error})"
+        warnings.warn(said, stacklevel=1)
+        return fixtures.pytest_fixture_setup(fixturedef, request)

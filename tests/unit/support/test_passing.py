@@ -4,17 +4,6 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-CONFTEST = """
-import passing
-import pytest
-
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef, request):
-    try:
-        return (yield)
-    except passing.REASONS as error:
-        return passing.tried_again(error, fixturedef, request)
-"""
 TESTS = """
 import subprocess
 import passing
@@ -63,7 +52,7 @@ AGAIN = ["tried", "tried"]
 )
 def test_a_fixture_is_tried_again(pytester, fixture, tries, outcome):
     scope, error, fails = fixture
-    pytester.makeconftest(CONFTEST)
+    pytester.makeconftest("from passing import pytest_fixture_setup")
     pytester.makepyfile(TESTS.format(scope=scope, error=error, fails=fails, tries=tries))
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     done.assert_outcomes(**outcome)

@@ -297,7 +297,7 @@ def test_a_connection_is_kept(google, session):
     for _ in range(3):
         assert session.get(URL).status_code == 200
     manager = session.get_adapter(URL).proxy_manager[google.proxy]
-    made = [manager.pools.get(key).num_connections for key in manager.pools.keys()]  # noqa: SIM118
+    made = [manager.pools.get(key).num_connections for key in manager.pools.keys()]  # noqa: SIM118 - it is no mapping
     assert max(made) == 1
     # No more answers come from a server that was stopped.
     google.server.stop()
