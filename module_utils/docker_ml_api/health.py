@@ -54,24 +54,39 @@ def wait(
     """Inspect until the container is healthy or failed, *timeout* seconds at most.
 
     Returns the last judgement and description; neither HEALTHY nor FAILED means that
-    time ran out.
+    time ran out. Of a container that is started again and again the description is one of
+    when it had stopped: while it runs once more, nothing tells what it stopped with.
     """
     now = clock()
     end = now + timeout
     container = inspect()
     restarts = container["RestartCount"]  # those of its life so far
     start, seen_since = container["State"].get("StartedAt"), now
+    stopped = None
     while True:
         health = judge(container, restarts)
+        if container["State"]["Status"] in ("restarting", "exited"):
+            stopped = container
         now = clock()
         if container["State"].get("StartedAt") != start:
             start, seen_since = container["State"].get("StartedAt"), now
         if health is Health.RUNNING and now - seen_since >= _SETTLED:
             health = Health.HEALTHY
-        if health in (Health.HEALTHY, Health.FAILED) or now >= end:
+        if health is Health.FAILED and _runs_again(container):
+            if stopped is not None or now >= end:
+                return health, stopped or container
+        elif health in (Health.HEALTHY, Health.FAILED) or now >= end:
             return health, container
         sleep(interval)
         container = inspect()
+
+
+def _runs_again(container: Mapping[str, Any]) -> bool:
+    """Whether a container that failed did so in an earlier run than the present one."""
+    state = container["State"]
+    return state["Status"] == "running" and (
+        (state.get("Health") or {}).get("Status") != "unhealthy"
+    )
 
 
 def complaint(name: str, container: Mapping[str, Any], timeout: float, log: str) -> str:

@@ -62,6 +62,11 @@ WAITS = {
         Health.FAILED,
         4,
     ),
+    "crashing, and never seen stopped": (
+        [container(check="starting", restarts=n) for n in range(9)],
+        Health.FAILED,
+        10,
+    ),
 }
 
 
@@ -73,6 +78,21 @@ def test_wait(described, judgement, seconds):
     last_health, seen = health.wait(lambda: next(answers, last), 10, 2, clock, clock.sleep)
     assert (last_health, clock.now) == (judgement, seconds)
     assert seen in described
+
+
+def test_a_crash_is_described_as_it_was_when_the_container_had_stopped():
+    clock = Clock()
+    stopped = container("restarting", restarts=2, ExitCode=3)
+    for seen in (
+        [STARTING, container("restarting", restarts=1, ExitCode=3), container(restarts=2)],
+        [STARTING, container(check="starting", restarts=2), stopped],
+        [STARTING, container(restarts=1), container(restarts=5), container(restarts=6), stopped],
+    ):
+        judgement, described = health.wait(iter(seen).__next__, 60, 0.5, clock, clock.sleep)
+        assert judgement is Health.FAILED
+        assert health.complaint("x", described, 60, "boom") == (
+            "The container x stopped with exit code 3. Its last log lines:\nboom"
+        )
 
 
 # What: a container, its log and the sentence.
