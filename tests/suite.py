@@ -129,9 +129,13 @@ class Suite:
             raise FailedError("\n".join(failed))
 
     def packages(self) -> None:
-        """Install what the rehearsal needs of the machine: the one stage beside that uses apt."""
+        """Install what is missing of what tests and rehearsal need: before all else that uses apt.
+
+        .venv tells what was installed once, not whether it is there.
+        """
+        self.run("packages of the tests", "scripts/setup-test")
         code = "from rehearsal.kubernetes import host; host.use_system_programs()"
-        self.run("packages", PYTHON, "-c", f"{code}; host.install_missing()")
+        self.run("packages of the rehearsal", PYTHON, "-c", f"{code}; host.install_missing()")
 
     def engine(self) -> None:
         """Bring a Docker engine by the project's own role."""
