@@ -5,12 +5,15 @@ Whatever else is in this folder has a module's name and is a link to this file.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import importlib.util
 import io
 import json
 import os
 import sys
+from multiprocessing import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +104,7 @@ def run(
     # Where AnsibleModule looks first.
     vars(basic).update(_ANSIBLE_ARGS=text, _ANSIBLE_PROFILE=_PROFILE)
     output = io.StringIO()
+    _end_in_order(os.getpid())
     with (
         _as_it_was(),
         contextlib.redirect_stdout(output),
@@ -110,6 +114,19 @@ def run(
         os.chdir(folder)
         module.main()
     return output.getvalue()
+
+
+@functools.cache
+def _end_in_order(_process: int) -> None:
+    """Have what modules register for the end of their process called at the end of this one.
+
+    The client of Kubernetes removes so the files with a kubeconfig's keys. From Python 3.13 on
+    multiprocessing does this; before, it ends a task's process without.
+    """
+    if sys.version_info < (3, 13):
+        # What is registered so far is for the end of the process that this one was forked from.
+        atexit._clear()  # noqa: SLF001 - as multiprocessing does
+        util.Finalize(None, atexit._run_exitfuncs, exitpriority=0)  # noqa: SLF001
 
 
 @contextlib.contextmanager

@@ -1,10 +1,13 @@
 """Runs that are forked from a server are what `ansible-playbook` gives."""
 
+import base64
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import ansible_server
 import ansible_warm
@@ -24,6 +27,8 @@ TASKS = [
     {"ansible.builtin.file": {"path": "{{ folder }}/file", "state": "absent"}, "check_mode": True},
     {"ansible.builtin.uri": {"url": "http://127.0.0.1:1/", "timeout": 1}},
     {"community.docker.docker_host_info": {"docker_host": "unix:///nonexistent.sock"}},
+    # Its client writes the keys of a kubeconfig to files.
+    {"kubernetes.core.k8s_info": {"kind": "Pod", "kubeconfig": "{{ folder }}/kubeconfig"}},
 ]
 # Of when and where, not of what.
 VARYING = {"start", "end", "delta", "exception", "src", "_original_basename"}
@@ -84,12 +89,28 @@ def book(tmp_path):
         "ansible_python_interpreter": sys.executable,
         "folder": str(tmp_path),
     }
+    key = base64.b64encode(str(tmp_path).encode()).decode()
+    kubeconfig = {
+        "current-context": "one",
+        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+        "clusters": [{"name": "one", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "one", "user": {"client-key-data": key}}],
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
     environment = {"GREETING": "hello"}
     tasks = [{**task, "ignore_errors": True, "environment": environment} for task in TASKS]
     path = tmp_path / "play.yml"
     play = {"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": tasks}
     path.write_text(json.dumps([play]))
     return path
+
+
+def temporary_files_with(text):
+    for path in Path(tempfile.gettempdir()).glob("tmp*"):
+        # Others have theirs there, and remove them.
+        with contextlib.suppress(OSError):
+            if text in path.read_bytes():
+                yield path
 
 
 def test_modules_give_what_they_give_when_they_are_sent(book, tmp_path):
@@ -106,7 +127,10 @@ def test_modules_give_what_they_give_when_they_are_sent(book, tmp_path):
     here, there = ([without_varying(one, tmp_path) for one in results] for results in found)
     assert here[0]["stdout_lines"] == ["hello", "FOLDER"]
     assert [one["changed"] for one in here[4:6]] == [True, False]
+    # Where an exception came through is not the same.
+    assert ["Connection refused" in one.pop()["msg"] for one in (here, there)] == [True, True]
     assert here == there
+    assert [*temporary_files_with(str(tmp_path).encode())] == []
 
 
 @pytest.fixture
