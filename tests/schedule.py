@@ -31,19 +31,15 @@ _TIMES = {
         if not line.startswith("#")
     )
 }
-# Files whose tests share nothing but what the whole session shares.
+# Files whose tests share nothing but what the whole session shares: no fixture of a module's.
 _APART = {
     "integration/test_container_role.py",
     "integration/test_gke_run_faults.py",
-    "integration/test_gke_stages.py",
-    "integration/test_workload_changes.py",
     "integration/test_workload_failing.py",
     "integration/test_workload_hosts.py",
     "integration/test_workload_killed.py",
     "integration/test_workload_kinds.py",
-    "integration/test_workload_refusals.py",
     "integration/test_workload_render.py",
-    "integration/test_workload_rollback.py",
     "integration/test_workload_secrets.py",
     "integration/test_workload_teardown.py",
     "molecule/test_scenarios.py",

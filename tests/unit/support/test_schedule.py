@@ -9,6 +9,11 @@ def test_files_that_are_named_are_there():
     assert {name for name in named if not (ROOT / "tests" / name).is_file()} == set()
 
 
+def test_what_is_run_test_by_test_has_no_fixture_that_tests_share():
+    texts = {name: (ROOT / "tests" / name).read_text() for name in schedule._APART}
+    assert [name for name, text in texts.items() if 'scope="module"' in text] == []
+
+
 def test_scopes():
     unit = "tests/unit/docs/test_documents.py::test_links_lead_somewhere[README.md]"
     assert schedule.scope(unit) == "tests/unit/docs/test_documents.py"
