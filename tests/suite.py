@@ -3,8 +3,9 @@
     python tests/suite.py all [ARGUMENT OF PYTEST …]    make test
     python tests/suite.py check [PATH …]                make check WHAT=…
 
-`all`: what the tests share is made ready once, before they start, and linters run meanwhile; then
-all tests run; then what they work on is taken down, and it is looked for what they left behind.
+`all`: what the tests share is made ready once, before they start; then all tests run, and the
+linters beside them; then what they work on is taken down, and it is looked for what they left
+behind.
 `check`: the linters, and the unit tests that need neither an engine nor a cluster; with paths
 (roles/container, library/port_owner.py, tests/unit/model …) what there is for these.
 
@@ -19,6 +20,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,7 +30,8 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-import leftovers  # noqa: E402 - needs the path
+import ansible_server  # noqa: E402 - needs the path
+import leftovers  # noqa: E402
 import selection  # noqa: E402
 
 from rehearsal.gke import layout as google  # noqa: E402
@@ -120,13 +123,21 @@ class Suite:
                 say(f"{name}: passed with these very files before")
                 continue
             try:
-                self.run(name, *linter)
+                if linter == ANSIBLE_LINT:
+                    self._run_ansible_lint(name)
+                else:
+                    self.run(name, *linter)
             except FailedError as error:
                 failed.append(str(error))
             else:
                 passed.write_text(state, encoding="ascii")
         if failed:
             raise FailedError("\n".join(failed))
+
+    def _run_ansible_lint(self, name: str) -> None:
+        """Run it with forked runs: it has Ansible check the syntax of each playbook and role."""
+        with tempfile.TemporaryDirectory() as folder, ansible_server.program(Path(folder)) as path:
+            self.run(name, *ANSIBLE_LINT, PATH=f"{path}{os.pathsep}{os.environ['PATH']}")
 
     def packages(self) -> None:
         """Install what is missing of what tests and rehearsal need: before all else that uses apt.
@@ -164,7 +175,7 @@ class Suite:
         """Make ready what the tests share."""
         self.packages()
         self.engine()
-        at_once(self.programs, self.images, self.lint)
+        at_once(self.programs, self.images)
 
     def end(self, *, cluster: bool, double: bool) -> None:
         """Take down what `prepare` brought up; bound what is kept."""
@@ -226,7 +237,8 @@ def whole(suite: Suite, arguments: Sequence[str]) -> None:
     try:
         suite.prepare()
         # Of a part of the tests the share that it covers says nothing.
-        suite.tests(arguments or ("--cov", "--cov-report=term:skip-covered"))
+        chosen = arguments or ("--cov", "--cov-report=term:skip-covered")
+        at_once(suite.lint, lambda: suite.tests(chosen))
     finally:
         suite.end(**{name: not there for name, there in up.items()})
     left = leftovers.after(before)

@@ -50,7 +50,7 @@ def test_all_linters_run_whichever_fails(stages):
 
 def test_ansible_lint_is_not_run_again_over_what_passed(stages, monkeypatch):
     ran = []
-    monkeypatch.setattr(Suite, "run", lambda _self, name, *_: ran.append(name))
+    monkeypatch.setattr(Suite, "run", lambda _self, name, *_, **__: ran.append(name))
     states = iter(["a", "a", "b", "", ""])
     monkeypatch.setattr(suite, "linted_state", lambda: next(states))
     for _ in range(5):
