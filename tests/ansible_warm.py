@@ -8,8 +8,11 @@ something. The tests make hundreds of runs.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import marshal
 import os
+import re
 import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +26,7 @@ from ansible.executor.task_executor import TaskExecutor
 from ansible.module_utils._internal._datatag import AnsibleTagHelper
 from ansible.parsing import dataloader
 from ansible.plugins import loader as plugins
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 from jinja2.environment import TemplateExpression
 
 if TYPE_CHECKING:
@@ -50,6 +54,9 @@ _parsed: dict[str, tuple[_Signature, Any]] = {}
 _Template = tuple[Any, ...]
 _compiled: dict[_Template, CodeType] = {}
 _own: dict[_Template, CodeType] = {}
+# As in `community.docker.docker_prune`; modules for Windows are no Python.
+_OF_COLLECTIONS = re.compile(r"\b((?:community|google|kubernetes)\.[a-z]+)\.([a-z]\w+)")
+_configure_collection_loader = plugins._configure_collection_loader
 _compile = AnsibleEnvironment.compile
 _compile_expression = AnsibleEnvironment.compile_expression
 _start = worker.WorkerProcess.start
@@ -58,26 +65,40 @@ _load_from_file = dataloader.DataLoader.load_from_file
 
 
 def prepare(files: Iterable[Path]) -> None:
-    """Load the plugins that each run looks at, and parse these files of playbooks and roles."""
-    for kind in ("become", "connection", "lookup", "shell"):
+    """Load the plugins that each run looks at, and parse these files of playbooks and roles.
+
+    What these use of collections is imported.
+    """
+    if AnsibleCollectionConfig.collection_finder is None:
+        _configure_collection_loader()
+    for kind in ("action", "become", "cache", "callback", "connection", "lookup", "shell"):
         list(getattr(plugins, f"{kind}_loader").all(class_only=True))
     for kind in ("filter", "test"):
         list(getattr(plugins, f"{kind}_loader").all())
     for name in constants.INVENTORY_ENABLED:
         plugins.inventory_loader.get(name)
     loader = dataloader.DataLoader()
+    used = set()
     for path in map(str, files):
         try:
+            used.update(_OF_COLLECTIONS.findall(Path(path).read_text(encoding="utf-8")))
             signature = _signature(path)
             # All that playbooks and roles say is trusted.
             said = _load_from_file(loader, path, cache="none", trusted_as_template=True)
         except Exception:  # noqa: BLE001, S112 - whoever loads it says what is wrong
             continue
         _parsed[path] = (signature, said)
+    for collection, name in sorted(used):
+        # Other names are of filters, which are loaded together, or lead elsewhere.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"ansible_collections.{collection}.plugins.modules.{name}")
+        with contextlib.suppress(KeyError):
+            plugins.filter_loader.get(f"{collection}.{name}")
 
 
 def install() -> None:
     """Let this process run tasks that only decide something, and read what was parsed."""
+    plugins._configure_collection_loader = _configure_collection_loader_once
     worker.WorkerProcess.start = _start_or_run
     worker.WorkerProcess.is_alive = _is_under_way
     dataloader.DataLoader.load_from_file = _load
@@ -100,6 +121,12 @@ def teach(folder: Path) -> None:
         path = folder / f"{os.getpid()}.part"
         path.write_bytes(marshal.dumps(_own))
         path.rename(path.with_suffix(".compiled"))
+
+
+def _configure_collection_loader_once(prefix_collections_path: Any = None) -> None:
+    """Leave the loader of collections as it is, but for paths of this run."""
+    if prefix_collections_path:
+        _configure_collection_loader(prefix_collections_path)
 
 
 def _signature(path: str) -> _Signature:
