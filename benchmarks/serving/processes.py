@@ -21,6 +21,8 @@ PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 # A server finishes what it does, then it is made to end.
 END_AT_MOST = 10.0
+# And after they were killed: that takes as long as the kernel has other work.
+GONE_AT_MOST = 30.0
 
 
 @dataclass(frozen=True)
@@ -146,13 +148,17 @@ class Server:
         self.processes()
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
-        end = time.monotonic() + END_AT_MOST
-        while self._left() and time.monotonic() < end:
-            time.sleep(0.05)
+        self._wait(END_AT_MOST)
         for process in self._left():
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-        self._process.wait(timeout=END_AT_MOST)
+        self._wait(GONE_AT_MOST)
+        self._process.wait(timeout=GONE_AT_MOST)
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self._left() and time.monotonic() < end:
+            time.sleep(0.05)
 
     def _left(self) -> list[Process]:
         if self._process is not None:

@@ -205,7 +205,7 @@ def test_the_idle_playbook_has_as_many_tasks():
     report = {"plays": [{"tasks": [
         task("ansible.builtin.assert"),
         task("workload_check"),
-        task("base_images"),
+        task("debian_image"),
         task("kubernetes.core.k8s", skipped=True),
         task("kubernetes.core.k8s", results=[{}, {}]),
     ]}]}  # fmt: skip
