@@ -4,6 +4,10 @@ Of the five seconds of processor time that an unchanging run of site.yml takes, 
 the plugins that Ansible looks at in any run, one to parse and copy the same files, half a one to
 compile the same templates, two to fork a process for each task, most of which only decide
 something. The tests make hundreds of runs.
+
+Modules of Ansible and of its collections run in the process that Ansible forks for their task, as
+the project's own do (action_plugins/in_process.py), where that makes no difference: on this
+machine, with this Python, as this user. Else they are sent.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import re
 import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from ansible import constants
 from ansible._internal import _task
@@ -23,15 +28,20 @@ from ansible._internal._templating import _jinja_bits
 from ansible._internal._templating._jinja_bits import AnsibleEnvironment
 from ansible.executor.process import worker
 from ansible.executor.task_executor import TaskExecutor
+from ansible.module_utils import _internal
 from ansible.module_utils._internal._datatag import AnsibleTagHelper
 from ansible.parsing import dataloader
 from ansible.plugins import loader as plugins
+from ansible.plugins.action import ActionBase
 from ansible.utils.collection_loader import AnsibleCollectionConfig
+from ansible.vars.clean import remove_internal_keys
 from jinja2.environment import TemplateExpression
+
+from action_plugins import in_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import CodeType
+    from types import CodeType, ModuleType
 
 # These look at variables and say what follows: no module is sent, nothing outside is touched.
 _DECIDES = {
@@ -47,6 +57,12 @@ _DECIDES = {
         "validate_argument_spec",
     )
 }
+# Of what is in these; not what starts itself anew under another Python.
+_IN_PROCESS = re.compile(
+    r".*/(?P<name>ansible/modules/(command|copy|file|getent|slurp|stat|tempfile|uri)"
+    r"|ansible_collections/(community/docker|google/cloud|kubernetes/core)/plugins/modules/\w+)\.py$"
+)
+_send = ActionBase._execute_module
 _Signature = tuple[int, int, int]
 # By path: of which file, and what it says.
 _parsed: dict[str, tuple[_Signature, Any]] = {}
@@ -99,6 +115,7 @@ def prepare(files: Iterable[Path]) -> None:
 def install() -> None:
     """Let this process run tasks that only decide something, and read what was parsed."""
     plugins._configure_collection_loader = _configure_collection_loader_once
+    ActionBase._execute_module = _execute
     worker.WorkerProcess.start = _start_or_run
     worker.WorkerProcess.is_alive = _is_under_way
     dataloader.DataLoader.load_from_file = _load
@@ -193,6 +210,41 @@ def _copied(value: Any) -> Any:
     if isinstance(value, list):
         return AnsibleTagHelper.tag_copy(value, [_copied(one) for one in value])
     return value
+
+
+def _execute(self: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+    """Run a module here, or send it: ActionBase._execute_module."""
+    name = options.get("module_name") or self._task.action
+    task_vars = options.get("task_vars") or {}
+    here = in_process.ActionModule._is_here(self, task_vars)
+    here = here and not arguments and not options.get("wrap_async")
+    module = _module(self, name) if here else None
+    if module is None:
+        sent: dict[str, Any] = _send(self, *arguments, **options)
+        return sent
+    if not self._is_pipelining_enabled("new") and self._connection._shell.tmpdir is None:
+        self._make_tmp_path()
+    given = options.get("module_args")
+    given = self._task.args if given is None else given
+    unknown = options.get("ignore_unknown_opts", False)
+    self._update_module_args(name, given, task_vars, ignore_unknown_opts=unknown)
+    environment: dict[str, str] = {}
+    self._compute_environment_string(environment)
+    with mock.patch.object(_internal, "is_controller", new=False):
+        written = in_process.run(module, given, environment, self._loader.get_basedir())
+    data: dict[str, Any] = self._parse_returned_data({"stdout": written}, "legacy")
+    remove_internal_keys(data)
+    for stream in ("stdout", "stderr"):
+        if stream in data:
+            data.setdefault(f"{stream}_lines", (data[stream] or "").splitlines())
+    return data
+
+
+def _module(action: Any, name: str) -> ModuleType | None:
+    loader = action._shared_loader_obj.module_loader
+    found = loader.find_plugin_with_context(name, collection_list=action._task.collections)
+    path = _IN_PROCESS.match(found.plugin_resolved_path or "")
+    return importlib.import_module(path["name"].replace("/", ".")) if path else None
 
 
 def _is_under_way(self: Any) -> bool:
