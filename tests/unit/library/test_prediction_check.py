@@ -1,7 +1,6 @@
 """The module against real servers on loopback addresses."""
 
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -19,7 +18,7 @@ import yaml
 from ansible.module_utils import urls
 from ansible.module_utils.docker_ml_api.prediction_check_http import Question
 from ansible.module_utils.docker_ml_api.prediction_check_options import CHECK_OPTIONS
-from ansible.module_utils.testing import patch_module_args
+from run_module import run_module
 
 from doc_fragments import prediction_check as fragment
 
@@ -133,17 +132,14 @@ def run(capsys, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "")
 
-    def run_module(url, *checks, check_mode=False, **options):
+    def run_check(url, *checks, check_mode=False, **options):
         args = {"url": url, "checks": list(checks), "retry_delay": 0.001, **options}
-        args["_ansible_check_mode"] = check_mode
-        with patch_module_args(args), pytest.raises(SystemExit) as ended:
-            prediction_check.main()
-        result = json.loads(capsys.readouterr().out)
+        result = run_module(prediction_check, capsys, _ansible_check_mode=check_mode, **args)
         assert not result.get("changed")
-        assert bool(ended.value.code) == result.setdefault("failed", False)
+        result.setdefault("failed", False)
         return result
 
-    return run_module
+    return run_check
 
 
 @pytest.fixture(scope="session")

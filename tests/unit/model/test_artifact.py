@@ -73,7 +73,7 @@ def test_any_model_is_read_as_it_was(train: Callable[[], Training]) -> None:
     ids=lambda estimator: type(estimator).__name__,
 )
 def test_types_of_scikit_learn_are_trusted(estimator: Any) -> None:
-    model = estimator.fit(ROWS, TARGET > 1.5)
+    model = estimator.fit(ROWS, (TARGET > 1.5).astype(float))
     assert np.allclose(restore(dump(model)).predict(ROWS), model.predict(ROWS), rtol=1e-12)
 
 
