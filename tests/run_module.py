@@ -26,8 +26,9 @@ def run_module(
         mock.patch.dict(warnings._global_warnings, clear=True),
         mock.patch.dict(warnings._global_deprecations, clear=True),
         patch_module_args(options),
-        pytest.raises(SystemExit),
+        pytest.raises(SystemExit) as ended,
     ):
         module.main()
     answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert bool(ended.value.code) == answer.get("failed", False)
     return answer
