@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import ansible_server
+import api_server
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible_run import ROOT, run_playbook
@@ -92,12 +93,7 @@ def book(tmp_path):
         "folder": str(tmp_path),
     }
     key = base64.b64encode(str(tmp_path).encode()).decode()
-    kubeconfig = {
-        "current-context": "one",
-        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-        "clusters": [{"name": "one", "cluster": {"server": "https://127.0.0.1:1"}}],
-        "users": [{"name": "one", "user": {"client-key-data": key}}],
-    }
+    kubeconfig = api_server.kubeconfig("https://127.0.0.1:1", {"client-key-data": key})
     (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
     environment = {"GREETING": "hello"}
     tasks = [{**task, "ignore_errors": True, "environment": environment} for task in TASKS]
