@@ -118,15 +118,16 @@ def run(
 
 @functools.cache
 def _end_in_order(_process: int) -> None:
-    """Have what modules register for the end of their process called at the end of this one.
+    """Have what modules register for the end of their process called at the end of this one, once.
 
     The client of Kubernetes removes so the files with a kubeconfig's keys. From Python 3.13 on
     multiprocessing does this; before, it ends a task's process without.
     """
     if sys.version_info < (3, 13):
         # What is registered so far is for the end of the process that this one was forked from.
-        atexit._clear()  # noqa: SLF001 - as multiprocessing does
-        util.Finalize(None, atexit._run_exitfuncs, exitpriority=0)  # noqa: SLF001
+        atexit._clear()  # noqa: SLF001 - as multiprocessing does from 3.13 on
+        functions = atexit._run_exitfuncs  # noqa: SLF001 - the same; atexit has no public name for it
+        util.Finalize(None, functions, exitpriority=0)
 
 
 @contextlib.contextmanager
