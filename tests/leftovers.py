@@ -94,6 +94,16 @@ def seen() -> set[str]:
     }
 
 
+def engine_runs() -> bool:
+    """Return whether an engine answers."""
+    return bool(_lines("docker", "version", "--format={{.Server.Version}}"))
+
+
+def of_started_engine() -> set[str]:
+    """Return what an engine that was started has, and has started anew: seen only now."""
+    return {one for one in seen() if not one.startswith("file ")}
+
+
 def after(before: set[str]) -> list[str]:
     """Return what is there now and was not before, but for what is kept."""
     return sorted(one for one in seen() - before if not _KEPT.match(one))

@@ -172,9 +172,7 @@ class Suite:
         self.run("machines", *playbook)
 
     def prepare(self) -> None:
-        """Make ready what the tests share."""
-        self.packages()
-        self.engine()
+        """Make ready what the tests share, on an engine that runs."""
         at_once(self.programs, self.images)
 
     def end(self, *, cluster: bool, double: bool) -> None:
@@ -183,6 +181,8 @@ class Suite:
             self.run("double down", *GOOGLE_COMMAND, "down")
         if cluster:
             self.run("cluster down", *CLUSTER_COMMAND, "down")
+        if not leftovers.engine_runs():
+            return  # it failed, as was said
         # What was pushed to the registry that is gone.
         if images := leftovers.digests(f"{rehearsal.REGISTRY}/*/*"):
             self.run("images removed", "docker", "rmi", "--force", *images)
@@ -232,9 +232,13 @@ def is_up(command: Sequence[str]) -> bool:
 
 def whole(suite: Suite, arguments: Sequence[str]) -> None:
     """Run the whole suite."""
-    before = leftovers.seen()
+    before, engine_ran = leftovers.seen(), leftovers.engine_runs()
     up = {"cluster": is_up(CLUSTER_COMMAND), "double": is_up(GOOGLE_COMMAND)}
     try:
+        suite.packages()
+        suite.engine()
+        if not engine_ran:
+            before |= leftovers.of_started_engine()
         suite.prepare()
         # Of a part of the tests the share that it covers says nothing.
         chosen = arguments or ("--cov", "--cov-report=term:skip-covered")

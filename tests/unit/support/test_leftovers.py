@@ -41,3 +41,11 @@ def test_a_folder_and_a_process_are_seen_until_they_are_gone():
 def test_what_is_kept(monkeypatch, kind, kept):
     monkeypatch.setattr(leftovers, "seen", lambda: {kind})
     assert leftovers.after(set()) == ([] if kept else [kind])
+
+
+def test_what_a_stopped_engine_has_is_seen_when_it_is_started(monkeypatch):
+    there = {"image diabetes:v1 1", "container api of diabetes:v1", "link veth1", "file /tmp/dma-1"}
+    monkeypatch.setattr(leftovers, "seen", lambda: there)
+    before = leftovers.of_started_engine()
+    # No engine puts this there.
+    assert leftovers.after(before) == ["file /tmp/dma-1"]

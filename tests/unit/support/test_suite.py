@@ -80,3 +80,20 @@ def test_a_path_that_nothing_is_chosen_for(stages, monkeypatch):
     monkeypatch.setattr(suite.selection, "choose", lambda *_: suite.selection.Chosen())
     with pytest.raises(FailedError, match=r"There is no test and no linter for \.gitignore\."):
         suite.check(stages, [".gitignore"])
+
+
+@pytest.mark.parametrize("engine_ran", [False, True])
+def test_what_an_engine_had_before_is_not_left_by_the_suite(stages, monkeypatch, engine_ran):
+    there = {"file /tmp/a"}
+    monkeypatch.setattr(suite.leftovers, "seen", lambda: set(there))
+    monkeypatch.setattr(suite.leftovers, "engine_runs", lambda: engine_ran)
+    monkeypatch.setattr(suite, "is_up", lambda _: False)
+    for stage in ("packages", "prepare", "lint", "tests"):
+        monkeypatch.setattr(Suite, stage, lambda *_: None)
+    monkeypatch.setattr(Suite, "end", lambda *_, **__: None)
+    monkeypatch.setattr(Suite, "engine", lambda _: there.add("image diabetes:v1 1"))
+    if engine_ran:
+        with pytest.raises(FailedError, match="behind:\nimage diabetes:v1 1"):
+            suite.whole(stages, [])
+    else:
+        suite.whole(stages, [])
