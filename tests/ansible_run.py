@@ -90,7 +90,21 @@ class Run:
         return self
 
 
-_REPORTING = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
+# The doubles of hosts that tests have.
+CONNECTION_PLUGINS = os.pathsep.join(
+    str(ROOT / "tests" / folder)
+    for folder in (
+        "windows_double/connection",
+        "integration/windows_engine",
+        "integration/call_level/connection",
+    )
+)
+# For all runs the same: they are forked from one server then.
+_REPORTING = {
+    "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+    "ANSIBLE_NOCOLOR": "1",
+    "ANSIBLE_CONNECTION_PLUGINS": CONNECTION_PLUGINS,
+}
 _NETWORK = Path("/proc/thread-self/ns/net")  # a thread may be in one of its own
 _USUAL = decisive(os.environ | _REPORTING), _NETWORK.stat().st_ino
 

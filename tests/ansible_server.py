@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 KNOWN = importlib.metadata.version("ansible-core").startswith("2.19.")
 _LONGEST_REQUEST = 1 << 20
 # By these prefixes: what is read by the imports, and not again.
-_DECISIVE = ("ANSIBLE_", "HOME", "LANG", "LC_", "PYTHON", "TMPDIR", "XDG_")
+_DECISIVE = ("ANSIBLE_", "HOME", "LANG", "LC_", "PYTHON", "XDG_")
 
 
 def decisive(environment: Mapping[str, str]) -> dict[str, str]:
@@ -91,6 +91,8 @@ class Server:
 # The program that asks: quick to start, as it imports next to nothing.
 _PROGRAM = """#!{python} -IS
 import json, os, socket, sys
+if "--version" in sys.argv:  # asked once, of no use to a server
+    os.execv({plain!r}, sys.argv)
 asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 asked.connect({address!r})
 asked.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, {longest})
@@ -139,7 +141,9 @@ def program(folder: Path) -> Iterator[Path]:
     # The address of a socket has at most 107 characters.
     address = f"\0docker-ml-api-tests-{os.getpid()}-{id(servers)}"
     path = folder / "ansible-playbook"
-    text = _PROGRAM.format(python=sys.executable, address=address, longest=_LONGEST_REQUEST)
+    plain = str(Path(sys.executable).with_name("ansible-playbook"))
+    python, longest = sys.executable, _LONGEST_REQUEST
+    text = _PROGRAM.format(python=python, address=address, longest=longest, plain=plain)
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
     try:

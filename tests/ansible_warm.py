@@ -2,8 +2,9 @@
 
 Of the five seconds of processor time that an unchanging run of site.yml takes, one goes to import
 the plugins that Ansible looks at in any run, one to parse and copy the same files, half a one to
-compile the same templates, two to fork a process for each task, most of which only decide
-something. The tests make hundreds of runs.
+compile the same templates, two to fork a process for each task. The tests make hundreds of runs:
+here a task has a process of its own only where others run beside it, or where it is sent to
+another machine.
 
 Modules of Ansible and of its collections run in the process that Ansible forks for their task, as
 the project's own do (action_plugins/in_process.py), where that makes no difference: on this
@@ -57,6 +58,8 @@ _DECIDES = {
         "validate_argument_spec",
     )
 }
+# What asks which process it was started by, and what keeps a client for those that follow.
+_APART = re.compile(r"docker_engine_tunnel$|kubernetes\.core\.")
 # Of what is in these; not what starts itself anew under another Python.
 _IN_PROCESS = re.compile(
     r".*/(?P<name>ansible/modules/(command|copy|file|getent|slurp|stat|tempfile|uri)"
@@ -113,7 +116,7 @@ def prepare(files: Iterable[Path]) -> None:
 
 
 def install() -> None:
-    """Let this process run tasks that only decide something, and read what was parsed."""
+    """Let this process run tasks by itself where it can, and read what was parsed."""
     plugins._configure_collection_loader = _configure_collection_loader_once
     ActionBase._execute_module = _execute
     worker.WorkerProcess.start = _start_or_run
@@ -254,9 +257,9 @@ def _is_under_way(self: Any) -> bool:
 
 
 def _start_or_run(self: Any) -> None:
-    """Run the task to its end if it only decides something, else start a process for it."""
+    """Run the task to its end if it needs no process of its own, else start one for it."""
     task = self._task
-    if task.until or task.async_val or task.delegate_to or not _decides(self):
+    if task.until or task.async_val or task.delegate_to or not (_decides(self) or _waits(self)):
         _start(self)
         return
     # What a process of its own would change of the task and of variables, it would change for
@@ -279,6 +282,14 @@ def _start_or_run(self: Any) -> None:
         host=self._host, task=own, return_data=given, task_fields=own.dump_attrs()
     )
     self._final_q.send_task_result(result)
+
+
+def _waits(self: Any) -> bool:
+    """Return whether nothing else is done until the task has ended, on this machine."""
+    given = self._task_vars
+    alone = len(given.get("ansible_play_batch", ())) == 1
+    here = given.get("ansible_connection") == "local"
+    return alone and here and not _APART.match(self._task.action)
 
 
 def _decides(self: Any) -> bool:

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ansible_run import PLAYBOOK, ROOT, Run, run_playbook
+from ansible_run import CONNECTION_PLUGINS, PLAYBOOK, ROOT, Run, run_playbook
 from windows_double import catalogue
 from windows_double.world import World
 
@@ -22,10 +22,6 @@ INSTALLER = {
     "docker_host_windows_installer_checksum": (
         "a10e3196def1e2ea4215ca046e4ebf5ded247250164c5f302b274e870ae79afa"
     ),
-}
-ENVIRONMENT = {
-    "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests/windows_double/connection"),
-    "ANSIBLE_FORKS": "8",
 }
 _VARIABLES = {
     "ansible_connection": "windows_double",
@@ -61,18 +57,18 @@ class WindowsPlay:
         inventory = self.folder / "inventory.yml"
         groups = {"windows": {"hosts": self.hosts, "vars": variables}}
         inventory.write_text(json.dumps(groups), encoding="utf-8")
-        return [f"--inventory={inventory}", str(ROOT / self.playbook)]
+        return [f"--inventory={inventory}", "--forks=8", str(ROOT / self.playbook)]
 
     def run(self, *options: str) -> Run:
         """Run the playbook to its end."""
-        return run_playbook(*self.arguments, *options, **ENVIRONMENT)
+        return run_playbook(*self.arguments, *options)
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Start the playbook, and do not wait for it."""
         return subprocess.Popen(
             [PLAYBOOK, *self.arguments, *options],
             cwd=ROOT,
-            env=os.environ | ENVIRONMENT,
+            env=os.environ | {"ANSIBLE_CONNECTION_PLUGINS": CONNECTION_PLUGINS},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from ansible_run import run_playbook
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 REPOSITORY = "https://download.docker.com/linux"
 DOCKER_CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin"]
@@ -263,8 +265,7 @@ class World:
             f"--inventory={self.folder}/inventory.yml",
             self.folder / "play.yml",
             *options,
-            ANSIBLE_CONNECTION_PLUGINS=str(Path(__file__).parent / "call_level/connection"),
-            ANSIBLE_FORKS="8",
+            "--forks=8",
         ).report
 
     def calls(self, name: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from ansible_run import ROOT, run_playbook
+from ansible_run import run_playbook
 from real_engine import Engine
 from windows_double import catalogue
 from windows_double.world import World
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 LABEL = "docker-ml-api.test-prune"
 MADE_FOR_US = "docker-ml-api.test-prune-container"
-CONNECTIONS = [
-    ROOT / "tests/windows_double/connection",
-    ROOT / "tests/integration/windows_engine",
-]
 
 
 class Scene:
@@ -97,8 +93,6 @@ class Scene:
             f"--inventory={self.folder}/inventory.yml",
             self.folder / "play.yml",
             *options,
-            ANSIBLE_CONNECTION_PLUGINS=":".join(map(str, CONNECTIONS)),
-            PYTHONPATH=str(ROOT / "tests"),
         ).ok()
         return run.changed, run.text
 

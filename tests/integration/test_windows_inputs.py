@@ -52,8 +52,6 @@ class Site:
             ROOT / "site.yml",
             "--tags=docker",
             *options,
-            ANSIBLE_CONNECTION_PLUGINS=str(ROOT / "tests/windows_double/connection"),
-            PYTHONPATH=str(ROOT / "tests"),
             **NO_ENGINE,
         )
 

@@ -6,7 +6,6 @@ import pytest
 from ansible_run import ROOT, Run, run_playbook
 from windows_double import catalogue
 from windows_double.world import World
-from windows_play import ENVIRONMENT
 
 INVENTORY = ROOT / "inventory/windows.yml"
 FILLED_IN = {"WINDOWS_HOST": "127.0.0.1", "WINDOWS_USER": "ada"}
@@ -26,7 +25,7 @@ def run(world: World, *arguments: str, **environment: str) -> Run:
         f"--inventory={INVENTORY}",
         f"--extra-vars=windows_double_world={world.folder}",
         *arguments,
-        **{**ENVIRONMENT, **EMPTY, "WINDOWS_CONNECTION": "windows_double", **environment},
+        **{**EMPTY, "WINDOWS_CONNECTION": "windows_double", **environment},
     )
 
 

@@ -7,7 +7,11 @@ removes here: the same engine, whatever system its client is asked on.
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from windows_double import programs
 from windows_double.connection.windows_double import Connection as Modelled
@@ -57,10 +61,12 @@ def _docker(machine: Machine, arguments: list[str]) -> programs.Ran:
     return programs.Ran(done.returncode, done.stdout, done.stderr)
 
 
-programs._docker = _docker
-
-
 class Connection(Modelled):
     """As its base, with another docker command."""
 
     transport = "windows_with_engine"
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # A task's process has one connection.
+        programs._docker = _docker

@@ -251,3 +251,5 @@ def test_a_program_of_forked_runs(tmp_path):
             assert done.returncode == status, done.stderr
             assert (f"{tmp_path} one" in done.stdout) == (status == 0)
             assert ("nonexistent.yml could not be found" in done.stderr) == (status == 1)
+        version = subprocess.check_output([folder / "ansible-playbook", "--version"], text=True)
+        assert version.startswith("ansible-playbook [core ")
