@@ -380,8 +380,12 @@ def _image(
             if pattern.search(message):
                 advice = sentence
                 # Without its secret the kubelet was nobody to the registry. One that was made
-                # just before the pod may not be shown to it yet: the next attempt has it.
-                final = missing is None or attempts >= _SECOND_ATTEMPT
+                # just before the pod may not be shown to it yet: the next attempt has it. The
+                # event of that comes before its answer is the container's message.
+                final = missing is None or (
+                    attempts >= _SECOND_ATTEMPT
+                    and pattern.search(clean(failures[-1].get("message"))) is not None
+                )
                 break
         else:
             final = attempts >= _SECOND_ATTEMPT

@@ -99,8 +99,16 @@ TROUBLES = {
     "image: the pull secret is missing": (
         pulling("no basic auth credentials"),
         [event("FailedToRetrieveImagePullSecret", "Unable to retrieve some pull secrets (x)"),
-         *failed_pulls(2)],
+         *failed_pulls(2, 'Failed to pull image "x": no basic auth credentials')],
         PATIENT, "image", 0, ["; Unable to retrieve some pull secrets (x)): the registry"],
+    ),
+    # The second attempt had the secret; the container's message is still that of the first.
+    "image: the pull secret was read at last": (
+        pulling("401 Unauthorized"),
+        [event("FailedToRetrieveImagePullSecret", "Unable to retrieve some pull secrets (x)"),
+         *failed_pulls(1, 'Failed to pull image "x": 401 Unauthorized'),
+         *failed_pulls(1, 'Failed to pull image "x": not found')],
+        PATIENT, "image", 45, ["; Unable to retrieve some pull secrets (x)): the registry"],
     ),
     "image: no such host": (
         pulling("dial tcp: lookup registry.test on 10.0.0.1:53: no such host"),
