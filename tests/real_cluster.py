@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cluster_client
 import pytest
 from passing import NotUpError
 
@@ -70,6 +71,11 @@ class Cluster:
     layout: Layout | None = None
     """Of the rehearsal's cluster, None on another."""
 
+    @property
+    def client(self) -> cluster_client.Client:
+        """For what is asked often."""
+        return cluster_client.of(self.kubeconfig, self.context)
+
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """Run kubectl; return what it prints."""
         named = [f"--kubeconfig={self.kubeconfig}", f"--context={self.context}"]
@@ -85,7 +91,10 @@ class Cluster:
 
     def get(self, *arguments: str) -> Any:
         """Return what `kubectl get` finds, as the API gives it."""
-        return json.loads(self.kubectl("get", *arguments, "--output=json"))
+        try:
+            return self.client.get(arguments)
+        except cluster_client.UnknownError:
+            return json.loads(self.kubectl("get", *arguments, "--output=json"))
 
     @contextlib.contextmanager
     def namespace(self, labels: Mapping[str, str] | None = None) -> Iterator[str]:
@@ -93,11 +102,12 @@ class Cluster:
         name = f"test-{uuid.uuid4().hex[:10]}"
         document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         document["metadata"] |= {"labels": dict(labels or {})}
-        self.kubectl("create", "--filename=-", stdin=json.dumps(document))
+        namespaces = "/api/v1/namespaces"
+        self.client.create(namespaces, document)
         try:
             yield name
         finally:
-            self.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
+            self.client.delete(f"{namespaces}/{name}")
 
     @property
     def registry(self) -> str:
@@ -149,8 +159,7 @@ class Cluster:
             "type": "kubernetes.io/dockerconfigjson",
             "stringData": {".dockerconfigjson": json.dumps({"auths": {self.registry: login}})},
         }
-        # Not as arguments, which other tests look through for this very password.
-        self.kubectl("create", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(secret))
+        self.client.create(f"/api/v1/namespaces/{namespace}/secrets", secret)
         return name
 
     def audit(self, containing: str = "") -> list[dict[str, Any]]:

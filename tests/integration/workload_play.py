@@ -191,7 +191,7 @@ class Play:
         service = self.cluster.get("service", workload, f"--namespace={namespace}")
         port = service["spec"]["ports"][0]["port"]
         path = f"/api/v1/namespaces/{namespace}/services/{workload}:{port}/proxy/"
-        return self.cluster.kubectl("get", f"--raw={path}")
+        return self.cluster.client.text(path)
 
     def address(self, service: str) -> str:
         """Return where the load balancer of a Service answers."""

@@ -1,0 +1,134 @@
+"""What tests ask a cluster often, by a client of their own process: to start kubectl costs more."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import tempfile
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from kubernetes import client, config, dynamic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# As kubectl's is told apart from the product's: these are the tests' own requests.
+USER_AGENT = "kubectl (tests)"
+
+
+class UnknownError(Exception):
+    """The client does not know what is asked for; kubectl may."""
+
+
+class _Arguments(argparse.ArgumentParser):
+    """Those of `kubectl get`; of others it says so."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UnknownError(message)
+
+
+def _arguments() -> _Arguments:
+    parser = _Arguments(add_help=False, allow_abbrev=False)
+    parser.add_argument("kinds")
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("-n", "--namespace")
+    parser.add_argument("-l", "--selector", dest="label_selector")
+    parser.add_argument("--field-selector")
+    parser.add_argument("-A", "--all-namespaces", action="store_true")
+    parser.add_argument("--show-managed-fields", action="store_true")
+    return parser
+
+
+_ARGUMENTS = _arguments()
+
+
+class Client:
+    """The API of a cluster, with what it has discovered."""
+
+    def __init__(self, kubeconfig: Path, context: str) -> None:
+        api = config.new_client_from_config(str(kubeconfig), context)
+        api.user_agent = USER_AGENT
+        self._folder = tempfile.TemporaryDirectory()
+        discovered = str(Path(self._folder.name, "discovered"))
+        self._dynamic = dynamic.DynamicClient(api, cache_file=discovered)
+
+    def get(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Return what `kubectl get` with these arguments finds, as the API gives it.
+
+        UnknownError: kubectl is to be asked. AssertionError: the API refuses.
+        """
+        asked = _ARGUMENTS.parse_args(arguments)
+        resources = [self._resource(kind) for kind in asked.kinds.split(",")]
+        found = [self._ask(resource, asked) for resource in resources]
+        if asked.name:
+            return found[0]
+        items = [item for answer in found for item in answer["items"]]
+        return {"apiVersion": "v1", "kind": "List", "items": items}
+
+    def create(self, path: str, document: dict[str, Any]) -> None:
+        """Create an object in a collection."""
+        self._request("post", path, document)
+
+    def delete(self, path: str) -> None:
+        """Delete an object, if it is there; do not wait for its end."""
+        with contextlib.suppress(FileNotFoundError):
+            self._request("delete", path)
+
+    def text(self, path: str) -> str:
+        """Return what the API answers, as it is."""
+        return str(self._request("get", path).data.decode())
+
+    def _request(self, method: str, path: str, body: Any = None) -> Any:
+        try:
+            return self._dynamic.request(method, path, body, serialize=False)
+        except client.ApiException as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                raise FileNotFoundError(path) from error
+            raise AssertionError(f"{method} {path}: {error.body}") from error
+
+    def _resource(self, called: str) -> dynamic.Resource:
+        found = [
+            one
+            for one in self._dynamic.resources.search()
+            if type(one) is dynamic.Resource
+            and called.lower() in (one.name, one.singular_name, one.kind.lower())
+            and "/" not in one.name
+        ]
+        # An old group may still have what is of another now.
+        found.sort(key=lambda one: (one.group not in ("", "apps"), not one.preferred))
+        if not found:
+            raise UnknownError(called)
+        return found[0]
+
+    def _ask(self, resource: dynamic.Resource, asked: argparse.Namespace) -> dict[str, Any]:
+        if not (asked.namespace or asked.all_namespaces) and resource.namespaced:
+            raise UnknownError("the context's namespace")
+        namespace = asked.namespace if resource.namespaced and not asked.all_namespaces else None
+        selectors = ("label_selector", "field_selector")
+        options = {name: getattr(asked, name) for name in selectors if getattr(asked, name)}
+        try:
+            answer = resource.get(asked.name, namespace, serialize=False, **options)
+        except client.ApiException as error:
+            raise AssertionError(f"{resource.kind} {asked.name or ''}: {error.body}") from error
+        found: dict[str, Any] = json.loads(answer.data)
+        for item in found.get("items", [found]):
+            item.setdefault("apiVersion", resource.group_version)
+            item.setdefault("kind", resource.kind)
+            if not asked.show_managed_fields:
+                item["metadata"].pop("managedFields", None)
+        return found
+
+
+@functools.lru_cache(maxsize=2)
+def _of(kubeconfig: Path, context: str, _state: tuple[int, int]) -> Client:
+    return Client(kubeconfig, context)
+
+
+def of(kubeconfig: Path, context: str) -> Client:
+    """Return the client of a context, one for as long as its file is the same."""
+    status = kubeconfig.stat()
+    return _of(kubeconfig, context, (status.st_ino, status.st_mtime_ns))
