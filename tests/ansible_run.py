@@ -105,6 +105,8 @@ _REPORTING = {
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_CONNECTION_PLUGINS": CONNECTION_PLUGINS,
 }
+# In a run's environment: it is no fork, but the program that users call.
+PLAIN = {"ANSIBLE_FORCE_COLOR": "false"}
 _NETWORK = Path("/proc/thread-self/ns/net")  # a thread may be in one of its own
 _USUAL = decisive(os.environ | _REPORTING), _NETWORK.stat().st_ino
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 KNOWN = importlib.metadata.version("ansible-core").startswith("2.19.")
 _LONGEST_REQUEST = 1 << 20
 # By these prefixes: what is read by the imports, and not again.
-_DECISIVE = ("ANSIBLE_", "HOME", "LANG", "LC_", "PYTHON", "XDG_")
+_DECISIVE = ("ANSIBLE_", "LANG", "LC_", "PYTHON", "XDG_")
 
 
 def decisive(environment: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ import pytest
 import real_registry
 import registry_double
 import yaml
-from ansible_run import ROOT, run_playbook
+from ansible_run import PLAIN, ROOT, run_playbook
 from real_engine import Engine
 from role_play import Play
 
@@ -144,7 +144,7 @@ def test_from_nothing_to_nothing(play, google, tmp_path_factory):
 
     # It is done, and nothing of the login is left or to be seen.
     with Arguments(scratch) as watched:
-        first = play.succeed("--tags=images", "-vvv", "--diff", **environment)
+        first = play.succeed("--tags=images", "-vvv", "--diff", **environment, **PLAIN)
     assert first.changed == [f"image : Build {play.image}", MAKE, PUSH]
     [made] = [one for one in google.mutations() if one["api"] == "artifactregistry"]
     assert made["body"] == {"format": "DOCKER", "labels": {"managed-by": "docker-ml-api"}}

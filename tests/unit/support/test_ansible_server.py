@@ -13,7 +13,7 @@ import ansible_server
 import api_server
 import pytest
 from ansible.parsing.dataloader import DataLoader
-from ansible_run import ROOT, run_playbook
+from ansible_run import PLAIN, ROOT, run_playbook
 from ansible_server import KNOWN, Server
 
 if KNOWN:
@@ -73,7 +73,7 @@ DECIDING = [
 
 def plain(*arguments):
     """Run the real program: with one more of Ansible's settings a run is not forked."""
-    return run_playbook(*arguments, ANSIBLE_FORCE_COLOR="false")
+    return run_playbook(*arguments, **PLAIN)
 
 
 def without_varying(value, folder):
