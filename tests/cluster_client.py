@@ -8,19 +8,19 @@ import functools
 import json
 import tempfile
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kubernetes import client, config, dynamic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 # As kubectl's is told apart from the product's: these are the tests' own requests.
 USER_AGENT = "kubectl (tests)"
 
 
-class UnknownError(Exception):
+class _UnknownError(Exception):
     """The client does not know what is asked for; kubectl may."""
 
 
@@ -28,7 +28,7 @@ class _Arguments(argparse.ArgumentParser):
     """Those of `kubectl get`; of others it says so."""
 
     def error(self, message: str) -> NoReturn:
-        raise UnknownError(message)
+        raise _UnknownError(message)
 
 
 def _arguments() -> _Arguments:
@@ -47,22 +47,27 @@ _ARGUMENTS = _arguments()
 
 
 class Client:
-    """The API of a cluster, with what it has discovered."""
+    """The API of a cluster, with what it has discovered: that is kept in a folder."""
 
-    def __init__(self, kubeconfig: Path, context: str) -> None:
+    def __init__(self, kubeconfig: Path, context: str, folder: Path) -> None:
         api = config.new_client_from_config(str(kubeconfig), context)
         api.user_agent = USER_AGENT
-        self._folder = tempfile.TemporaryDirectory()
-        discovered = str(Path(self._folder.name, "discovered"))
-        self._dynamic = dynamic.DynamicClient(api, cache_file=discovered)
+        discovered = tempfile.mkdtemp(dir=folder)
+        self._dynamic = dynamic.DynamicClient(api, cache_file=f"{discovered}/resources.json")
 
-    def get(self, arguments: Sequence[str]) -> dict[str, Any]:
+    def get(self, arguments: Sequence[str]) -> dict[str, Any] | None:
         """Return what `kubectl get` with these arguments finds, as the API gives it.
 
-        UnknownError: kubectl is to be asked. AssertionError: the API refuses.
+        None: kubectl is to be asked. AssertionError: the API refuses.
         """
-        asked = _ARGUMENTS.parse_args(arguments)
-        resources = [self._resource(kind) for kind in asked.kinds.split(",")]
+        try:
+            asked = _ARGUMENTS.parse_args(arguments)
+            resources = [self._resource(kind) for kind in asked.kinds.split(",")]
+        except _UnknownError:
+            return None
+        named = asked.namespace or asked.all_namespaces
+        if not named and any(one.namespaced for one in resources):
+            return None  # the context's namespace
         found = [self._ask(resource, asked) for resource in resources]
         if asked.name:
             return found[0]
@@ -101,12 +106,10 @@ class Client:
         # An old group may still have what is of another now.
         found.sort(key=lambda one: (one.group not in ("", "apps"), not one.preferred))
         if not found:
-            raise UnknownError(called)
+            raise _UnknownError(called)
         return found[0]
 
     def _ask(self, resource: dynamic.Resource, asked: argparse.Namespace) -> dict[str, Any]:
-        if not (asked.namespace or asked.all_namespaces) and resource.namespaced:
-            raise UnknownError("the context's namespace")
         namespace = asked.namespace if resource.namespaced and not asked.all_namespaces else None
         selectors = ("label_selector", "field_selector")
         options = {name: getattr(asked, name) for name in selectors if getattr(asked, name)}
@@ -124,11 +127,11 @@ class Client:
 
 
 @functools.lru_cache(maxsize=2)
-def _of(kubeconfig: Path, context: str, _state: tuple[int, int]) -> Client:
-    return Client(kubeconfig, context)
+def _of(kubeconfig: Path, context: str, folder: Path, _state: tuple[int, int]) -> Client:
+    return Client(kubeconfig, context, folder)
 
 
-def of(kubeconfig: Path, context: str) -> Client:
+def of(kubeconfig: Path, context: str, folder: Path) -> Client:
     """Return the client of a context, one for as long as its file is the same."""
     status = kubeconfig.stat()
-    return _of(kubeconfig, context, (status.st_ino, status.st_mtime_ns))
+    return _of(kubeconfig, context, folder, (status.st_ino, status.st_mtime_ns))

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cluster_client
 import pytest
 from passing import NotUpError
 
@@ -26,6 +25,8 @@ from rehearsal.kubernetes.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from cluster_client import Client
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMED = "KUBECONFIG_REHEARSAL"
@@ -72,9 +73,13 @@ class Cluster:
     """Of the rehearsal's cluster, None on another."""
 
     @property
-    def client(self) -> cluster_client.Client:
+    def client(self) -> Client:
         """For what is asked often."""
-        return cluster_client.of(self.kubeconfig, self.context)
+        import cluster_client  # noqa: PLC0415 - with what it imports this takes a second
+
+        # The session's folder goes with the session.
+        folder = Path(os.environ[_STARTED_BY]).parent
+        return cluster_client.of(self.kubeconfig, self.context, folder)
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """Run kubectl; return what it prints."""
@@ -91,10 +96,10 @@ class Cluster:
 
     def get(self, *arguments: str) -> Any:
         """Return what `kubectl get` finds, as the API gives it."""
-        try:
-            return self.client.get(arguments)
-        except cluster_client.UnknownError:
-            return json.loads(self.kubectl("get", *arguments, "--output=json"))
+        found = self.client.get(arguments)
+        if found is None:
+            found = json.loads(self.kubectl("get", *arguments, "--output=json"))
+        return found
 
     @contextlib.contextmanager
     def namespace(self, labels: Mapping[str, str] | None = None) -> Iterator[str]:
