@@ -162,10 +162,15 @@ func serve(
 			}
 			handler.ServeHTTP(w, r)
 		}),
-		ConnState: func(_ net.Conn, state http.ConnState) {
+		ConnState: func(connection net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:
 				connections.Add(1)
+				if leaving.Load() {
+					if err := admit(connection); err != nil {
+						logger.Printf("cannot let a last connection in: %v", err)
+					}
+				}
 			case http.StateClosed:
 				connections.Add(-1)
 			}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+// TestAdmit has a connection as one that was begun before refuseNew and completed after it:
+// it has the listener's limit, and what its client sends is dropped until it is let in.
+func TestAdmit(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	accepted, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	if err := setLeastTTL(accepted, nobody); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 1)
+	_ = accepted.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := accepted.Read(got); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("nothing is dropped: %v", err)
+	}
+	if err := admit(accepted); err != nil {
+		t.Fatal(err)
+	}
+	// The client sends it again.
+	_ = accepted.SetReadDeadline(time.Now().Add(patience))
+	if _, err := accepted.Read(got); err != nil || got[0] != 'x' {
+		t.Fatalf("what was sent is lost: %q, %v", got, err)
+	}
+}
