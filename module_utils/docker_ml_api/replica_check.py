@@ -129,6 +129,8 @@ class Roster:
         self._labels = labels
         self._ever: dict[str, Replica] = {}
         self._required: dict[str, Replica] = {}
+        self.ending = False
+        """Whether there was a pod that was about to go."""
         self._take(pods)
 
     def refresh(self) -> None:
@@ -136,7 +138,9 @@ class Roster:
         self._take(self._read())
 
     def _take(self, pods: Iterable[Mapping[str, Any]]) -> None:
-        replicas = [read_replica(pod, self._labels) for pod in pods]
+        found = list(pods)
+        self.ending = any(pod["metadata"].get("deletionTimestamp") for pod in found)
+        replicas = [read_replica(pod, self._labels) for pod in found]
         current = {replica.name: replica for replica in replicas}
         for instance, replica in self._ever.items():
             if replica.name not in current:
@@ -186,6 +190,8 @@ class Board:
     latencies: list[float] = field(default_factory=list)
     requests: int = 0
     healed: dict[str, int] = field(default_factory=dict)
+    # Wrong answers that may be of a pod that was about to go.
+    doubts: int = 0
     silent: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     # Why it was not asked at all, which follows from what went wrong before it.
@@ -414,6 +420,13 @@ class Interview:
                 "Service by now; run again"
             )
             return True
+        if result["problems"]:
+            # A pod that ends may answer what it likes, and this may be one.
+            ended = self._roster.ending
+            self._roster.refresh()
+            if (ended or self._roster.ending) and self._pause(board.doubts):
+                board.doubts += 1
+                return True
         told = board.strangers.setdefault(instance, Told())
         _tell(told, result)
         if board.pods:

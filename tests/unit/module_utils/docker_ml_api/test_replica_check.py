@@ -327,6 +327,28 @@ def test_answers_that_name_no_pod():
     ]  # fmt: skip
 
 
+def test_a_wrong_answer_that_names_no_pod_while_one_goes():
+    """As long as the cluster still leads to it; then the address is asked anew."""
+    going = pod("web-old", going=True)
+    world = World(*two(), going, own={"web-a": [answered()], "web-b": [answered()]})
+    wrong, right = answered(WRONG), answered()
+    result = interview(world, events=[wrong, world.become(*two()), wrong, right])
+    assert result["problems"] == []
+    assert [name for name, _ in world.asked] == ["", "", "", "web-a", "web-b"]
+
+
+def test_a_wrong_answer_that_names_no_pod_though_none_goes():
+    world = World(*two(), own={"web-a": [answered()], "web-b": [answered()]})
+    assert interview(world, events=[answered(WRONG)])["problems"] == [f"{URL}/p: {NOT_RIGHT}"]
+
+
+def test_a_wrong_answer_that_names_no_pod_until_the_time_is_over():
+    going = pod("web-old", going=True)
+    world = World(*two(), going, own={"web-a": [answered()], "web-b": [answered()]})
+    result = interview(world, events=[answered(WRONG)])
+    assert result["problems"] == [f"{URL}/p: {NOT_RIGHT}"]
+
+
 def test_a_header_of_another_meaning():
     world = World(pod("web-a"), own={"web-a": [answered()]})
     events = [answered(by="cache-1"), answered(by="cache-2"), answered(by="cache-1")]
