@@ -189,9 +189,9 @@ class Suite:
         prune = ("builder", "prune", "--force", f"--keep-storage={BUILD_CACHE}")
         self.run("build cache bounded", "docker", *prune)
 
-    def tests(self, arguments: Sequence[str], *, workers: int = WORKERS) -> None:
+    def tests(self, arguments: Sequence[str]) -> None:
         """Run pytest."""
-        parallel = (f"--numprocesses={workers}", "--dist=loadscope")
+        parallel = (f"--numprocesses={WORKERS}", "--dist=loadscope")
         self.show("tests", PYTHON, "-m", "pytest", *parallel, "--durations=10", *arguments)
 
     def table(self) -> None:
@@ -255,7 +255,7 @@ def check(suite: Suite, paths: Sequence[str]) -> None:
     """Run the fast part, or what there is for these paths."""
     if not paths:
         unit = ("-m", "not engine and not cluster", "tests/unit")
-        at_once(suite.lint, lambda: suite.tests(unit, workers=PROCESSORS))
+        at_once(suite.lint, lambda: suite.tests(unit))
         return
     chosen = selection.choose(ROOT, paths)
     if not (chosen.linters or chosen.tests):
