@@ -17,7 +17,8 @@ description:
     port-forward through the API server; an address is then asked once for each check beside that.
     Bounds on the latency hold for answers that came by the address only.
   - Pods that end or vanish meanwhile, such as those of a rollout, need not answer; pods that come
-    and are ready must.
+    and are ready must. While one ends, a wrong answer by the address that names no pod may be its
+    own, so the address is asked again.
   - An answer from a pod of another workload is a problem. For a ready pod that never answers by
     the address the cluster is asked why, its Service's session affinity and EndpointSlices, the
     NetworkPolicies, and the pod itself by port-forward.

@@ -6,9 +6,9 @@ compile the same templates, two to fork a process for each task. The tests make 
 here a task has a process of its own only where others run beside it, or where it is sent to
 another machine.
 
-Modules of Ansible and of its collections run in the process that Ansible forks for their task, as
-the project's own do (action_plugins/in_process.py), where that makes no difference: on this
-machine, with this Python, as this user. Else they are sent.
+Modules of Ansible and of its collections run in the process of their task, as the project's own do
+(action_plugins/in_process.py), where that makes no difference: on this machine, with this Python,
+as this user. Else they are sent.
 """
 
 from __future__ import annotations
