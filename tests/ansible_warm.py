@@ -18,6 +18,7 @@ import importlib
 import marshal
 import os
 import re
+import threading
 import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from ansible._internal._templating import _jinja_bits
 from ansible._internal._templating._jinja_bits import AnsibleEnvironment
 from ansible.executor.process import worker
 from ansible.executor.task_executor import TaskExecutor
+from ansible.executor.task_queue_manager import TaskQueueManager
 from ansible.module_utils import _internal
 from ansible.module_utils._internal._datatag import AnsibleTagHelper
 from ansible.parsing import dataloader
@@ -80,6 +82,10 @@ _compile = AnsibleEnvironment.compile
 _compile_expression = AnsibleEnvironment.compile_expression
 _start = worker.WorkerProcess.start
 _is_alive = worker.WorkerProcess.is_alive
+_send_callback = TaskQueueManager.send_callback
+# A thread of Ansible's says what came of a loop's items while later ones are done, and modules that
+# run here take standard output, the environment and the working directory for themselves.
+_one_at_a_time = threading.RLock()
 _load_from_file = dataloader.DataLoader.load_from_file
 
 
@@ -121,6 +127,7 @@ def install() -> None:
     ActionBase._execute_module = _execute
     worker.WorkerProcess.start = _start_or_run
     worker.WorkerProcess.is_alive = _is_under_way
+    TaskQueueManager.send_callback = _say
     dataloader.DataLoader.load_from_file = _load
     # Of that module it is all that is used there.
     dataloader.copy = types.SimpleNamespace(deepcopy=_copied)
@@ -256,6 +263,27 @@ def _is_under_way(self: Any) -> bool:
     return alive
 
 
+class _Executor(TaskExecutor):  # type: ignore[misc]
+    """Nothing is said while an action is done in this process."""
+
+    def _get_action_handler_with_module_context(self, templar: Any) -> tuple[Any, Any]:
+        action, context = super()._get_action_handler_with_module_context(templar)
+        run = action.run
+
+        def run_alone(*arguments: Any, **options: Any) -> Any:
+            with _one_at_a_time:
+                return run(*arguments, **options)
+
+        action.run = run_alone
+        return action, context
+
+
+def _say(self: Any, *arguments: Any, **options: Any) -> None:
+    """Tell the callback plugins: TaskQueueManager.send_callback."""
+    with _one_at_a_time:
+        _send_callback(self, *arguments, **options)
+
+
 def _start_or_run(self: Any) -> None:
     """Run the task to its end if it needs no process of its own, else start one for it."""
     task = self._task
@@ -267,7 +295,7 @@ def _start_or_run(self: Any) -> None:
     own = task.copy(exclude_parent=True)
     own._parent = task._parent
     with _task.TaskContext(own):
-        given = TaskExecutor(
+        given = _Executor(
             self._host,
             own,
             dict(self._task_vars),

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -194,8 +195,8 @@ def test_a_file_that_was_parsed_before_is_read_again_when_it_changed(tmp_path, m
 
 
 @pytest.fixture
-def server():
-    made = Server(os.environ | REPORTING, ROOT)
+def server(request):
+    made = Server(os.environ | getattr(request, "param", REPORTING), ROOT)
     try:
         yield made
     finally:
@@ -209,6 +210,23 @@ def test_status_and_output(server):
             assert server.run(command, os.environ, stdout, stderr) == status
             sizes = [file.seek(0, os.SEEK_END) for file in (stdout, stderr)]
         assert [bool(size) for size in sizes] == [status == 0, status != 0]
+
+
+@pytest.mark.parametrize("server", [{"ANSIBLE_NOCOLOR": "1"}], indirect=True)
+def test_what_is_said_of_an_item_while_the_next_one_is_done_stays_output(server, tmp_path):
+    items = [str(number) for number in range(10)]
+    # In the process of its task it takes standard output for itself; its result takes a while to
+    # write.
+    task = {"ansible.builtin.command": {"argv": ["seq", "2000"]}, "loop": items}
+    there = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    play = {"hosts": "localhost", "gather_facts": False, "vars": there, "tasks": [task]}
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        command = ["ansible-playbook", "--inventory=localhost,", str(tmp_path / "play.yml"), "-v"]
+        assert server.run(command, os.environ, stdout, stderr) == 0
+        stdout.seek(0)
+        said = stdout.read().decode()
+    assert re.findall(r"^changed: .*\(item=(\d+)\)", said, re.MULTILINE) == items
 
 
 def test_a_run_has_its_own_environment_and_leaves_no_files(tmp_path):
