@@ -21,6 +21,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ OPEN_STATES = frozenset({"01", "03", "08"})
 # packet filter would do as well, but a container may not set one.
 IP_MINTTL = 21  # linux/in.h
 IPV6_MINHOPCOUNT = 73  # linux/in6.h
+NOBODY = 255
 
 
 class Drain:
@@ -120,11 +122,25 @@ class Drain:
                 awaited -= len(os.read(self._acknowledged, awaited))
 
     def _refuse(self, _signal: int, _frame: object) -> None:
-        for listener in listeners(self.port):
+        for listener in sockets(self.port, listening=True):
             # A kernel without the option: what waits to be accepted is reset in the end.
             with contextlib.suppress(OSError):
-                refuse_new(listener)
+                set_least_ttl(listener, NOBODY)
+        threading.Thread(target=self._admit, daemon=True).start()
         os.write(self._acknowledge, b".")
+
+    def _admit(self) -> None:
+        """Let in what is accepted in the last call.
+
+        A connection that began before the refusal and is completed after it has the listener's
+        own limit: its client's request would be dropped until the client gives up.
+        """
+        end = self._clock() + LAST_CALL
+        while self._clock() < end:
+            for connection in sockets(self.port, listening=False):
+                with contextlib.suppress(OSError):
+                    set_least_ttl(connection, 0)
+            self._sleep(INTERVAL)
 
 
 def open_connections(port: int, tables: Iterable[Path] = TABLES) -> bool:
@@ -145,8 +161,8 @@ def open_connections(port: int, tables: Iterable[Path] = TABLES) -> bool:
     return not told
 
 
-def listeners(port: int) -> Iterator[socket.socket]:
-    """Yield the sockets by which this process listens on a TCP port."""
+def sockets(port: int, *, listening: bool) -> Iterator[socket.socket]:
+    """Yield the sockets by which this process listens on a TCP port, or those accepted there."""
     for entry in Path("/proc/self/fd").iterdir():
         if not entry.is_socket():
             continue
@@ -157,18 +173,19 @@ def listeners(port: int) -> Iterator[socket.socket]:
         ):
             if (
                 candidate.family in (socket.AF_INET, socket.AF_INET6)
-                and candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                and candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == listening
                 and candidate.getsockname()[1] == port
             ):
                 yield candidate
 
 
-def refuse_new(listener: socket.socket) -> None:
-    """Drop what would begin a connection; those that have begun can still be accepted.
+def set_least_ttl(of: socket.socket, least: int) -> None:
+    """Drop the packets that come with less than this TTL or hop limit; raises OSError.
 
-    To a client it looks like a lost packet: it tries again, elsewhere or after the socket
-    is closed, and is refused. Raises OSError.
+    At a listener, with NOBODY: drop what would begin a connection; those that have begun can
+    still be accepted. To a client it looks like a lost packet: it tries again, elsewhere or after
+    the socket is closed, and is refused.
     """
-    listener.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
-    if listener.family == socket.AF_INET6:
-        listener.setsockopt(socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, 255)
+    of.setsockopt(socket.IPPROTO_IP, IP_MINTTL, least)
+    if of.family == socket.AF_INET6:
+        of.setsockopt(socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, least)

@@ -106,6 +106,29 @@ def test_each_answer_of_the_leave_ends_its_connection(protocol, added):
 
 
 @pytest.mark.parametrize(("family", "host"), FAMILIES.values(), ids=FAMILIES)
+def test_who_is_accepted_in_the_last_call_is_heard(family, host, monkeypatch):
+    """The kernel gives a connection that is completed after the refusal the listener's limit."""
+    monkeypatch.setattr(drain, "LAST_CALL", 0.1)
+    dual = family == socket.AF_INET6
+    with (
+        socket.create_server(("", 0), family=family, dualstack_ipv6=dual) as listener,
+        socket.socket(family) as client,
+    ):
+        address = (host, listener.getsockname()[1])
+        client.connect(address)
+        with listener.accept()[0] as accepted:
+            drain.set_least_ttl(accepted, drain.NOBODY)
+            client.sendall(b"request")
+            accepted.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                accepted.recv(99)
+            Drain(address[1])._refuse(drain.REFUSE, None)
+            # The client's kernel sends it again.
+            accepted.settimeout(LIMIT)
+            assert accepted.recv(99) == b"request"
+
+
+@pytest.mark.parametrize(("family", "host"), FAMILIES.values(), ids=FAMILIES)
 def test_those_who_wait_are_accepted_and_nobody_else(family, host):
     dual = family == socket.AF_INET6
     with (
@@ -115,8 +138,8 @@ def test_those_who_wait_are_accepted_and_nobody_else(family, host):
     ):
         address = (host, listener.getsockname()[1])
         waiting.connect(address)
-        for found in drain.listeners(address[1]):
-            drain.refuse_new(found)
+        for found in drain.sockets(address[1], listening=True):
+            drain.set_least_ttl(found, drain.NOBODY)
         late.setblocking(False)
         late.connect_ex(address)
         accepted, peer = listener.accept()
@@ -140,13 +163,13 @@ def test_listeners_are_of_the_port_alone(listener):
         socket.socket() as bound,
     ):
         bound.bind(("127.0.0.1", 0))
-        assert list(drain.listeners(bound.getsockname()[1])) == []
-        assert len(list(drain.listeners(listener.getsockname()[1]))) == 1
+        assert list(drain.sockets(bound.getsockname()[1], listening=True)) == []
+        assert len(list(drain.sockets(listener.getsockname()[1], listening=True))) == 1
 
 
 def test_looking_for_listeners_opens_nothing(listener):
     before = len(list(Path("/proc/self/fd").iterdir()))
-    for _ in drain.listeners(listener.getsockname()[1]):
+    for _ in drain.sockets(listener.getsockname()[1], listening=True):
         pass
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
@@ -251,6 +274,7 @@ def test_a_worker_that_does_not_hear_is_not_waited_for_forever():
 
 def test_a_kernel_without_the_option(listener, monkeypatch):
     monkeypatch.setattr(drain, "IP_MINTTL", 9999)
+    monkeypatch.setattr(drain, "LAST_CALL", 0.1)
     draining = Drain(listener.getsockname()[1])
     draining._refuse(signal.SIGUSR1, None)
     with socket.create_connection(listener.getsockname()):
