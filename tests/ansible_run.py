@@ -100,7 +100,7 @@ CONNECTION_PLUGINS = os.pathsep.join(
     )
 )
 # For all runs the same: they are forked from one server then.
-_REPORTING = {
+REPORTING = {
     "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_CONNECTION_PLUGINS": CONNECTION_PLUGINS,
@@ -108,13 +108,13 @@ _REPORTING = {
 # In a run's environment: it is no fork, but the program that users call.
 PLAIN = {"ANSIBLE_FORCE_COLOR": "false"}
 _NETWORK = Path("/proc/thread-self/ns/net")  # a thread may be in one of its own
-_USUAL = decisive(os.environ | _REPORTING), _NETWORK.stat().st_ino
+_USUAL = decisive(os.environ | REPORTING), _NETWORK.stat().st_ino
 
 
 @functools.cache
 def _server() -> Server:
     """Return the server of this process."""
-    server = Server(os.environ | _REPORTING, ROOT)
+    server = Server(os.environ | REPORTING, ROOT)
     atexit.register(server.close)
     return server
 
@@ -122,7 +122,7 @@ def _server() -> Server:
 def run_playbook(*arguments: str | Path, **environment: str) -> Run:
     """Run ansible-playbook with these arguments in the project's folder, to its end."""
     command = [PLAYBOOK, *map(str, arguments)]
-    whole = os.environ | _REPORTING | environment
+    whole = os.environ | REPORTING | environment
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         if (decisive(whole), _NETWORK.stat().st_ino) == _USUAL:
             status = _server().run(command, whole, stdout, stderr)

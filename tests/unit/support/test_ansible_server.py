@@ -14,13 +14,12 @@ import ansible_server
 import api_server
 import pytest
 from ansible.parsing.dataloader import DataLoader
-from ansible_run import PLAIN, ROOT, run_playbook
+from ansible_run import PLAIN, REPORTING, ROOT, run_playbook
 from ansible_server import KNOWN, Server
 
 if KNOWN:
     import ansible_warm
 
-REPORTING = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
 TASKS = [
     {"ansible.builtin.command": {"argv": ["sh", "-c", "echo $GREETING; pwd; exit 3"]}},
     {"ansible.builtin.command": {"argv": ["/nonexistent/program"]}},
