@@ -154,8 +154,10 @@ class Suite:
 
     def programs(self) -> None:
         """Build the programs of the cluster, bring it up, and the double of Google's APIs."""
+        # Tests of what is written in Go need the toolchain, however long the programs are there.
         code = "import os; from rehearsal.kubernetes import build"
-        code += "; build.ensure_built(build.cache_folder(os.environ), print)"
+        code += "; cache = build.cache_folder(os.environ)"
+        code += "; build.ensure_built(cache, print); build.ensure_go(cache, print)"
         self.run("programs", PYTHON, "-c", code)
         self.run("cluster", *CLUSTER_COMMAND, "up", "--token-webhook", google.TOKEN_REVIEW_URL)
         self.run("double", *GOOGLE_COMMAND, "up", "--kubernetes", str(rehearsal.DEFAULT_FOLDER))

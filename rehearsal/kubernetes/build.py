@@ -175,7 +175,7 @@ def ensure_built(
 ) -> Path:
     """Return the folder of the programs, building them first where there is none."""
     every = modules(sources)
-    toolchain = find_toolchain(max(module.go_version for module in every), requirements)
+    toolchain = find_toolchain(_required(every), requirements)
     done = cache / key(every, toolchain)
     if done.is_dir():
         os.utime(done)
@@ -186,7 +186,7 @@ def ensure_built(
             return done
         for unfinished in cache.glob(".building-*"):
             shutil.rmtree(unfinished)
-        go = go_program(cache, toolchain, requirements, report)
+        go = _go_program(cache, toolchain, requirements, report)
         names = ", ".join(name for module in every for name in module.programs)
         report(f"Building {names}: it may take some minutes, this once.")
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
@@ -198,10 +198,28 @@ def ensure_built(
     return done
 
 
-def go_program(
+def ensure_go(
+    cache: Path,
+    report: Callable[[str], None],
+    sources: Path = SOURCES,
+    requirements: Path = TOOLCHAIN_REQUIREMENTS,
+) -> str:
+    """Return the path of the `go` that builds the programs, installing it where there is none."""
+    toolchain = find_toolchain(_required(modules(sources)), requirements)
+    if toolchain.program:
+        return toolchain.program
+    cache.mkdir(parents=True, exist_ok=True)
+    with _lock(cache / "lock", report):
+        return _go_program(cache, toolchain, requirements, report)
+
+
+def _required(every: list[Module]) -> Version:
+    return max(module.go_version for module in every)
+
+
+def _go_program(
     cache: Path, toolchain: Toolchain, requirements: Path, report: Callable[[str], None]
 ) -> str:
-    """Return the path of the toolchain's `go`, installing the locked one if that is the one."""
     return toolchain.program or str(_install_toolchain(cache, toolchain, requirements, report))
 
 

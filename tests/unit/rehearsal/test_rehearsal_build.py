@@ -9,6 +9,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import go_toolchain
 import pytest
 
 from rehearsal.kubernetes import build
@@ -34,6 +35,11 @@ def write_command(folder, name, script):
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return path
+
+
+@pytest.fixture(autouse=True)
+def go_on_path(monkeypatch):
+    monkeypatch.setenv("PATH", go_toolchain.on_path())
 
 
 @pytest.fixture
@@ -264,7 +270,7 @@ def start_build(cache, sources, requirements):
 
 
 def test_killed_build_is_not_taken_as_done(cache, sources, requirements, tmp_path, monkeypatch):
-    real = build.find_toolchain((1, 24), requirements).program
+    real = go_toolchain.folder() / "go"
     hold = tmp_path / "hold"
     hold.touch()
     wait = f'case "$*" in *two*) while [ -e {hold} ]; do sleep 0.05; done;; esac'
@@ -284,7 +290,7 @@ def test_killed_build_is_not_taken_as_done(cache, sources, requirements, tmp_pat
 
 
 def test_two_builds_at_once_build_once(cache, sources, requirements, tmp_path, monkeypatch):
-    real = build.find_toolchain((1, 24), requirements).program
+    real = go_toolchain.folder() / "go"
     calls, hold = tmp_path / "calls", tmp_path / "hold"
     hold.touch()
     wait = (
@@ -294,6 +300,7 @@ def test_two_builds_at_once_build_once(cache, sources, requirements, tmp_path, m
     monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
     processes = [start_build(cache, sources, requirements)]
     while not calls.exists():
+        assert processes[0].poll() is None
         time.sleep(0.02)
     processes.append(start_build(cache, sources, requirements))
     said = processes[1].stdout.readline()
@@ -323,13 +330,12 @@ def write_wheel(folder, version, script):
 
 
 @pytest.fixture
-def real_go(tmp_path, requirements, monkeypatch):
+def real_go(tmp_path, monkeypatch):
     """A Go that is not on PATH; pip has packages of this folder alone."""
-    program = build.find_toolchain((1, 24), requirements).program
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    return program
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    return go_toolchain.folder() / "go"
 
 
 def test_locked_toolchain_is_installed_where_there_is_none(
@@ -345,6 +351,19 @@ def test_locked_toolchain_is_installed_where_there_is_none(
     again, said = ensure(cache, sources, requirements)
     assert again != folder
     assert not [line for line in said if line.startswith("Installing")]
+
+
+def test_go_is_that_of_the_path_or_installed(cache, sources, requirements, monkeypatch, real_go):
+    requirements.write_text(write_wheel(requirements.parent, "1.99.1", "exit 0"))
+    said = []
+    for _ in range(2):
+        program = Path(build.ensure_go(cache, said.append, sources, requirements))
+        assert program.is_relative_to(cache)
+        assert os.access(program, os.X_OK)
+    assert len(said) == 1
+    assert said[0].startswith("Installing Go 1.99.1")
+    monkeypatch.setenv("PATH", str(real_go.parent))
+    assert build.ensure_go(cache, said.append, sources, requirements) == str(real_go)
 
 
 @pytest.mark.usefixtures("real_go")

@@ -2,8 +2,8 @@
 
 import os
 import subprocess
-from pathlib import Path
 
+import go_toolchain
 import pytest
 
 from rehearsal.kubernetes import build
@@ -11,36 +11,26 @@ from rehearsal.kubernetes import build
 [MODULE] = build.modules()
 
 
-@pytest.fixture(scope="module")
-def go():
-    toolchain = build.find_toolchain(MODULE.go_version, build.TOOLCHAIN_REQUIREMENTS)
-    cache = build.cache_folder(os.environ)
-    cache.mkdir(parents=True, exist_ok=True)
-    program = build.go_program(cache, toolchain, build.TOOLCHAIN_REQUIREMENTS, print)
-
-    def run(*arguments, program=program):
-        return subprocess.run(
-            [program, *arguments],
-            cwd=MODULE.folder,
-            env={**os.environ, **build.SETTINGS},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-
-    run.beside = Path(program).parent
-    return run
+def run(program, *arguments):
+    return subprocess.run(
+        [go_toolchain.folder() / program, *arguments],
+        cwd=MODULE.folder,
+        env={**os.environ, **build.SETTINGS},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("package", MODULE.programs.values())
-def test_programs(go, package):
+def test_programs(package):
     # Flags as in the build, whose cache then serves: without, all of Kubernetes is compiled anew.
     for command in (["vet"], ["test", "-vet=off"]):
-        done = go(*command, "-trimpath", "-mod=readonly", "-buildvcs=false", package)
+        done = run("go", *command, "-trimpath", "-mod=readonly", "-buildvcs=false", package)
         assert done.returncode == 0, done.stdout
 
 
-def test_format(go):
-    done = go("-l", ".", program=str(go.beside / "gofmt"))
+def test_format():
+    done = run("gofmt", "-l", ".")
     assert (done.returncode, done.stdout) == (0, "")
