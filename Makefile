@@ -4,6 +4,8 @@ SHELL := /bin/sh
 # Ansible wants UTF-8, whatever the machine's locale.
 export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Set in many container images: each process would compile all of Ansible anew, a quarter of its time.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 # More arguments for ansible-playbook: make deploy ARGS="--ask-become-pass -e test_api_port=9001"
