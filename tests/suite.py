@@ -35,12 +35,15 @@ import leftovers  # noqa: E402
 import selection  # noqa: E402
 
 from rehearsal.gke import layout as google  # noqa: E402
+from rehearsal.kubernetes import build  # noqa: E402
 from rehearsal.kubernetes import layout as rehearsal  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 LOGS = ROOT / ".cache" / "suite"
+# What serves the next run, of another clone as well.
+KEPT = build.cache_folder(os.environ).with_name("suite")
 PROCESSORS = len(os.sched_getaffinity(0))
 # One more than there are processors: a part of what tests do is waiting.
 WORKERS = PROCESSORS + 1
@@ -116,7 +119,7 @@ class Suite:
         failed = []
         for linter in linters:
             name = " ".join(linter[:2]) if linter[0] == "ruff" else Path(linter[0]).name
-            passed = LOGS / f"{name}.passed"
+            passed = KEPT / f"{name}.passed"
             # It has no cache of its own, and takes minutes.
             state = linted_state() if linter == ANSIBLE_LINT else ""
             if state and passed.exists() and passed.read_text(encoding="ascii") == state:
@@ -126,10 +129,11 @@ class Suite:
                 if linter == ANSIBLE_LINT:
                     self._run_ansible_lint(name)
                 else:
-                    self.run(name, *linter)
+                    self.run(name, *linter, MYPY_CACHE_DIR=str(KEPT / "mypy"))
             except FailedError as error:
                 failed.append(str(error))
             else:
+                KEPT.mkdir(parents=True, exist_ok=True)
                 passed.write_text(state, encoding="ascii")
         if failed:
             raise FailedError("\n".join(failed))
@@ -191,6 +195,10 @@ class Suite:
         prune = ("builder", "prune", "--force", f"--keep-storage={BUILD_CACHE}")
         self.run("build cache bounded", "docker", *prune)
 
+    def compiled(self) -> None:
+        """Compile the tests once, and not in each worker, while little else is done."""
+        self.run("tests compiled", PYTHON, "-m", "pytest", "--collect-only", "--quiet", "--quiet")
+
     def tests(self, arguments: Sequence[str]) -> None:
         """Run pytest."""
         parallel = (f"--numprocesses={WORKERS}", "--dist=loadscope")
@@ -236,12 +244,16 @@ def whole(suite: Suite, arguments: Sequence[str]) -> None:
     """Run the whole suite."""
     before, engine_ran = leftovers.seen(), leftovers.engine_runs()
     up = {"cluster": is_up(CLUSTER_COMMAND), "double": is_up(GOOGLE_COMMAND)}
-    try:
-        suite.packages()
+
+    def made_ready() -> None:
         suite.engine()
         if not engine_ran:
-            before |= leftovers.of_started_engine()
+            before.update(leftovers.of_started_engine())
         suite.prepare()
+
+    try:
+        suite.packages()
+        at_once(*([] if arguments else [suite.compiled]), made_ready)
         # Of a part of the tests the share that it covers says nothing.
         chosen = arguments or ("--cov", "--cov-report=term:skip-covered")
         at_once(suite.lint, lambda: suite.tests(chosen))

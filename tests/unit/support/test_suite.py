@@ -10,6 +10,7 @@ from suite import FailedError, Suite
 @pytest.fixture
 def stages(tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "LOGS", tmp_path)
+    monkeypatch.setattr(suite, "KEPT", tmp_path / "kept")
     return Suite()
 
 
@@ -76,6 +77,11 @@ def test_what_ansible_lint_sees(tmp_path, monkeypatch):
         assert (states[-1] != states[-2]) == seen, name
 
 
+def test_linters_keep_what_they_know_for_other_clones(stages):
+    check = "import os, sys; sys.exit(not os.environ['MYPY_CACHE_DIR'].startswith(sys.argv[1]))"
+    stages.lint([(sys.executable, "-c", check, str(suite.KEPT))])
+
+
 def test_a_path_that_nothing_is_chosen_for(stages, monkeypatch):
     monkeypatch.setattr(suite.selection, "choose", lambda *_: suite.selection.Chosen())
     with pytest.raises(FailedError, match=r"There is no test and no linter for \.gitignore\."):
@@ -88,7 +94,7 @@ def test_what_an_engine_had_before_is_not_left_by_the_suite(stages, monkeypatch,
     monkeypatch.setattr(suite.leftovers, "seen", lambda: set(there))
     monkeypatch.setattr(suite.leftovers, "engine_runs", lambda: engine_ran)
     monkeypatch.setattr(suite, "is_up", lambda _: False)
-    for stage in ("packages", "prepare", "lint", "tests"):
+    for stage in ("packages", "compiled", "prepare", "lint", "tests"):
         monkeypatch.setattr(Suite, stage, lambda *_: None)
     monkeypatch.setattr(Suite, "end", lambda *_, **__: None)
     monkeypatch.setattr(Suite, "engine", lambda _: there.add("image diabetes:v1 1"))
