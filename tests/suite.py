@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -181,6 +182,14 @@ class Suite:
         """Make ready what the tests share, on an engine that runs."""
         at_once(self.programs, self.images)
 
+    def keep_logs(self) -> None:
+        """Keep the cluster's logs, which go with it: for what failed."""
+        logs = rehearsal.Layout().logs
+        if logs.is_dir():
+            shutil.rmtree(LOGS / "cluster", ignore_errors=True)
+            shutil.copytree(logs, LOGS / "cluster", symlinks=True)
+            say(f"The cluster's logs: {LOGS / 'cluster'}")
+
     def end(self, *, cluster: bool, double: bool) -> None:
         """Take down what `prepare` brought up; bound what is kept."""
         if double:
@@ -257,6 +266,9 @@ def whole(suite: Suite, arguments: Sequence[str]) -> None:
         # Of a part of the tests the share that it covers says nothing.
         chosen = arguments or ("--cov", "--cov-report=term:skip-covered")
         at_once(suite.lint, lambda: suite.tests(chosen))
+    except FailedError:
+        suite.keep_logs()
+        raise
     finally:
         suite.end(**{name: not there for name, there in up.items()})
     left = leftovers.after(before)

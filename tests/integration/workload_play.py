@@ -253,7 +253,10 @@ def ask(address: str) -> str:
 
 @contextlib.contextmanager
 def asking(address: str) -> Iterator[set[str]]:
-    """Ask an address over and over until the end of the block; give the different answers."""
+    """Ask an address over and over until the end of the block; give the different answers.
+
+    What goes wrong is given with its time: the cluster's logs tell then what it did.
+    """
     answers: set[str] = set()
     stop = threading.Event()
 
@@ -262,7 +265,7 @@ def asking(address: str) -> Iterator[set[str]]:
             try:
                 answers.add(ask(address))
             except OSError as error:
-                answers.add(f"{type(error).__name__}: {error}")
+                answers.add(f"{datetime.now(UTC):%H:%M:%S.%f} {type(error).__name__}: {error}")
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -1,6 +1,7 @@
 """The stages of the suite: what is said when one fails."""
 
 import sys
+import types
 
 import pytest
 import suite
@@ -103,3 +104,29 @@ def test_what_an_engine_had_before_is_not_left_by_the_suite(stages, monkeypatch,
             suite.whole(stages, [])
     else:
         suite.whole(stages, [])
+
+
+def test_the_logs_of_the_cluster_are_kept_when_something_failed(stages, monkeypatch, tmp_path):
+    folder = tmp_path / "rehearsal"
+    (folder / "logs").mkdir(parents=True)
+    log = folder / "logs" / "kubelet.log"
+    monkeypatch.setattr(suite.rehearsal, "Layout", lambda: types.SimpleNamespace(logs=log.parent))
+    monkeypatch.setattr(suite.leftovers, "seen", set)
+    monkeypatch.setattr(suite.leftovers, "after", lambda _: [])
+    monkeypatch.setattr(suite, "is_up", lambda _: True)
+    for stage in ("packages", "compiled", "engine", "prepare", "lint"):
+        monkeypatch.setattr(Suite, stage, lambda *_: None)
+    monkeypatch.setattr(Suite, "end", lambda *_, **__: None)
+    monkeypatch.setattr(Suite, "tests", lambda *_: None)
+    suite.whole(stages, [])
+    assert not (suite.LOGS / "cluster").exists()
+
+    def fail(_stages, _arguments):
+        raise FailedError("tests failed.")
+
+    monkeypatch.setattr(Suite, "tests", fail)
+    for text in ("first", "second"):
+        log.write_text(text)
+        with pytest.raises(FailedError, match="tests failed"):
+            suite.whole(stages, [])
+        assert (suite.LOGS / "cluster" / "kubelet.log").read_text() == text
