@@ -15,6 +15,7 @@ The output of each stage is shown if it failed, and kept in .cache/suite/.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import re
@@ -134,8 +135,9 @@ class Suite:
             except FailedError as error:
                 failed.append(str(error))
             else:
-                KEPT.mkdir(parents=True, exist_ok=True)
-                passed.write_text(state, encoding="ascii")
+                if state:
+                    KEPT.mkdir(parents=True, exist_ok=True)
+                    passed.write_text(state, encoding="ascii")
         if failed:
             raise FailedError("\n".join(failed))
 
@@ -187,7 +189,9 @@ class Suite:
         logs = rehearsal.Layout().logs
         if logs.is_dir():
             shutil.rmtree(LOGS / "cluster", ignore_errors=True)
-            shutil.copytree(logs, LOGS / "cluster", symlinks=True)
+            # Those of pods that are on their way out may go meanwhile.
+            with contextlib.suppress(shutil.Error):
+                shutil.copytree(logs, LOGS / "cluster", symlinks=True)
             say(f"The cluster's logs: {LOGS / 'cluster'}")
 
     def end(self, *, cluster: bool, double: bool) -> None:

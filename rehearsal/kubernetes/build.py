@@ -186,7 +186,7 @@ def ensure_built(
             return done
         for unfinished in cache.glob(".building-*"):
             shutil.rmtree(unfinished)
-        go = _go_program(cache, toolchain, requirements, report)
+        go = toolchain.program or str(_install_toolchain(cache, toolchain, requirements, report))
         names = ", ".join(name for module in every for name in module.programs)
         report(f"Building {names}: it may take some minutes, this once.")
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
@@ -210,17 +210,11 @@ def ensure_go(
         return toolchain.program
     cache.mkdir(parents=True, exist_ok=True)
     with _lock(cache / "lock", report):
-        return _go_program(cache, toolchain, requirements, report)
+        return str(_install_toolchain(cache, toolchain, requirements, report))
 
 
 def _required(every: list[Module]) -> Version:
     return max(module.go_version for module in every)
-
-
-def _go_program(
-    cache: Path, toolchain: Toolchain, requirements: Path, report: Callable[[str], None]
-) -> str:
-    return toolchain.program or str(_install_toolchain(cache, toolchain, requirements, report))
 
 
 def _build(go: str, module: Module, folder: Path, report: Callable[[str], None]) -> None:
