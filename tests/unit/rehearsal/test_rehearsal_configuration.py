@@ -134,6 +134,7 @@ def test_kubeconfig_is_complete_in_itself(tmp_path):
 def test_only_what_pulls_images_knows_of_proxies(component, of_runner, no_proxy):
     told = components.environment(component, Path("/bin/own"), of_runner)
     assert told.pop("PATH").startswith("/bin/own:/usr/local/sbin:")
+    assert int(told.pop("GOGC")) > 100
     if component == "containerd":
         proxies = {name: of_runner[name] for name in ("HTTPS_PROXY",) if name in of_runner}
         assert told == {"NO_PROXY": no_proxy, **proxies}
