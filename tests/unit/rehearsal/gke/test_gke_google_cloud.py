@@ -129,7 +129,7 @@ def test_request_that_google_refuses(tmp_path):
 def test_key_of_somebody_else(tmp_path):
     with (
         gke_double.running(tmp_path / "a", **QUICK) as google,
-        gke_double.running(tmp_path / "b", **QUICK) as another,
+        gke_double.running(tmp_path / "b", project="another", **QUICK) as another,
     ):
         environment = {**google.environment, "GCP_SERVICE_ACCOUNT_FILE": str(another.key_file)}
         run = ansible_run.run_playbook(tmp_path / "play.yml", **environment)

@@ -1,0 +1,19 @@
+"""Keys of service accounts, read without the check that takes 40 ms: the rehearsal made them."""
+
+from __future__ import annotations
+
+import functools
+import types
+
+from cryptography.hazmat.primitives import serialization
+from google.auth.crypt import _cryptography_rsa
+
+
+def trust() -> None:
+    """Let google-auth read keys unchecked from now on, in this process."""
+    read = functools.partial(
+        serialization.load_pem_private_key, unsafe_skip_rsa_key_validation=True
+    )
+    _cryptography_rsa.serialization = types.SimpleNamespace(
+        **vars(serialization) | {"load_pem_private_key": read}
+    )
