@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rehearsal.gke import discovery
 from rehearsal.gke.discovery import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 CONTAINER = "container.googleapis.com"
 CLUSTERS = "container.projects.locations.clusters"
@@ -161,12 +167,42 @@ def test_every_method_of_a_document_can_be_resolved(name):
             ) or same.get("flatPath") == flat
 
 
+def unlike(schema: Mapping[str, Any], seen: set[str]) -> dict[str, Any]:
+    """Return a schema with those of its properties alone that are like none in `seen`.
+
+    They are added to it. Compute has 5,900 properties, of 800 kinds.
+    """
+    properties = {}
+    for name, each in schema.get("properties", {}).items():
+        said = re.sub(r'"typeOf": "[^"]*"', "", json.dumps(each))
+        kind = "a reference" if "$ref" in each else said
+        if kind not in seen:
+            seen.add(kind)
+            properties[name] = unlike(each, seen)
+    return {**schema, "properties": properties} if properties or "properties" in schema else schema
+
+
+def references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        for each in schema.values():
+            yield from references(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from references(each)
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_schemas_of_a_document_are_json_schema(name):
     document = discovery.document(name)
     for schemas in (document.requests, document.answers):
         some = next(iter(document.methods.values())).resource["response"]["$ref"]
-        schemas._validator(some).check_schema(schemas._validator(some).schema)
+        validator = schemas._validator(some)
+        known, seen = validator.schema["$defs"], set()
+        assert set(references(validator.schema)) <= {f"#/$defs/{each}" for each in known}
+        different = {each: unlike(schema, seen) for each, schema in known.items()}
+        validator.check_schema({**validator.schema, "$defs": different})
 
 
 @pytest.mark.parametrize(
