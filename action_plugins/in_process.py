@@ -78,13 +78,15 @@ class ActionModule(NormalAction):  # type: ignore[misc]
         return {key: value for key, value in data.items() if not key.startswith("_ansible_")}
 
     def _is_here(self, task_vars: Mapping[str, Any]) -> bool:
+        if there := self._task.delegate_to:
+            # Of whom the connection is, is the Python.
+            task_vars = task_vars.get("ansible_delegated_vars", {}).get(there, {})
         python = self._templar.template(task_vars.get("ansible_python_interpreter"))
         return (
             self._connection.transport == "local"
             and python == sys.executable
             and not self._connection.become
             and not self._task.async_val
-            and not self._task.delegate_to
         )
 
 

@@ -35,6 +35,19 @@ def play(folder, python, *tasks, **variables):
     return run_playbook("--inventory=localhost,", "-vvv", "--diff", book)
 
 
+def delegating_play(folder, here, there, task):
+    """Run a task for a host at another machine, with the Python `there`; `here` is localhost's."""
+    hosts = {
+        "localhost": {"ansible_connection": "local", "ansible_python_interpreter": here},
+        "elsewhere": {"ansible_connection": "ssh", "ansible_python_interpreter": there},
+    }
+    (folder / "inventory.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    task = {**task, "delegate_to": "localhost"}
+    book = folder / "play.yml"
+    book.write_text(json.dumps([{"hosts": "elsewhere", "tasks": [task]}]))
+    return run_playbook(f"--inventory={folder}/inventory.json", "-vvv", book)
+
+
 def both(folder, other_python, *tasks):
     """Return the results in the process, and sent to the other Python."""
     found = []
@@ -77,6 +90,15 @@ def test_what_a_module_returns(tmp_path, other_python):
     [result] = here
     assert result["workloads"][0]["image"] == "registry.example.com/team/app:v1"
     assert without_exceptions(here) == without_exceptions(sent)
+
+
+@pytest.mark.parametrize("of_localhost", [True, False])
+def test_what_is_delegated_goes_by_the_other_hosts_python(tmp_path, other_python, of_localhost):
+    pythons = (sys.executable, other_python) if of_localhost else (other_python, sys.executable)
+    run = delegating_play(tmp_path, *pythons, RENDERING)
+    assert (SENT in run.text) != of_localhost
+    [(_, result)] = run.tasks
+    assert result["workloads"][0]["image"] == "registry.example.com/team/app:v1"
 
 
 def test_failures_and_the_tasks_environment(tmp_path, other_python):
