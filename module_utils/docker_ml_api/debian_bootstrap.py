@@ -55,6 +55,8 @@ APT_HELPER = "/usr/lib/apt/apt-helper"
 # Seconds: for a question to the host itself, for a few hundred kilobytes from a mirror.
 LOOK_TIMEOUT = 30.0
 DOWNLOAD_TIMEOUT = 120.0
+# dpkg's settings in the image, as mmdebstrap writes them; dpkg reads any file of that folder.
+DPKG_SETTINGS = "etc/dpkg/dpkg.cfg.d/99mmdebstrap"
 # What is said last, but says nothing.
 EMPTY_ERRORS = ("failed", "apt-get update --error-on=any", "child had an error")
 
@@ -341,6 +343,7 @@ def command_line(recipe: Recipe, *, tar: Path, scratch: Path, uris: Sequence[str
     argv += [f"--include={package}" for package in recipe.packages]
     if any(uri.startswith(("file:", "copy:")) for uri in uris):
         argv.append("--hook-dir=/usr/share/mmdebstrap/hooks/file-mirror-automount")
+    argv += unfiltered_unpacking(recipe.excluded_paths)
     argv += [f"--setup-hook={command}" for command in recipe.setup_commands]
     argv += [f"--essential-hook={command}" for command in recipe.essential_commands]
     # The variant extract ends with unpacking: no later hook is run.
@@ -348,6 +351,23 @@ def command_line(recipe: Recipe, *, tar: Path, scratch: Path, uris: Sequence[str
     argv += [f"{last}={command}" for command in recipe.commands]
     argv.append(f'{last}=sh {shlex.quote(str(scratch / "finish.sh"))} "$1"')
     return [*argv, recipe.suite, str(tar), str(scratch / "build.sources")]
+
+
+def unfiltered_unpacking(excluded_paths: Sequence[str]) -> list[str]:
+    """Give the options by which the first packages are unpacked whole, and excluded files removed.
+
+    mmdebstrap starts a Python for each of these packages when it finds such paths in its own file:
+    a seventh of the processor time that an image takes. dpkg leaves them out by itself later.
+    """
+    if not excluded_paths:
+        return []
+    aside = f"{DPKG_SETTINGS}-aside"
+    patterns = " -o ".join(f"-path {shlex.quote('.' + path)}" for path in excluded_paths)
+    remove = f"find . -xdev \\( {patterns} \\) \\( ! -type d -o -empty \\) -delete"
+    return [
+        f'--setup-hook=set -e; cd "$1"; [ ! -e {DPKG_SETTINGS} ] || mv {DPKG_SETTINGS} {aside}',
+        f'--extract-hook=set -e; cd "$1"; [ ! -e {aside} ] || mv {aside} {DPKG_SETTINGS}; {remove}',
+    ]
 
 
 def finishing_script(scratch: Path, keys: Sequence[str]) -> str:

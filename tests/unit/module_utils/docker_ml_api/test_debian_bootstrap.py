@@ -6,6 +6,7 @@ import dataclasses
 import fcntl
 import http.server
 import os
+import re
 import subprocess
 import tarfile
 import threading
@@ -241,6 +242,45 @@ def test_commands_run_in_the_last_hook_that_the_variant_has(tmp_path, variant, h
         TINY, tar=Path("/t"), scratch=tmp_path, uris=["http://a"]
     )
     assert not [option for option in remote if option.startswith("--hook-dir")]
+    assert not [option for option in remote if "dpkg.cfg.d" in option]
+
+
+def test_what_is_excluded_is_removed_from_what_was_unpacked_whole(tmp_path):
+    """The hooks as mmdebstrap calls them: before anything is unpacked, and after."""
+    excluded = ("/usr/share/doc/*", "/usr/share/it's/?[ab]", "/usr/share/locale/*/LC_*/*.mo")
+    before, after = debian_bootstrap.unfiltered_unpacking(excluded)
+    root = tmp_path / "root"
+    settings = root / debian_bootstrap.DPKG_SETTINGS
+    settings.parent.mkdir(parents=True)
+    settings.write_text("as it was")
+
+    def call(option, name):
+        kind, command = option.split("=", 1)
+        assert kind == f"--{name}-hook"
+        subprocess.run(["sh", "-c", command, "exec", root], check=True)
+
+    call(before, "setup")
+    assert not settings.exists()
+    (elsewhere,) = settings.parent.iterdir()
+    assert re.fullmatch("[A-Za-z0-9_-]+", elsewhere.name)  # others dpkg does not read
+    share = root / "usr/share"
+    kept = {"doc", "it's", "it's/xc", "it's/xxa", "locale", "locale/de", "locale/de/a.mo"}
+    gone = {"doc/a", "doc/a/.b", "doc/link", "it's/xa", "locale/de/LC_X", "locale/de/LC_X/a.mo"}
+    for name in sorted(kept | gone):
+        path = share / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("link"):
+            path.symlink_to("/nowhere")
+        elif any(other.startswith(f"{name}/") for other in kept | gone) or name == "doc":
+            path.mkdir()
+        else:
+            path.write_text("")
+    call(after, "extract")
+    assert [path.name for path in settings.parent.iterdir()] == [settings.name]
+    assert settings.read_text() == "as it was"
+    left = {str(path.relative_to(share)) for path in share.rglob("*")}
+    # A folder is excluded by its own path alone.
+    assert left == kept | {"locale/de/LC_X"}
 
 
 @pytest.mark.parametrize(
