@@ -1,5 +1,6 @@
 """Makes the project's modules importable as Ansible does; the cluster that tests share."""
 
+import gc
 import shutil
 import sys
 import tempfile
@@ -37,6 +38,12 @@ def pytest_collection_modifyitems(items):
         for name in schedule.needs(item.path, item.fixturenames):
             item.add_marker(name)
     items.sort(key=lambda item: schedule.rank(item.nodeid))
+
+
+def pytest_collection_finish():
+    # What is there now is there to the end: not to be looked through whenever garbage is collected.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)  # of xdist
