@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -45,15 +44,10 @@ class Schemas:
 
     def problems(self, name: str, instance: Any) -> list[str]:
         """Return what is wrong with an instance of the schema, in Google's words."""
-        # Whoever waits asks the same again and again.
-        return list(self._problems(name, json.dumps(instance)))
-
-    @functools.lru_cache(maxsize=512)  # noqa: B019 - the schemas of a document are for good
-    def _problems(self, name: str, text: str) -> tuple[str, ...]:
         found: list[str] = []
-        for error in self._validator(name).iter_errors(json.loads(text)):
+        for error in self._validator(name).iter_errors(instance):
             found += _said(error)
-        return tuple(sorted(set(found)))
+        return sorted(set(found))
 
     def _validator(self, name: str) -> Draft202012Validator:
         if name not in self._validators:
