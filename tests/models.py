@@ -21,6 +21,8 @@ from model.train import train
 
 ISLANDS = ("Biscoe", "Dream", "Torgersen")
 SPECIES = ("adelie", "chinstrap", "gentoo")
+# Inputs that a form is proven by in tests that are not of the proof.
+PROVEN_BY = 2000
 
 
 @functools.cache

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
 LIMIT = 60.0  # seconds
-# Inputs: the proof is not what is looked at here.
-PROVEN_BY = 2000
 PATHS = ("/", "/model", "/docs")
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
@@ -115,7 +113,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
 
     def begin(train: Callable[[], Any]) -> Service:
         folder = tmp_path_factory.mktemp(train.__name__)
-        save(train(), folder, inputs=PROVEN_BY)
+        save(train(), folder, inputs=models.PROVEN_BY)
         started.append(Service(folder))
         return started[-1]
 

@@ -15,9 +15,6 @@ from model.service.predictor import Predictor, load_predictor
 from model.service.saving import save
 from model.service.training import Training
 
-# Inputs: enough for tests that are not of the proof.
-PROVEN_BY = 2000
-
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], Training]], Path]:
@@ -26,7 +23,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], Tr
     @functools.cache
     def build(train: Callable[[], Training]) -> Path:
         folder = tmp_path_factory.mktemp(train.__name__)
-        save(train(), folder, inputs=PROVEN_BY)
+        save(train(), folder, inputs=models.PROVEN_BY)
         return folder
 
     return build

@@ -34,7 +34,6 @@ from model.service.saving import check, data_hash, save
 from model.service.training import Training, TrainingError
 
 ROOT = Path(artifact.__file__).parents[2]
-PROVEN_BY = 2000  # as conftest.py
 Built = Callable[[Callable[[], Training]], Path]
 
 
@@ -166,7 +165,7 @@ def test_the_same_data_gives_the_same_bytes_in_another_process(
             program,
             str(Path(models.__file__).parent),
             str(tmp_path),
-            str(PROVEN_BY),
+            str(models.PROVEN_BY),
         ],
         cwd=ROOT,
         check=True,
@@ -179,7 +178,7 @@ def test_the_same_data_gives_the_same_bytes_in_another_process(
 
 
 def test_another_model_takes_the_first_ones_files_away(training: Training, tmp_path: Path) -> None:
-    save(training, tmp_path, inputs=PROVEN_BY)
+    save(training, tmp_path, inputs=models.PROVEN_BY)
     (tmp_path / "mine.txt").write_text("kept")
     card = card_in(tmp_path)
     card["files"] |= {"model.onnx": "", "../outside.svg": "", "mine.txt": ""}
@@ -218,7 +217,7 @@ def test_an_estimator_is_described_without_addresses(
     training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LinearRegression, "__repr__", object.__repr__)
-    card = save(training, tmp_path, inputs=PROVEN_BY)
+    card = save(training, tmp_path, inputs=models.PROVEN_BY)
     assert re.fullmatch(r"<sklearn\.\S*LinearRegression object>", card["estimator"])
 
 
