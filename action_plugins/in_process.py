@@ -79,7 +79,7 @@ class ActionModule(NormalAction):  # type: ignore[misc]
 
     def _is_here(self, task_vars: Mapping[str, Any]) -> bool:
         if there := self._task.delegate_to:
-            # Of whom the connection is, is the Python.
+            # The connection leads to that host, so its interpreter counts.
             task_vars = task_vars.get("ansible_delegated_vars", {}).get(there, {})
         python = self._templar.template(task_vars.get("ansible_python_interpreter"))
         return (
