@@ -179,7 +179,7 @@ def unlike(schema: Mapping[str, Any], seen: set[str]) -> dict[str, Any]:
         if kind not in seen:
             seen.add(kind)
             properties[name] = unlike(each, seen)
-    return {**schema, "properties": properties} if properties or "properties" in schema else schema
+    return {**schema, "properties": properties} if "properties" in schema else schema
 
 
 def references(schema: Any) -> Iterator[str]:
