@@ -14,15 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Modules import `ansible.module_utils.docker_ml_api`, as on a target.
 ansible.module_utils.__path__.insert(0, str(ROOT / "module_utils"))
-sys.path[:0] = [str(ROOT / "library"), str(ROOT)]
+sys.path[:0] = [str(ROOT / "library"), str(ROOT), str(ROOT / "tests")]
 
 # Modules of collections are found as in a run of Ansible, by all tests of a process alike: its
 # finder refuses collections that were imported before it was there.
 _AnsibleCollectionFinder()._install()
 
-import real_cluster  # noqa: E402 - needs the path
-import schedule  # noqa: E402
-from passing import pytest_fixture_setup  # noqa: E402, F401 - a hook
+from support import real_cluster, schedule  # noqa: E402 - needs the path
+from support.passing import pytest_fixture_setup  # noqa: E402, F401 - a hook
 
 
 def pytest_configure(config):

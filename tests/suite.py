@@ -32,13 +32,10 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-import ansible_server  # noqa: E402 - needs the path
-import leftovers  # noqa: E402
-import selection  # noqa: E402
-
 from rehearsal.gke import layout as google  # noqa: E402
 from rehearsal.kubernetes import build  # noqa: E402
 from rehearsal.kubernetes import layout as rehearsal  # noqa: E402
+from support import ansible_server, leftovers, selection  # noqa: E402 - needs the path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

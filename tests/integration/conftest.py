@@ -6,7 +6,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
-from site_yml import Site
+
+from support.site_yml import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,18 +11,14 @@ import threading
 import uuid
 from pathlib import Path
 
-import gke_double
-import own_engine
-import processes
 import pytest
-import real_registry
-import registry_double
 import yaml
-from ansible_run import PLAIN, ROOT, run_playbook
-from real_engine import Engine
-from role_play import Play
 
 from rehearsal.gke.model import World
+from support import gke_double, own_engine, processes, real_registry, registry_double
+from support.ansible_run import PLAIN, ROOT, run_playbook
+from support.real_engine import Engine
+from support.role_play import Play
 
 HOST = "europe-west1-docker.pkg.dev"
 MAKE = "image : Make the repository in Artifact Registry"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import uuid
-from pathlib import Path
 
 import pytest
-import real_registry
-from ansible_run import run_playbook
 
-# Bootstrapped once a machine, as for a user; see the role's base_images_cache.
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "docker-ml-api/tests"
+from support import real_registry
+from support.ansible_run import run_playbook
+from support.real_engine import BASE_IMAGES_CACHE
+
 CLOSED = "127.0.0.1:1"
 NAMES = ["golang", "python", "runtime"]
 SAYING = "Say which way was taken"
@@ -49,7 +47,7 @@ class Role:
     def run(self, *arguments, env=None, **variables):
         settings = {
             "base_images_repository": self.repository,
-            "base_images_cache": str(CACHE),
+            "base_images_cache": str(BASE_IMAGES_CACHE),
             "base_images_registry": CLOSED,
         } | variables
         return run_playbook(

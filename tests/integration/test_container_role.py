@@ -3,7 +3,8 @@
 import socket
 
 import pytest
-from role_play import Play
+
+from support.role_play import Play
 
 RUN = "container : Run the containers"
 

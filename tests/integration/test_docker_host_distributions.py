@@ -1,7 +1,7 @@
 """Role docker_host on distributions that no machine here has: call-level.
 
 The real role and Ansible's real action plugins run against hosts that do not exist (see
-call_level/connection). It is judged which modules are called, with which packages and which
+recorded_host). It is judged which modules are called, with which packages and which
 service, and that each argument is one that the module documents.
 """
 
@@ -12,7 +12,8 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from ansible_run import run_playbook
+
+from support.ansible_run import run_playbook
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,7 @@
 """Role docker_host, state pruned, restricted to labels: on the real engine.
 
 For Linux as it is. For Windows call-level, with the real engine behind the docker command (see
-windows_engine/windows_with_engine.py): both remove the same.
+windows_with_engine): both remove the same.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from ansible_run import run_playbook
-from real_engine import Engine
-from windows_double import catalogue
-from windows_double.world import World
+
+from support.ansible_run import run_playbook
+from support.real_engine import Engine
+from support.windows_double import catalogue
+from support.windows_double.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

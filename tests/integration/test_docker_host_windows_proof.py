@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from real_engine import Engine
+
+from support.real_engine import Engine
 
 if TYPE_CHECKING:
     from types import ModuleType

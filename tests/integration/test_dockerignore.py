@@ -7,7 +7,8 @@ import tarfile
 
 import pytest
 from ansible.module_utils.docker_ml_api import context_hash, docker_engine
-from real_engine import Engine
+
+from support.real_engine import Engine
 
 FILES = ["README.md", "a.pyc", "app/main.py", "app/data/set.csv", "app/data/notes.txt", "app/x.pyc"]
 RULES = [

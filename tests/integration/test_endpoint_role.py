@@ -6,12 +6,12 @@ import contextlib
 import http.server
 import sys
 
-import loopback
-import ports
 import prediction_check
 import pytest
 import yaml
-from ansible_run import ROOT, run_playbook
+
+from support import loopback, ports
+from support.ansible_run import ROOT, run_playbook
 
 PLAYBOOK = """
 - name: Ask

@@ -1,9 +1,10 @@
 """The examples of docs/gke.md are clusters that can be had, and its prices can be read."""
 
-import gke_double
 import yaml
-from ansible_run import ROOT, run_playbook
-from documents import Document
+
+from support import gke_double
+from support.ansible_run import ROOT, run_playbook
+from support.documents import Document
 
 DOCUMENT = Document(ROOT / "docs/gke.md")
 CLUSTERS = [one for one in DOCUMENT.examples if "lists" not in one]

@@ -10,14 +10,15 @@ import re
 import urllib.request
 from typing import TYPE_CHECKING
 
-import gke_play
 import pytest
+
+from support import gke_play
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gke_play import Play
+    from support.gke_play import Play
 
 READY = {"europe-west1-b/one": "RUNNING", "one/main": "RUNNING"}
 CREATION = [

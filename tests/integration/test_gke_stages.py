@@ -7,12 +7,13 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-import gke_examples
 import pytest
 from ansible.module_utils.docker_ml_api import gke_operations, gke_urls
 from ansible.module_utils.docker_ml_api.google_api import GoogleSession
-from ansible_run import PLAYBOOK, ROOT, Run, run_playbook
-from gke_play import LOCATION, Play, playing
+
+from support import gke_examples
+from support.ansible_run import PLAYBOOK, ROOT, Run, run_playbook
+from support.gke_play import LOCATION, Play, playing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

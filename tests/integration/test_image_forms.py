@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from ansible_run import ROOT
-from site_yml import docker
+
+from support.ansible_run import ROOT
+from support.site_yml import docker
 
 if TYPE_CHECKING:
-    from site_yml import Site
+    from support.site_yml import Site
 
 BASE = "docker-ml-api/python:base"
 STARTS_WITHIN = 30.0

@@ -7,11 +7,11 @@ import os
 import tempfile
 from pathlib import Path
 
-import ports
 import pytest
-import real_registry
-from real_registry import PASSWORD, USERNAME
-from role_play import Play
+
+from support import ports, real_registry
+from support.real_registry import PASSWORD, USERNAME
+from support.role_play import Play
 
 BUILD = "image : Build {}"
 PUSH = "image : Push the images"

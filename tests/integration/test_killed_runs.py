@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-import time
-from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import processes
 import pytest
-from ansible_run import PLAYBOOK, ROOT
-from site_yml import Site, docker
+
+from support.ansible_run import PLAYBOOK
+from support.killed_run import kill_at
+from support.site_yml import Site, docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def kill_at(command: list[str], task: str, program: str) -> None:
-    """Start a run and kill -9 all of it when `task` has begun and, if named, `program` runs."""
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        # Else the name of a task comes through the pipe long after the task.
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as run:
-        assert run.stdout is not None
-        said: deque[str] = deque(maxlen=60)
-        try:
-            for line in run.stdout:
-                said.append(line)
-                if task in line:
-                    break
-            else:
-                pytest.fail(f"the run ended before “{task}”:\n{''.join(said)}")
-            wait_for(run.pid, program)
-        finally:
-            processes.kill_all(run.pid)
-
-
-def wait_for(pid: int, program: str) -> None:
-    """Wait until a descendant's command line holds `program`."""
-    end = time.monotonic() + 60
-    while program and time.monotonic() < end:
-        for child in processes.descendants(pid):
-            with contextlib.suppress(OSError):
-                if program in Path(f"/proc/{child}/cmdline").read_text().replace("\0", " "):
-                    return
-        time.sleep(0.02)
-    assert not program, f"no “{program}” within a minute"
+    from pathlib import Path
 
 
 DOCKERFILE = """\

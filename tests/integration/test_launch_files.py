@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from ansible_run import ROOT, run_playbook
+
+from support.ansible_run import ROOT, run_playbook
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import loopback
-import models
-import ports
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 from model.service.saving import save
+from support import loopback, models, ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

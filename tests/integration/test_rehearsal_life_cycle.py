@@ -13,13 +13,13 @@ import time
 import urllib.request
 from pathlib import Path
 
-import private_network
 import pytest
-from real_cluster import ROOT, Cluster
 
 from rehearsal.kubernetes import __main__, build, host, network, runner
 from rehearsal.kubernetes.cgroups import Cgroups
 from rehearsal.kubernetes.layout import Layout
+from support import private_network
+from support.real_cluster import ROOT, Cluster
 
 WITHIN = 60.0
 

@@ -12,7 +12,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import private_network
 import pytest
 
 from rehearsal.gke.layout import Layout as Google
@@ -20,6 +19,7 @@ from rehearsal.kubernetes.cgroups import Cgroups
 from rehearsal.kubernetes.layout import Layout as Kubernetes
 from rehearsal.run import __main__
 from rehearsal.run.runner import Rehearsal, entries
+from support import private_network
 
 # In ansible-playbook's place: does what an argument says, and writes down how it was called.
 PLAYBOOK = """\

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import real_registry
-import remote_engine
-from site_yml import Site
-from test_base_images_role import CACHE
+
+from support import real_registry, remote_engine
+from support.real_engine import BASE_IMAGES_CACHE
+from support.site_yml import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ansible_run import Run
+    from support.ansible_run import Run
 
 # Whatever is not led to the engine that the inventory names finds none.
 ASTRAY = {"DOCKER_HOST": "unix:///nonexistent.sock"}
@@ -55,7 +55,7 @@ class Machine:
         return {
             "base_images_repository": f"{self.site.prefix}base",
             "base_images_source": "bootstrap",
-            "base_images_cache": str(CACHE),
+            "base_images_cache": str(BASE_IMAGES_CACHE),
         }
 
     def run(self, *arguments: str, **variables: Any) -> Run:

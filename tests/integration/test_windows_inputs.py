@@ -6,9 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from ansible_run import ROOT, Run, run_playbook
-from windows_double import catalogue
-from windows_double.world import World
+
+from support.ansible_run import ROOT, Run, run_playbook
+from support.windows_double import catalogue
+from support.windows_double.world import World
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_run import ROOT, Run, run_playbook
-from windows_double import catalogue
-from windows_double.world import World
+
+from support.ansible_run import ROOT, Run, run_playbook
+from support.windows_double import catalogue
+from support.windows_double.world import World
 
 INVENTORY = ROOT / "inventory/windows.yml"
 FILLED_IN = {"WINDOWS_HOST": "127.0.0.1", "WINDOWS_USER": "ada"}

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from windows_play import INSTALLER, WindowsPlay
+
+from support.windows_play import INSTALLER, WindowsPlay
 
 # After which call the run is killed, and what had changed the machine by then.
 KILLED = {

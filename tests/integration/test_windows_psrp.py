@@ -5,10 +5,10 @@ from __future__ import annotations
 import http.server
 from typing import TYPE_CHECKING
 
-import loopback
-import ports
 import pytest
-from ansible_run import ROOT, Run, run_playbook
+
+from support import loopback, ports
+from support.ansible_run import ROOT, Run, run_playbook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

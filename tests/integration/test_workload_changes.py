@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from workload_play import SECRET, ask, asking, playing
+
+from support.workload_play import SECRET, ask, asking, playing
 
 APPLY = "workload : Apply the objects"
 PRUNE = "workload : Remove objects that are no longer part of a workload"

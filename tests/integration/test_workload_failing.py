@@ -5,7 +5,8 @@ import json
 import time
 
 import pytest
-from workload_play import OURS, SECRET, asking, playing
+
+from support.workload_play import OURS, SECRET, asking, playing
 
 DENY = "nobody-may-say-denied"
 

@@ -1,7 +1,8 @@
 """More than one cluster in an inventory, and one name in two namespaces."""
 
 import pytest
-from workload_play import playing
+
+from support.workload_play import playing
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """A run that is killed, wherever it stood, is made good by the next one."""
 
 import pytest
-from ansible_run import PLAYBOOK
-from test_killed_runs import kill_at
-from workload_play import asking, playing
+
+from support.ansible_run import PLAYBOOK
+from support.killed_run import kill_at
+from support.workload_play import asking, playing
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Kinds of controllers and of Services, and changes between them."""
 
 import pytest
-from workload_play import asking, playing
+
+from support.workload_play import asking, playing
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from workload_play import playing
+
+from support.workload_play import playing
 
 
 @pytest.fixture(scope="module")

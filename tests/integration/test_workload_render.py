@@ -2,7 +2,8 @@
 
 import pytest
 import yaml
-from workload_play import playing
+
+from support.workload_play import playing
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """--tags rollback: one release back, and back again."""
 
 import pytest
-from workload_play import playing
+
+from support.workload_play import playing
 
 TEARDOWN = "--tags=teardown"
 

@@ -5,10 +5,11 @@ import json
 import subprocess
 import threading
 
-import processes
 import pytest
-from ansible_run import PLAYBOOK, ROOT
-from workload_play import SECRET, playing
+
+from support import processes
+from support.ansible_run import PLAYBOOK, ROOT
+from support.workload_play import SECRET, playing
 
 
 @pytest.fixture

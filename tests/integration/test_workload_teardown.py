@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from workload_play import ask, playing
+
+from support.workload_play import ask, playing
 
 REMOVE = "workload : Remove the workloads, their load balancers and namespaces"
 

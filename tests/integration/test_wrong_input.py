@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from site_yml import Site
+    from support.site_yml import Site
 
 
 @pytest.fixture(scope="module", autouse=True)

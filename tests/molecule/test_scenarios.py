@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ansible_server
-import processes
 import pytest
-from ansible_run import ROOT
+
+from support import ansible_server, processes
+from support.ansible_run import ROOT
 
 MOLECULE = Path(sys.executable).with_name("molecule")
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_run import ROOT, run_playbook
+
+from support.ansible_run import ROOT, run_playbook
 
 FOLDER = ROOT / "action_plugins"
 LINKS = sorted(path for path in FOLDER.iterdir() if path.is_symlink())

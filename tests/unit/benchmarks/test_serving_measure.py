@@ -3,13 +3,13 @@ import http.server
 import json
 from pathlib import Path
 
-import loopback
 import pytest
 
 from benchmarks import wrk
 from benchmarks.serving import load, measure, questions
 from benchmarks.serving.errors import MeasurementError
 from benchmarks.serving.preparation import Prepared
+from support import loopback
 
 MODEL = Prepared(
     Path(), "coefficients", {"f": [0.5, 1.5, 2.5], "s": ["a", "b", "a"]}, [1.0, 2.0, 3.0], ["[1.]"]

@@ -3,8 +3,6 @@
 import http.server
 import json
 
-import loopback
-import ports
 import pytest
 
 from benchmarks import (
@@ -17,6 +15,7 @@ from benchmarks import (
     wrk,
     zero_lost_requests,
 )
+from support import loopback, ports
 
 
 def lost(variant, number, event="new version", answered=100):

@@ -4,11 +4,10 @@ import contextlib
 import http.server
 import threading
 
-import loopback
-import ports
 import pytest
 
 from benchmarks import wrk
+from support import loopback, ports
 
 COUNTS = (
     'counts: {"sent": 10, "answered": 7, "connect": 1, "read": 2, "write": 0, "timeout": 0, '

@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-import documents
 import pytest
 import yaml
-from ansible_run import ROOT
-from documents import DOCUMENTS, Document
+
+from support import documents
+from support.ansible_run import ROOT
+from support.documents import DOCUMENTS, Document
 
 # What runs everything that site.yml has.
 PLAYBOOKS = {"ansible-playbook", ".venv/bin/ansible-playbook"}

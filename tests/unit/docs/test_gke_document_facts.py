@@ -2,14 +2,13 @@
 
 import re
 
-import gke_double
-import gke_examples
 import pytest
 from ansible.module_utils.docker_ml_api import gke_attribution, gke_input
-from ansible_run import ROOT
-from documents import Document, words_of
 
 from rehearsal.gke.clock import StandingClock
+from support import gke_double, gke_examples
+from support.ansible_run import ROOT
+from support.documents import Document, words_of
 
 DOCUMENT = Document(ROOT / "docs/gke.md")
 # Another value of each option than the one in LIVE.

@@ -4,14 +4,14 @@ import json
 import re
 
 import pytest
-from ansible_run import ROOT
-from documents import Document, words_of
 from prometheus_client.parser import text_string_to_metric_families
 
 from model.service import json_batches, settings
 from model.service.app import create_app
 from model.service.saving import save
 from model.train import train
+from support.ansible_run import ROOT
+from support.documents import Document, words_of
 
 README = Document(ROOT / "model/README.md")
 SERVING = Document(ROOT / "docs/serving.md")

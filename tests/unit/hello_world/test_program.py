@@ -3,9 +3,10 @@
 import os
 import subprocess
 
-import go_toolchain
 import pytest
-from ansible_run import ROOT
+
+from support import go_toolchain
+from support.ansible_run import ROOT
 
 
 @pytest.mark.parametrize("command", ["gofmt -l .", "go vet ./...", "go test ./..."])

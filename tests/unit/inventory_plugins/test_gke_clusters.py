@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import gke_cluster_changes
-import gke_double
 import gke_plan
 import pytest
 import yaml
@@ -18,10 +17,11 @@ from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
 from ansible.utils.display import Display
-from api_server import Answer, serving
-from run_module import run_module
 
 from rehearsal.gke.clock import StandingClock
+from support import gke_double
+from support.api_server import Answer, serving
+from support.run_module import run_module
 
 ROOT = Path(__file__).resolve().parents[3]
 OURS = {"managed-by": "docker-ml-api", "created-at": "20261122t220500z", "ttl": "8h"}

@@ -3,7 +3,8 @@ import sys
 import warnings
 
 import pytest
-import real_engine
+
+from support import real_engine
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 import base64
 
 import artifact_registry_repository
-import gke_double
 import pytest
-from gke_site import Site
 
 from rehearsal.gke.call import Answer, refusal
 from rehearsal.gke.clock import StandingClock
 from rehearsal.gke.model.world import World
+from support import gke_double
+from support.gke_site import Site
 
 HOST = "europe-west1-docker.pkg.dev"
 GET = "artifactregistry.projects.locations.repositories.get"

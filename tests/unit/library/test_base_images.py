@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base_images
 import pytest
-import real_registry
-import run_module
 from ansible.module_utils.docker_ml_api import debian_bootstrap, local_images
+
+from support import real_registry, run_module
 
 UNKNOWN = "sha256:" + "0" * 64
 

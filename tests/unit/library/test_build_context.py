@@ -5,7 +5,8 @@ from pathlib import Path
 
 import build_context
 import pytest
-from run_module import run_module
+
+from support.run_module import run_module
 
 LABELS = {"made-by": "test"}
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import container_health
 import pytest
-from run_module import run_module
+
+from support.run_module import run_module
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import debian_image
 import pytest
-import run_module
 from ansible.module_utils.docker_ml_api import debian_bootstrap as util
 from ansible.module_utils.docker_ml_api import local_images
+
+from support import run_module
 
 TINY = {"variant": "extract", "packages": ["busybox-static"]}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import debian_image
 import debian_root_filesystems
 import pytest
-import run_module
+
+from support import run_module
 
 TINY = {"variant": "extract", "packages": ["busybox-static"]}
 

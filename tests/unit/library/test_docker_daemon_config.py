@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import docker_daemon_config
 import pytest
-from run_module import run_module
+
+from support.run_module import run_module
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,8 @@ import docker_engine_info
 import pytest
 from ansible.module_utils.docker_ml_api import docker_engine
 from ansible.module_utils.testing import patch_module_args
-from run_module import run_module
+
+from support.run_module import run_module
 
 
 def test_the_real_engine(engine, capsys):

@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 import docker_engine_tunnel
-import processes
 import pytest
-import remote_engine
 from ansible.module_utils.docker_ml_api import engine_tunnel
-from run_module import run_module
+
+from support import processes, remote_engine
+from support.run_module import run_module
 
 # Takes ssh's place: its log-in makes the socket that it would, and it dials a local engine.
 _SSH = """\

@@ -5,7 +5,8 @@ import docker_windows_installer_end
 import docker_windows_listing
 import docker_windows_plan
 import pytest
-from run_module import run_module
+
+from support.run_module import run_module
 
 MACHINE = {
     "distribution_version": "10.0.22631.0",

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import documented
 import kubernetes_access
 import kubernetes_changes
 import pytest
@@ -15,14 +14,15 @@ import replication_controller_roll
 import workload_absent
 import workload_address
 import workload_check
-import workload_examples
 import workload_manifests
 import workload_release
 import workload_release_info
 import workload_rollout
 import yaml
 from ansible.module_utils.basic import AnsibleModule
-from run_module import run_module
+
+from support import documented, workload_examples
+from support.run_module import run_module
 
 LABELS = workload_examples.LABELS
 MODULES = sorted(path.stem for path in (documented.ROOT / "library").glob("*.py"))

@@ -2,14 +2,13 @@ import gc
 import warnings
 
 import gke_cluster_absent
-import gke_double
-import gke_examples
 import pytest
-from gke_site import LOCATION, NAME, Site
 
 from rehearsal.gke.call import Answer
 from rehearsal.gke.clock import StandingClock
 from rehearsal.gke.model.world import World
+from support import gke_double, gke_examples
+from support.gke_site import LOCATION, NAME, Site
 
 DELETE = "clusters.delete"
 

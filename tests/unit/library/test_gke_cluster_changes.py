@@ -1,9 +1,10 @@
 """The modules and google.cloud's own on a double of Google's APIs: once made, nothing differs."""
 
-import documented
 import gke_cluster_changes
-import gke_examples as examples
 import pytest
+
+from support import documented
+from support import gke_examples as examples
 
 ZONES = ["europe-west1-b", "europe-west1-c"]
 

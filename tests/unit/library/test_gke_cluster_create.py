@@ -1,8 +1,9 @@
-import documented
 import gke_cluster_create
-import gke_examples as examples
 import pytest
 from ansible.module_utils.docker_ml_api import gke_by_google_cloud
+
+from support import documented
+from support import gke_examples as examples
 
 AUTOPILOT = examples.options(mode="autopilot", location="europe-west1")
 SPOT = {"name": "spot", "spot": True}

@@ -1,9 +1,10 @@
 import os
 
-import documented
 import gke_cluster_ready
-import gke_examples as examples
 import pytest
+
+from support import documented
+from support import gke_examples as examples
 
 CLUSTER = examples.options()
 

@@ -1,7 +1,8 @@
-import documented
 import gke_cluster_update
-import gke_examples as examples
 import pytest
+
+from support import documented
+from support import gke_examples as examples
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
-import gke_double
 import gke_expired
 import pytest
-from gke_site import LOCATION, OURS, Site
 
 from rehearsal.gke.call import Answer
 from rehearsal.gke.clock import StandingClock
 from rehearsal.gke.model.world import World
+from support import gke_double
+from support.gke_site import LOCATION, OURS, Site
 
 
 class Partial(World):

@@ -2,13 +2,13 @@ import os
 import stat
 from pathlib import Path
 
-import gke_double
 import gke_kubeconfig
 import pytest
 import yaml
-from gke_site import LOCATION, NAME, Site
 
 from rehearsal.gke.clock import StandingClock
+from support import gke_double
+from support.gke_site import LOCATION, NAME, Site
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 """Leftovers at the double: clusters that were deleted in the wrong order."""
 
-import gke_double
 import gke_leftovers
 import pytest
-from gke_site import LOCATION, NAME, OURS, Site
 
 from rehearsal.gke.call import Answer
 from rehearsal.gke.clock import StandingClock
 from rehearsal.gke.model.world import World
+from support import gke_double
+from support.gke_site import LOCATION, NAME, OURS, Site
 
 REGION = "regions/europe-west1"
 

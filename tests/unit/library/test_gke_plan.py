@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-import documented
 import gke_budget
 import gke_cluster_changes
-import gke_double
 import gke_plan
 import pytest
 import yaml
-from fresh_module import fresh_module
-from run_module import run_module
 
 from rehearsal.gke.clock import StandingClock
+from support import documented, gke_double
+from support.fresh_module import fresh_module
+from support.run_module import run_module
 
 ROOT = Path(__file__).resolve().parents[3]
 PRICES = ROOT / "roles/gke_cluster/files/prices.yml"

@@ -5,8 +5,9 @@ import itertools
 import kubernetes_access
 import pytest
 from ansible.module_utils.docker_ml_api import cluster as cluster_access
-from api_server import Answer, kubeconfig, refusal, serving
-from run_module import run_module
+
+from support.api_server import Answer, kubeconfig, refusal, serving
+from support.run_module import run_module
 
 VERSION = {"gitVersion": "v1.31.7-gke.1000", "major": "1", "minor": "31"}
 

@@ -12,11 +12,12 @@ import uuid
 
 import kubernetes_changes
 import pytest
-import workload_examples as examples
 import yaml
 from ansible.module_utils.docker_ml_api import manifests, object_changes
-from api_server import Answer, make_certificate, refusal, serving
-from run_module import run_module
+
+from support import workload_examples as examples
+from support.api_server import Answer, make_certificate, refusal, serving
+from support.run_module import run_module
 
 MANAGER = "docker-ml-api"
 

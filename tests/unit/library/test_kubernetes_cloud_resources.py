@@ -8,8 +8,9 @@ import kubernetes_cloud_resources
 import pytest
 from ansible.module_utils.docker_ml_api import cloud_resources
 from ansible.module_utils.docker_ml_api import cluster as cluster_access
-from api_server import Answer, refusal, serving
-from run_module import run_module
+
+from support.api_server import Answer, refusal, serving
+from support.run_module import run_module
 
 SYSTEM = "8f3a8b0e-0f5b-4f0e-9c5e-3d3c1c5b7f11"
 PLURALS = {where.plural: kind for kind, where in cluster_access.KINDS.items()}

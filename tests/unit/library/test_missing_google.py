@@ -2,10 +2,11 @@
 
 import importlib
 
-import documented
 import pytest
-from fresh_module import fresh_module
-from run_module import run_module
+
+from support import documented
+from support.fresh_module import fresh_module
+from support.run_module import run_module
 
 
 def needs_google(name):

@@ -3,12 +3,13 @@
 import importlib
 import sys
 
-import documented
 import pytest
 from ansible.module_utils.docker_ml_api import cluster_module
-from api_server import kubeconfig
-from fresh_module import fresh_module
-from run_module import run_module
+
+from support import documented
+from support.api_server import kubeconfig
+from support.fresh_module import fresh_module
+from support.run_module import run_module
 
 
 def needs_cluster(name):

@@ -5,9 +5,10 @@ import socket
 from pathlib import Path
 
 import port_owner
-import ports
 import pytest
-from run_module import run_module
+
+from support import ports
+from support.run_module import run_module
 
 
 @pytest.fixture

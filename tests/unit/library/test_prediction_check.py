@@ -11,16 +11,16 @@ import threading
 import urllib.request
 from pathlib import Path
 
-import ports
 import prediction_check
 import pytest
 import yaml
 from ansible.module_utils import urls
 from ansible.module_utils.docker_ml_api.prediction_check_http import Question
 from ansible.module_utils.docker_ml_api.prediction_check_options import CHECK_OPTIONS
-from run_module import run_module
 
 from doc_fragments import prediction_check as fragment
+from support import ports
+from support.run_module import run_module
 
 ROOT = Path(__file__).resolve().parents[3]
 # Far more than any answer here takes: only a hang meets it.

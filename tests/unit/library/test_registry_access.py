@@ -5,10 +5,11 @@ import importlib
 import json
 
 import pytest
-import real_registry
 import registry_access
-from real_registry import PASSWORD, USERNAME
-from run_module import run_module
+
+from support import real_registry
+from support.real_registry import PASSWORD, USERNAME
+from support.run_module import run_module
 
 WRONG = "not-this-one"
 

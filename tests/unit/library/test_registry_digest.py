@@ -2,12 +2,12 @@
 
 import importlib
 
-import ports
 import pytest
-import real_registry
 import registry_digest
-from real_registry import PASSWORD, USERNAME
-from run_module import run_module
+
+from support import ports, real_registry
+from support.real_registry import PASSWORD, USERNAME
+from support.run_module import run_module
 
 LOGIN = {"username": USERNAME, "password": PASSWORD}
 

@@ -6,12 +6,12 @@ import json
 import sys
 
 import pytest
-import real_registry
-import registry_double
 import registry_manifest
-from real_registry import PASSWORD, USERNAME
-from registry_double import INDEX, MANIFEST
-from run_module import run_module
+
+from support import real_registry, registry_double
+from support.real_registry import PASSWORD, USERNAME
+from support.registry_double import INDEX, MANIFEST
+from support.run_module import run_module
 
 LOGIN = {"username": USERNAME, "password": PASSWORD}
 AUTH = {"auth": (USERNAME, PASSWORD)}

@@ -9,8 +9,9 @@ import replication_controller_roll
 from ansible.module_utils.docker_ml_api import cluster as cluster_access
 from ansible.module_utils.docker_ml_api import controller_roll
 from ansible.module_utils.docker_ml_api.rollout import Key
-from api_server import refusal, serving
-from run_module import run_module
+
+from support.api_server import refusal, serving
+from support.run_module import run_module
 
 LABEL = "docker-ml-api/template"
 PROBE = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}

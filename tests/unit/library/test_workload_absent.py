@@ -7,8 +7,9 @@ import time
 import pytest
 import workload_absent
 from ansible.module_utils.docker_ml_api import cluster as cluster_access
-from api_server import Answer, refusal, serving
-from run_module import run_module
+
+from support.api_server import Answer, refusal, serving
+from support.run_module import run_module
 
 LABELS = {"app.kubernetes.io/managed-by": "docker-ml-api"}
 FAIL_DELETE = "rehearsal.docker-ml-api/load-balancer-delete-error"

@@ -2,12 +2,13 @@
 
 import json
 
-import documented
 import pytest
 import workload_address
-from answering_pods import apply, login, service, until
-from api_server import Answer, refusal, serving
-from run_module import run_module
+
+from support import documented
+from support.answering_pods import apply, login, service, until
+from support.api_server import Answer, refusal, serving
+from support.run_module import run_module
 
 # Nobody serves this class: to such a Service nothing happens, as on a cluster without any
 # load balancer.

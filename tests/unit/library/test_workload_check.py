@@ -4,10 +4,11 @@ import json
 import socket
 import threading
 
-import documented
 import pytest
 import workload_check
-from answering_pods import (
+
+from support import documented
+from support.answering_pods import (
     PATH,
     apply,
     await_rollout,
@@ -18,8 +19,8 @@ from answering_pods import (
     service,
     until,
 )
-from fresh_module import fresh_module
-from run_module import run_module
+from support.fresh_module import fresh_module
+from support.run_module import run_module
 
 CHECK = {"path": PATH, "expected": [199.6], "tolerance": 0.1}
 

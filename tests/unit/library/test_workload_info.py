@@ -1,7 +1,8 @@
-import documented
 import workload_info
-from api_server import Answer, refusal, serving
-from run_module import run_module
+
+from support import documented
+from support.api_server import Answer, refusal, serving
+from support.run_module import run_module
 
 LABELS = {"app.kubernetes.io/managed-by": "docker-ml-api"}
 

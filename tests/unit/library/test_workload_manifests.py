@@ -7,10 +7,11 @@ import json
 import sys
 
 import pytest
-import workload_examples as examples
 import workload_manifests
 import yaml
-from run_module import run_module
+
+from support import workload_examples as examples
+from support.run_module import run_module
 
 APP = {"name": "diabetes", "image": "diabetes:v1", "port": 8080}
 

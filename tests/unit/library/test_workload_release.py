@@ -4,13 +4,14 @@ import concurrent.futures
 import json
 
 import pytest
-import workload_examples
 import workload_release
 import workload_release_info
 from ansible.module_utils.docker_ml_api import cluster as cluster_access
 from ansible.module_utils.docker_ml_api import manifests, releases
-from api_server import Answer, refusal, serving
-from run_module import run_module
+
+from support import workload_examples
+from support.api_server import Answer, refusal, serving
+from support.run_module import run_module
 
 LABELS = workload_examples.LABELS
 

@@ -3,8 +3,9 @@
 import json
 
 import workload_rollout
-from api_server import Answer, refusal, serving
-from run_module import run_module
+
+from support.api_server import Answer, refusal, serving
+from support.run_module import run_module
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 QUOTA = {

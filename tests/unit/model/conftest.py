@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import models
 import pytest
 
 from model.service.forms import weighted_sum
 from model.service.predictor import Predictor, load_predictor
 from model.service.saving import save
 from model.service.training import Training
+from support import models
 
 
 @pytest.fixture(scope="session")

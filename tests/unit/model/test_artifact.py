@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import models
 import numpy as np
 import pytest
 import skops.io
@@ -32,6 +31,7 @@ from model.service import artifact
 from model.service.artifact import dump, load_estimator, restore
 from model.service.card import ArtifactError, read_card, read_file
 from model.service.training import Training
+from support import models
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.random((120, 3))

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import models
 import pytest
 
 from model.service import build, compilation
 from model.service.training import Training
+from support import models
 
 Give = Callable[[Any], None]
 

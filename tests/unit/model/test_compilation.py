@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import models
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +21,7 @@ from model.service import compilation, converters
 from model.service.compilation import Compiled, compile_model, linear_part, needs_compiler
 from model.service.profile import features_of
 from model.service.training import Training
+from support import models
 
 INPUTS = 2000
 

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import models
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +15,7 @@ from model.service.dependence import POINTS, evenly, partial_dependence, rounded
 from model.service.profile import features_of
 from model.service.saving import classes_of
 from model.service.training import Training
+from support import models
 
 
 def dependence(training: Training) -> list[dict[str, Any]]:

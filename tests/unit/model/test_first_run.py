@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import loopback
 import pytest
-from ansible_run import ROOT
 
 from model.image import first_run
+from support import loopback
+from support.ansible_run import ROOT
 
 CARD = {
     "name": "a model",

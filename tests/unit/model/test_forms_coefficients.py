@@ -4,7 +4,6 @@ import json
 import math
 from pathlib import Path
 
-import models
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from model.service.features import Feature
 from model.service.forms.coefficients import CoefficientsPredictor, load
 from model.service.predictor import OverflowedError, load_predictor
+from support import models
 
 ANY = st.floats(allow_nan=False, allow_infinity=False)
 LINE = models.line().estimator

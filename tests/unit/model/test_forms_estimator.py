@@ -1,6 +1,5 @@
 """scikit-learn itself behind the predictor's methods."""
 
-import models
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +9,7 @@ from model.service.forms.estimator import EstimatorPredictor, dtype_of, series
 from model.service.predictor import OverflowedError
 from model.service.profile import features_of
 from model.service.training import Training
+from support import models
 
 NUMBER = Feature(name="n", column="n", kind="number", nullable=True)
 WHOLE = Feature(name="w", column="w", kind="integer")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import models
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +37,7 @@ from model.service.forms.onnx import OnnxPredictor, label_text, load
 from model.service.predictor import OverflowedError, load_predictor
 from model.service.profile import features_of
 from model.service.training import Training
+from support import models
 
 DIABETES = load_diabetes()
 CANCER = load_breast_cancer()

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import ports
 import pytest
 
 from model import main
 from model.service import artifact, healthcheck
 from model.service.drain import REFUSE
 from model.service.settings import ServerSettings
+from support import ports
 
 ROOT = Path(artifact.__file__).parents[2]
 LIMIT = 300.0  # seconds, after which a server is killed and its test fails

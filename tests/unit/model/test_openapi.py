@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import models
 import pytest
 import schemathesis
 from flask.testing import FlaskClient
@@ -24,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from model.service.app import create_app
 from model.service.front import Front
 from model.service.request_log import RequestLog
+from support import models
 
 MODELS = ("line", "mixed", "several")
 CHECKS = [

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import models
 import numpy as np
 import pytest
 
 from model.service.plots import Plot, plots_of
 from model.service.saving import classes_of
 from model.service.training import HeldOut, Training
+from support import models
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import models
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 from model.service.features import Feature, from_card, to_card
 from model.service.profile import features_of
 from model.service.training import Training, TrainingError
+from support import models
 
 ROWS = 200
 LETTERS = [f"word {number:03}" for number in range(ROWS)]

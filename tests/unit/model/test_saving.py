@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import models
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,6 +31,7 @@ from model.service.card import ArtifactError
 from model.service.predictor import load_predictor
 from model.service.saving import check, data_hash, save
 from model.service.training import Training, TrainingError
+from support import models
 
 ROOT = Path(artifact.__file__).parents[2]
 Built = Callable[[Callable[[], Training]], Path]
@@ -153,7 +153,8 @@ def test_the_same_data_gives_the_same_bytes_in_another_process(
 ) -> None:
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import models, pathlib\n"
+        "import pathlib\n"
+        "from support import models\n"
         "from model.service.saving import save\n"
         "for train in (models.line, models.forest, models.mixed):\n"
         "    save(train(), pathlib.Path(sys.argv[2]) / train.__name__, inputs=int(sys.argv[3]))"
@@ -163,7 +164,7 @@ def test_the_same_data_gives_the_same_bytes_in_another_process(
             sys.executable,
             "-c",
             program,
-            str(Path(models.__file__).parent),
+            str(ROOT / "tests"),
             str(tmp_path),
             str(models.PROVEN_BY),
         ],

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from model_server import LIMIT, ModelServer, serving
 
 from model.service.csv_batches import KEPT_BYTES
+from support.model_server import LIMIT, ModelServer, serving
 
 PATH = "/v1/predictions"
 # Beside the answer that is kept: blocks that are worked on.

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Any
 
-import models
 import numpy as np
 import pandas as pd
 import pytest
 
 from model.service.training import HeldOut, Training, TrainingError
+from support import models
 
 TWO = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import models
-from model_server import LIMIT, serving
+from support import models
+from support.model_server import LIMIT, serving
 
 COMMON = """
 import sys

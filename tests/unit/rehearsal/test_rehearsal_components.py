@@ -5,12 +5,11 @@ import http.server
 import socket
 import ssl
 
-import loopback
-import ports
 import pytest
 
 from rehearsal.kubernetes import certificates, components
 from rehearsal.kubernetes.certificates import Subject
+from support import loopback, ports
 
 
 class Answer(http.server.BaseHTTPRequestHandler):

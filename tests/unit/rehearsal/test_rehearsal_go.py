@@ -3,10 +3,10 @@
 import os
 import subprocess
 
-import go_toolchain
 import pytest
 
 from rehearsal.kubernetes import build
+from support import go_toolchain
 
 [MODULE] = build.modules()
 

@@ -4,13 +4,12 @@ import io
 import json
 import tarfile
 
-import ports
 import pytest
-import real_registry
 import requests
 
 from rehearsal.kubernetes.errors import RehearsalError
 from rehearsal.kubernetes.images import Image, digest
+from support import ports, real_registry
 
 IMAGE = Image({"bin/a": b"program", "data": b""}, {"Entrypoint": ["/bin/a"]}, {"bin/b": "a"})
 

@@ -5,7 +5,8 @@ import os
 import subprocess
 
 import pytest
-from ansible_run import ROOT
+
+from support.ansible_run import ROOT
 
 PROGRAM = ROOT / "scripts" / "apt-install"
 # As apt 2.6: a lock of the package lists that somebody holds is an error at once.

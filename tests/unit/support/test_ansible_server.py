@@ -10,15 +10,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import ansible_server
-import api_server
 import pytest
 from ansible.parsing.dataloader import DataLoader
-from ansible_run import PLAIN, REPORTING, ROOT, run_playbook
-from ansible_server import KNOWN, Server
+
+from support import ansible_server, api_server
+from support.ansible_run import PLAIN, REPORTING, ROOT, run_playbook
+from support.ansible_server import KNOWN, Server
 
 if KNOWN:
-    import ansible_warm
+    from support import ansible_warm
 
 TASKS = [
     {"ansible.builtin.command": {"argv": ["sh", "-c", "echo $GREETING; pwd; exit 3"]}},

@@ -4,8 +4,9 @@ import subprocess
 import sys
 import tempfile
 
-import leftovers
 import pytest
+
+from support import leftovers
 
 
 @pytest.fixture

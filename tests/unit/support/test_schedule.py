@@ -1,7 +1,7 @@
 """The order of the tests, and what runs together."""
 
-import schedule
-from ansible_run import ROOT
+from support import schedule
+from support.ansible_run import ROOT
 
 
 def test_files_that_are_named_are_there():

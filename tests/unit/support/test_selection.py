@@ -1,8 +1,9 @@
 """What `make check WHAT=…` chooses for a path."""
 
 import pytest
-import selection
-from ansible_run import ROOT
+
+from support import selection
+from support.ansible_run import ROOT
 
 LINKS = "tests/unit/docs/test_documents.py::test_links_lead_somewhere"
 SCENARIO = "tests/molecule/test_scenarios.py::test_scenario[{}]"
@@ -34,7 +35,7 @@ def test_a_file_has_the_tests_that_import_it():
     ("what", "linters"),
     [
         ("library/port_owner.py", {"ruff", "mypy"}),
-        ("tests/ports.py", {"ruff"}),
+        ("tests/support/ports.py", {"ruff"}),
         ("roles/container", {"yamllint", "ansible-lint"}),
         ("scripts/apt-install", set()),
     ],

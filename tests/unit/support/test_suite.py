@@ -4,6 +4,7 @@ import sys
 import types
 
 import pytest
+
 import suite
 from suite import FailedError, Suite
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from windows_double import catalogue
-from windows_double import machine as windows
-from windows_double.machine import Machine
+
+from support.windows_double import catalogue
+from support.windows_double import machine as windows
+from support.windows_double.machine import Machine
 
 WSL_FEATURES = [windows.WSL, windows.VM_PLATFORM]
 

@@ -8,10 +8,11 @@ import pytest
 import yaml
 from ansible.plugins.loader import fragment_loader, module_loader
 from ansible.utils.plugin_docs import get_docstring
-from windows_double import catalogue, modules, specification
-from windows_double import machine as windows
-from windows_double.modules import Asked
-from windows_double.programs import UnmodelledError
+
+from support.windows_double import catalogue, modules, specification
+from support.windows_double import machine as windows
+from support.windows_double.modules import Asked
+from support.windows_double.programs import UnmodelledError
 
 WINDOWS = "ansible.windows."
 CHOCOLATEY = "chocolatey.chocolatey.win_chocolatey"

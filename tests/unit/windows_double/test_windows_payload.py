@@ -8,7 +8,8 @@ import pytest
 from ansible.executor.powershell import module_manifest
 from ansible.plugins.loader import module_loader
 from ansible.plugins.shell.powershell import ShellModule
-from windows_double import payload
+
+from support.windows_double import payload
 
 
 def built(arguments, *, environment=None, timeout=0, become=None):

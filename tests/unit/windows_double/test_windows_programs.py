@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from windows_double import catalogue, programs
-from windows_double import machine as windows
-from windows_double.programs import NoProgramError, UnmodelledError
+
+from support.windows_double import catalogue, programs
+from support.windows_double import machine as windows
+from support.windows_double.programs import NoProgramError, UnmodelledError
 
 JSON = ["--format", "{{json .}}"]
 

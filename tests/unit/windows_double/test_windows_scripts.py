@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from windows_double import catalogue, scripts
-from windows_double.programs import UnmodelledError
+
+from support.windows_double import catalogue, scripts
+from support.windows_double.programs import UnmodelledError
 
 HEAD = "[CmdletBinding(SupportsShouldProcess)]\nparam()\n"
 ADMINISTRATOR = """\

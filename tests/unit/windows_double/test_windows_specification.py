@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from ansible.plugins.loader import module_loader
-from windows_double import specification
-from windows_double.specification import code_specification
+
+from support.windows_double import specification
+from support.windows_double.specification import code_specification
 
 COMMAND = "ansible.windows.win_command"
 PACKAGE = "ansible.windows.win_package"

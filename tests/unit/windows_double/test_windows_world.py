@@ -7,10 +7,11 @@ import json
 import sys
 
 import pytest
-from windows_double import __main__ as command_line
-from windows_double import catalogue
-from windows_double.machine import INSTALLER_URL
-from windows_double.world import World
+
+from support.windows_double import __main__ as command_line
+from support.windows_double import catalogue
+from support.windows_double.machine import INSTALLER_URL
+from support.windows_double.world import World
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import models
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
@@ -15,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from model.service import json_batches
 from model.service.app import create_app
+from support import models
 
 MODEL = "/v2/models/diabetes"
 INFER = f"{MODEL}/infer"

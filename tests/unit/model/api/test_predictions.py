@@ -8,7 +8,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import models
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
@@ -16,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from model.service import csv_batches, json_batches
 from model.service.app import create_app
+from support import models
 
 JSON, CSV = "application/json", "text/csv"
 PATH = "/v1/predictions"

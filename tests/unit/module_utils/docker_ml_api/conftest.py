@@ -1,8 +1,7 @@
-import gke_double
-import gke_examples
 import pytest
 
 from rehearsal.gke.clock import StandingClock
+from support import gke_double, gke_examples
 
 
 @pytest.fixture

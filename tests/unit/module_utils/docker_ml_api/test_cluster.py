@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import ports
 import pytest
 import urllib3
 from ansible.module_utils.docker_ml_api import cluster
@@ -18,7 +17,9 @@ from ansible.module_utils.docker_ml_api.cluster import (
     UnreachableError,
     path_of,
 )
-from api_server import Answer, kubeconfig, make_certificate, refusal, serving
+
+from support import ports
+from support.api_server import Answer, kubeconfig, make_certificate, refusal, serving
 
 POD = {"metadata": {"name": "p"}}
 TOKEN = "t0ken"  # noqa: S105 - of a server that lives as long as a test

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 from ansible.module_utils.docker_ml_api import cluster_module
 from ansible.module_utils.docker_ml_api.cluster import ApiError
-from api_server import Answer, kubeconfig, refusal, serving
-from run_module import run_module
+
+from support.api_server import Answer, kubeconfig, refusal, serving
+from support.run_module import run_module
 
 NO_SERVER = kubeconfig("http://127.0.0.1:1")
 

@@ -1,12 +1,13 @@
 import copy
 import itertools
 
-import api_objects as live
 import pytest
 from ansible.module_utils.docker_ml_api import controller_roll, rollout
 from ansible.module_utils.docker_ml_api.controller_roll import Delete, Done, Mark, Scale, Wait
 from ansible.module_utils.docker_ml_api.pod_diagnosis import Patience
 from ansible.module_utils.docker_ml_api.rollout import Key, Limits, Live, Workload
+
+from support import api_objects as live
 
 MARK = {controller_roll.DELETION_COST: controller_roll.LOWEST_COST}
 

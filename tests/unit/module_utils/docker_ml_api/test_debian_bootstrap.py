@@ -13,11 +13,12 @@ import threading
 import time
 from pathlib import Path
 
-import loopback
 import pytest
 from ansible.module_utils.docker_ml_api import debian_bootstrap
 from ansible.module_utils.docker_ml_api.debian_bootstrap import BuildError, Host, Recipe
 from ansible.module_utils.docker_ml_api.local_images import RECIPE_LABEL
+
+from support import loopback
 
 TINY = Recipe("bookworm", variant="extract", packages=("busybox-static",))
 BOOKWORM = {"ID": "debian", "VERSION_CODENAME": "bookworm", "PRETTY_NAME": "Debian 12"}

@@ -10,9 +10,10 @@ import socketserver
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
-import loopback
 import pytest
 from ansible.module_utils.docker_ml_api import docker_engine
+
+from support import loopback
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,14 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gke_double
 import pytest
 import yaml
 from ansible.module_utils.docker_ml_api import cluster, gke_access, google_credential
 from ansible.module_utils.docker_ml_api.gke_access import AccessError
-from api_server import Answer, make_certificate, refusal, serving
 from kubernetes import client, config
-from run_module import run_module
+
+from support import gke_double
+from support.api_server import Answer, make_certificate, refusal, serving
+from support.run_module import run_module
 
 AUTHORITY = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
 CLUSTER = {

@@ -2,11 +2,12 @@
 
 import signal
 
-import gke_double
-import gke_examples as examples
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.docker_ml_api import gke_by_google_cloud
+
+from support import gke_double
+from support import gke_examples as examples
 
 PARAMETERS = {
     "name": examples.NAME,

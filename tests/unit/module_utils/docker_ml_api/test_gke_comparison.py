@@ -3,9 +3,10 @@
 import copy
 from datetime import UTC, datetime
 
-import gke_examples as examples
 import pytest
 from ansible.module_utils.docker_ml_api import gke_comparison, gke_input
+
+from support import gke_examples as examples
 
 PROJECT = "my-project"
 US = "docker-ml-api"

@@ -2,7 +2,8 @@ import pytest
 from ansible.module_utils.docker_ml_api import gke_cost
 from ansible.module_utils.docker_ml_api.gke_cost import NOTHING, UNKNOWN, Amount
 from ansible.module_utils.docker_ml_api.gke_prices import Prices, parse
-from gke_plan_examples import cluster, pool
+
+from support.gke_plan_examples import cluster, pool
 
 HERE = "europe-west1"
 PRICES = {

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-import gke_examples as examples
 import pytest
 from ansible.module_utils.docker_ml_api import (
     gke_creating,
@@ -13,6 +12,8 @@ from ansible.module_utils.docker_ml_api import (
     google_api,
 )
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
+
+from support import gke_examples as examples
 
 AUTOPILOT = {"mode": "autopilot", "location": "europe-west1"}
 SPOT = {"name": "spot", "spot": True, "upgrade": {"strategy": "BLUE_GREEN"}}

@@ -5,12 +5,13 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-import gke_examples as examples
 import googleapiclient
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.docker_ml_api import gke_creation
+
+from support import gke_examples as examples
 
 NOW = datetime(2026, 11, 22, 22, 5, tzinfo=UTC)
 DOCUMENT = json.loads(

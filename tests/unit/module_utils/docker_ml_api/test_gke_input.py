@@ -1,8 +1,9 @@
 from datetime import UTC, datetime
 
-import gke_examples as examples
 import pytest
 from ansible.module_utils.docker_ml_api import gke_input
+
+from support import gke_examples as examples
 
 PROBLEMS = {
     "the seed's cluster": ([{}], {}, []),

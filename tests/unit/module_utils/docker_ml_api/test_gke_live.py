@@ -1,7 +1,8 @@
-import gke_examples as examples
 import pytest
 from ansible.module_utils.docker_ml_api import gke_input, gke_live, gke_urls
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError
+
+from support import gke_examples as examples
 
 
 def find(session, name=examples.NAME):

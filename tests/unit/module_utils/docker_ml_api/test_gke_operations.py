@@ -1,7 +1,8 @@
-import gke_examples as examples
 import pytest
 from ansible.module_utils.docker_ml_api import gke_operations, gke_urls, google_errors
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
+
+from support import gke_examples as examples
 
 LINK = "https://container.googleapis.com/v1/projects/7/zones/europe-west1-b/clusters/"
 

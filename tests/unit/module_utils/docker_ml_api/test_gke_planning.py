@@ -5,7 +5,8 @@ import pytest
 from ansible.module_utils.docker_ml_api import gke_comparison, gke_creation, gke_planning
 from ansible.module_utils.docker_ml_api.gke_cost import Amount
 from ansible.module_utils.docker_ml_api.gke_prices import Prices, parse
-from gke_plan_examples import cluster, pool
+
+from support.gke_plan_examples import cluster, pool
 
 HERE = "europe-west1"
 PROJECT, US, NOW = "p", "docker-ml-api", datetime(2026, 11, 22, tzinfo=UTC)

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-import gke_examples as examples
 import pytest
 from ansible.module_utils.docker_ml_api import (
     gke_creation,
@@ -12,6 +11,8 @@ from ansible.module_utils.docker_ml_api import (
     gke_urls,
 )
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError
+
+from support import gke_examples as examples
 
 PLACE = examples.LOCATION, examples.NAME
 

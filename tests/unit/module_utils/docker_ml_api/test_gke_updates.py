@@ -1,9 +1,10 @@
 """Every change on a double of Google's API: one call each, and then nothing differs any more."""
 
-import gke_examples as examples
 import pytest
 from ansible.module_utils.docker_ml_api import gke_live, gke_updates
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError
+
+from support import gke_examples as examples
 
 OFFICE = {"name": "office", "cidr": "203.0.113.0/24"}
 ZONES = ["europe-west1-b", "europe-west1-c"]

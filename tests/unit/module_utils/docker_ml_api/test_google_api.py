@@ -2,13 +2,13 @@
 
 import json
 
-import gke_double
-import loopback
 import pytest
 from ansible.module_utils.docker_ml_api import google_api, google_errors
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
-from api_server import Answer, make_certificate, serving
-from gke_examples import on_google
+
+from support import gke_double, loopback
+from support.api_server import Answer, make_certificate, serving
+from support.gke_examples import on_google
 
 TOKEN = {"project": "p", "auth_kind": "accesstoken", "access_token": "T"}
 

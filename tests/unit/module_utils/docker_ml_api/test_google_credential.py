@@ -6,10 +6,11 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import gke_double
 import pytest
 from ansible.module_utils.docker_ml_api import google_credential
 from ansible.module_utils.docker_ml_api.google_credential import LOGIN, LoginError
+
+from support import gke_double
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 import pytest
 from ansible.module_utils.docker_ml_api import google_module
 from ansible.module_utils.docker_ml_api.google_errors import GoogleError
-from fresh_module import fresh_module
-from run_module import run_module
+
+from support.fresh_module import fresh_module
+from support.run_module import run_module
 
 ACCESS = {"project": "p", "auth_kind": "accesstoken", "access_token": "T"}
 

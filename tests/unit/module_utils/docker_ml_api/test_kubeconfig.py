@@ -8,7 +8,8 @@ import pytest
 import yaml
 from ansible.module_utils.docker_ml_api import kubeconfig
 from ansible.module_utils.docker_ml_api.kubeconfig import ClusterError, Login
-from api_server import kubeconfig as configuration
+
+from support.api_server import kubeconfig as configuration
 
 SERVER = "https://192.0.2.7:6443"
 V1 = "client.authentication.k8s.io/v1"

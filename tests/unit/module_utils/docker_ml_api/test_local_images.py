@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-import real_engine
 from ansible.module_utils.docker_ml_api import local_images
 from ansible.module_utils.docker_ml_api.local_images import RECIPE_LABEL, EngineError, Image
+
+from support import real_engine
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@ import json
 
 import kubernetes_validate
 import pytest
-import workload_examples as examples
 import yaml
 from ansible.module_utils.docker_ml_api import manifests
-from workload_examples import LABELS, app, autoscale, budget, parameters, workload
+
+from support import workload_examples as examples
+from support.workload_examples import LABELS, app, autoscale, budget, parameters, workload
 
 SECRET = "registry"  # noqa: S105 - its name
 RC = {"kind": "ReplicationController"}

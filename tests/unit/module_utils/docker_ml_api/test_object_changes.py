@@ -1,11 +1,12 @@
 import copy
 
 import pytest
-import workload_examples as examples
 import yaml
 from ansible.module_utils.docker_ml_api import manifests, object_changes
 from ansible.module_utils.docker_ml_api.object_changes import ABSENT, Difference
-from workload_examples import LABELS, parameters, workload
+
+from support import workload_examples as examples
+from support.workload_examples import LABELS, parameters, workload
 
 US = "docker-ml-api"
 HASH = "metadata.annotations.docker-ml-api/configuration"

@@ -1,8 +1,9 @@
-import api_objects as live
 import pytest
 from ansible.module_utils.docker_ml_api import pod_diagnosis
 from ansible.module_utils.docker_ml_api.pod_diagnosis import LogSource, Patience
-from api_objects import RUNNING, container, ended, event, pod, waiting
+
+from support import api_objects as live
+from support.api_objects import RUNNING, container, ended, event, pod, waiting
 
 PULL = (
     'rpc error: code = NotFound desc = failed to pull and unpack image "registry.test/web:v1": '

@@ -13,9 +13,6 @@ import threading
 import time
 import warnings
 
-import api_server
-import loopback
-import ports
 import pytest
 from ansible.module_utils.docker_ml_api import cluster as cluster_access
 from ansible.module_utils.docker_ml_api import port_forward
@@ -25,6 +22,8 @@ from ansible.module_utils.docker_ml_api.prediction_check_http import (
     RequestFailedError,
     UrlsClient,
 )
+
+from support import api_server, loopback, ports
 
 PORT = 8080
 QUESTION = Question("GET", "http://127.0.10.1:80/p?f=1", {"X-Test": "yes"})

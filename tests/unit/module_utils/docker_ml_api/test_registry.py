@@ -6,15 +6,14 @@ import json
 import ssl
 import urllib.parse
 
-import loopback
-import ports
 import pytest
-import real_registry
 from ansible.module_utils.docker_ml_api import registry
 from ansible.module_utils.docker_ml_api.registry import Credentials, RegistryError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from support import loopback, ports, real_registry
 
 GOOD = Credentials(real_registry.USERNAME, real_registry.PASSWORD)
 BAD = Credentials(real_registry.USERNAME, "wrong")

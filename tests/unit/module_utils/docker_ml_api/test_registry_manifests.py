@@ -5,7 +5,6 @@ import ipaddress
 import json
 import ssl
 
-import ports
 import pytest
 from ansible.module_utils.docker_ml_api import registry_manifests
 from ansible.module_utils.docker_ml_api.registry import Credentials, RegistryError
@@ -20,7 +19,9 @@ from ansible.module_utils.docker_ml_api.registry_manifests import (
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from registry_double import INDEX, MANIFEST, digest_of, serving
+
+from support import ports
+from support.registry_double import INDEX, MANIFEST, digest_of, serving
 
 TOM = Credentials("tom", "s3cret")
 BASIC = "Basic dG9tOnMzY3JldA=="

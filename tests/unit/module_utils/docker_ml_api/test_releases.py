@@ -1,9 +1,10 @@
 import json
 
 import pytest
-import workload_examples
 from ansible.module_utils.docker_ml_api import manifests, releases
 from ansible.module_utils.docker_ml_api.releases import DamagedRecordError
+
+from support import workload_examples
 
 LABELS = {"app.kubernetes.io/managed-by": "docker-ml-api"}
 

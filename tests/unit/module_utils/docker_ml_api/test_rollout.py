@@ -1,4 +1,3 @@
-import api_objects as live
 import pytest
 from ansible.module_utils.docker_ml_api import rollout
 from ansible.module_utils.docker_ml_api.pod_diagnosis import LogSource, Patience, Trouble
@@ -12,7 +11,9 @@ from ansible.module_utils.docker_ml_api.rollout import (
     Watch,
     Workload,
 )
-from api_objects import RUNNING, condition, container, pod, replica_set, waiting
+
+from support import api_objects as live
+from support.api_objects import RUNNING, condition, container, pod, replica_set, waiting
 
 PATIENT = Patience()
 STRICT = Patience(readiness=30)

@@ -1,8 +1,9 @@
-import api_objects as live
 import pytest
 from ansible.module_utils.docker_ml_api import rollout_reader
 from ansible.module_utils.docker_ml_api.cluster import ApiError, ClusterError, UnreachableError
 from ansible.module_utils.docker_ml_api.rollout_reader import common_selector
+
+from support import api_objects as live
 
 
 def selecting(**labels):

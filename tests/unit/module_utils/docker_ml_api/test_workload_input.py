@@ -1,7 +1,8 @@
 import pytest
-import workload_examples as examples
 from ansible.module_utils.docker_ml_api import workload_input
-from workload_examples import app, autoscale, budget, parameters, workload
+
+from support import workload_examples as examples
+from support.workload_examples import app, autoscale, budget, parameters, workload
 
 HEAD = "Workload web in default: "
 NAME = (

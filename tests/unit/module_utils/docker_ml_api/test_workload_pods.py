@@ -9,8 +9,9 @@ from ansible.module_utils.docker_ml_api.prediction_check_http import (
 from ansible.module_utils.docker_ml_api.prediction_check_runner import Check
 from ansible.module_utils.docker_ml_api.replica_check import Replica
 from ansible.module_utils.docker_ml_api.workload_pods import ClusterSurroundings, pods_by_workload
-from api_server import Answer, refusal, serving
-from fresh_module import fresh_module
+
+from support.api_server import Answer, refusal, serving
+from support.fresh_module import fresh_module
 
 REPLICA = Replica("web-a", "web-a", True, False)
 WORKLOAD = {"name": "web", "namespace": "default", "service_name": "web-lb", "port": 8080}

@@ -6,7 +6,6 @@ import json
 import re
 
 import pytest
-import tiny_world
 
 from rehearsal.gke import frontend
 from rehearsal.gke.accounts import CLOUD_PLATFORM, Account, Accounts
@@ -15,6 +14,7 @@ from rehearsal.gke.clock import StandingClock
 from rehearsal.gke.faults import Faults
 from rehearsal.gke.frontend import Dropped, Frontend, Request
 from rehearsal.gke.requestlog import RequestLog
+from support import tiny_world
 
 EMAIL = "someone@p.iam.gserviceaccount.com"
 USERINFO = "https://www.googleapis.com/auth/userinfo.email"

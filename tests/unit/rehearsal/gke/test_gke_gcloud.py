@@ -7,9 +7,10 @@ import os
 import shutil
 import subprocess
 
-import gke_double
 import pytest
 import yaml
+
+from support import gke_double
 
 # gcloud looks again after seconds, so that one operation that takes time is enough.
 QUICK = {"create_cluster_seconds": 0.1} | dict.fromkeys(

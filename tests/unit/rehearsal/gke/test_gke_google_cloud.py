@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-import ansible_run
-import gke_double
 import pytest
+
+from support import ansible_run, gke_double
 
 CREATE = "container.projects.locations.clusters.create"
 CREATE_POOL = "container.projects.locations.clusters.nodePools.create"

@@ -3,10 +3,10 @@
 import base64
 import json
 
-import gke_double
 import pytest
-import registry_double
 import requests
+
+from support import gke_double, registry_double
 
 HOST = "europe-west1-docker.pkg.dev"
 USER = "oauth2accesstoken"

@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 
 import pytest
-from ports import free
 
 from rehearsal.gke import __main__, runner
 from rehearsal.gke.double import write_private
 from rehearsal.gke.layout import Layout
 from rehearsal.kubernetes.errors import RehearsalError
+from support.ports import free
 
 ROOT = Path(__file__).resolve().parents[4]
 ADDRESS = "127.0.0.1"

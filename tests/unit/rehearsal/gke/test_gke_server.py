@@ -8,15 +8,14 @@ import socket
 import ssl
 import time
 
-import gke_double
 import pytest
 import requests
-import tiny_world
 from google.auth.transport.requests import AuthorizedSession
 from google.oauth2 import service_account
 from werkzeug.wrappers import Request
 
 from rehearsal.gke import server
+from support import gke_double, tiny_world
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 CLUSTERS = "v1/projects/p/locations/l/clusters"

@@ -4,11 +4,11 @@ import os
 import socket
 import subprocess
 
-import private_network
 import pytest
 
 from rehearsal.run import daemons
 from rehearsal.run.daemons import CONTAINERS, LED_ON, Networks, Sampler, Tracked
+from support import private_network
 
 ROUTES = [
     {"dst": "default", "gateway": "198.51.100.1", "dev": "eth0"},

@@ -8,13 +8,13 @@ import struct
 import subprocess
 import sys
 
-import private_network
 import pytest
-from real_cluster import ROOT
 
 from rehearsal.kubernetes.errors import RehearsalError
 from rehearsal.run import filters, sockets
 from rehearsal.run.sockets import Destination
+from support import private_network
+from support.real_cluster import ROOT
 
 CALLS = filters.calls()
 

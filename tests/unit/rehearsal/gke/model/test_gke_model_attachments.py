@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from google_client import CLUSTERS, COMPUTE, ZONE, Client
 
 from rehearsal.gke.model import attachments, values
+from support.google_client import CLUSTERS, COMPUTE, ZONE, Client
 
 UID = "f1d2d2f9-24e9-86ac-86fd-f7b36c94bcdf"
 BALANCER = "af1d2d2f924e986ac86fdf7b36c94bcd"

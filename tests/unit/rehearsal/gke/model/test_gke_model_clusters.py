@@ -1,7 +1,8 @@
 """Clusters are made, shown and deleted as GKE does it."""
 
 import pytest
-from google_client import CLUSTERS, NUMBER, PROJECT, ROOT, ZONE, Client
+
+from support.google_client import CLUSTERS, NUMBER, PROJECT, ROOT, ZONE, Client
 
 REGION = f"/v1/projects/{PROJECT}/locations/us-central1/clusters"
 SECOND = {"name": "web", "initialNodeCount": 1}

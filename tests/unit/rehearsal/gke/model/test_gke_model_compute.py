@@ -1,10 +1,10 @@
 """The compute API: what is listed, got and deleted, and in which order it can be."""
 
 import pytest
-from google_client import CALLER, CLUSTERS, COMPUTE, PROJECT, ZONE, Client
 
 from rehearsal.gke.call import OperationFault
 from rehearsal.gke.model import compute
+from support.google_client import CALLER, CLUSTERS, COMPUTE, PROJECT, ZONE, Client
 
 REGION = f"{COMPUTE}/regions/europe-west1"
 LINKS = f"https://www.googleapis.com/compute/v1/projects/{PROJECT}"

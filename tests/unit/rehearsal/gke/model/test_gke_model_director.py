@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from google_client import CLUSTERS, ROOT, ZONE, Client
 
 from rehearsal.gke.call import Call, NotModelled, OperationFault
 from rehearsal.gke.model import Settings, World
+from support.google_client import CLUSTERS, ROOT, ZONE, Client
 
 WEB = f"{CLUSTERS}/web"
 MAIN = f"{WEB}/nodePools/main"

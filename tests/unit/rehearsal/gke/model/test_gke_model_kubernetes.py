@@ -6,12 +6,12 @@ from ipaddress import IPv4Address
 
 import pytest
 import yaml
-from api_server import Answer, kubeconfig, serving
-from google_client import CLUSTERS, COMPUTE, ZONE, Client
 
 from rehearsal.gke.model import kubernetes
 from rehearsal.kubernetes import certificates
 from rehearsal.kubernetes.certificates import Subject
+from support.api_server import Answer, kubeconfig, serving
+from support.google_client import CLUSTERS, COMPUTE, ZONE, Client
 
 UID = "f1d2d2f9-24e9-86ac-86fd-f7b36c94bcdf"
 

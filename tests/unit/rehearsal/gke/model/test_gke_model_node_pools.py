@@ -1,9 +1,9 @@
 """Node pools: made, changed, upgraded, rolled back, deleted."""
 
 import pytest
-from google_client import CLUSTERS, PROJECT, ZONE, Client
 
 from rehearsal.gke.call import OperationFault
+from support.google_client import CLUSTERS, PROJECT, ZONE, Client
 
 WEB = f"{CLUSTERS}/web"
 POOLS = f"{WEB}/nodePools"

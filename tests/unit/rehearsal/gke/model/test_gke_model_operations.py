@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from google_client import CLUSTERS, NUMBER, PROJECT, ROOT, ZONE, Client
 
 from rehearsal.gke.call import OperationFault
 from rehearsal.gke.model import World
+from support.google_client import CLUSTERS, NUMBER, PROJECT, ROOT, ZONE, Client
 
 WEB = f"{CLUSTERS}/web"
 POOLS = f"{WEB}/nodePools"

@@ -1,7 +1,8 @@
 """Service Usage, Artifact Registry, Resource Manager."""
 
 import pytest
-from google_client import NUMBER, PROJECT, Client
+
+from support.google_client import NUMBER, PROJECT, Client
 
 USAGE = {"host": "serviceusage"}
 REGISTRY = {"host": "artifactregistry"}

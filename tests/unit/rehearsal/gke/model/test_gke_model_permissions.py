@@ -1,7 +1,8 @@
 """The wrong project, and permissions that a caller lacks."""
 
 import pytest
-from google_client import CALLER, CLUSTERS, COMPUTE, PROJECT, ROOT, ZONE, Client
+
+from support.google_client import CALLER, CLUSTERS, COMPUTE, PROJECT, ROOT, ZONE, Client
 
 WEB = f"{CLUSTERS}/web"
 

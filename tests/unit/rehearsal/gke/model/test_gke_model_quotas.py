@@ -1,7 +1,8 @@
 """A region's quota: asked for at once, or missed while the nodes are made."""
 
 import pytest
-from google_client import CLUSTERS, COMPUTE, Client
+
+from support.google_client import CLUSTERS, COMPUTE, Client
 
 WEB = f"{CLUSTERS}/web"
 MAIN = f"{WEB}/nodePools/main"

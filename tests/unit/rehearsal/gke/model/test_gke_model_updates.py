@@ -1,7 +1,8 @@
 """Changes of clusters: what they change, and what GKE refuses."""
 
 import pytest
-from google_client import CLUSTERS, PROJECT, ZONE, Client
+
+from support.google_client import CLUSTERS, PROJECT, ZONE, Client
 
 WEB = f"{CLUSTERS}/web"
 POOL = f"{PROJECT}.svc.id.goog"

@@ -1,0 +1,154 @@
+"""A process that has imported Ansible, from which runs of a playbook are forked.
+
+    server = ansible_server.Server(environment, folder)
+    status = server.run(["ansible-playbook", "site.yml"], environment, stdout, stderr)
+
+    with ansible_server.program(folder) as path:  # of a program `ansible-playbook`
+        subprocess.run(["molecule", …], env=os.environ | {"PATH": f"{path}:{os.environ['PATH']}"})
+
+What runs is `ansible-playbook` with these arguments and this environment, in a process of its
+own; only what its imports take is not spent again for each run, nor what packing a module does,
+nor what ansible_warm.py tells of. What Ansible reads while it is imported (`decisive`) is that
+of the server's environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from support import loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+# ansible_warm.py leans on the inside of this version: runs of another are forked, no more.
+KNOWN = importlib.metadata.version("ansible-core").startswith("2.19.")
+_LONGEST_REQUEST = 1 << 20
+# By these prefixes: what is read by the imports, and not again.
+_DECISIVE = ("ANSIBLE_", "LANG", "LC_", "PYTHON", "XDG_")
+
+
+def decisive(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what must be the same in the server's environment and in that of a run."""
+    return {key: value for key, value in environment.items() if key.startswith(_DECISIVE)}
+
+
+class Server:
+    """The process; it ends with the one that made it."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LONGEST_REQUEST)
+        program = Path(__file__).with_name("ansible_forks.py")
+        with theirs:
+            self._process = subprocess.Popen(
+                # -P: the modules beside it are not Ansible's to import.
+                [sys.executable, "-P", program, str(_LONGEST_REQUEST)],
+                stdin=theirs,
+                cwd=folder,
+                env=dict(environment),
+            )
+
+    def close(self) -> None:
+        """End the server; no run of it is under way."""
+        self._socket.close()
+        self._process.wait()
+
+    def run(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+    ) -> int:
+        """Run `ansible-playbook` to its end; return its exit status."""
+        told, tell = os.pipe()
+        try:
+            request = json.dumps({"command": [*command], "environment": {**environment}})
+            files = [stdout.fileno(), stderr.fileno(), tell]
+            socket.send_fds(self._socket, [request.encode()], files)
+        finally:
+            os.close(tell)
+        try:
+            # Not to the end: whatever a run leaves running may hold the pipe open.
+            written = os.read(told, 16)
+        finally:
+            os.close(told)
+        assert written, f"The run was killed, or its server ended ({self._process.poll()})."
+        return int(written)
+
+
+# The program that asks: quick to start, as it imports next to nothing.
+_PROGRAM = """#!{python} -IS
+import json, os, socket, sys
+if "--version" in sys.argv:  # asked once, of no use to a server
+    os.execv({plain!r}, sys.argv)
+asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+asked.connect({address!r})
+asked.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, {longest})
+command = ["ansible-playbook", *sys.argv[1:]]
+request = dict(command=command, environment=dict(os.environ), folder=os.getcwd())
+socket.send_fds(asked, [json.dumps(request).encode()], [1, 2])
+sys.exit(int(asked.recv(16) or b"250"))
+"""
+
+
+@contextlib.contextmanager
+def program(folder: Path) -> Iterator[Path]:
+    """Make a program `ansible-playbook` whose runs are forked; give the folder that it is in.
+
+    There is a server for each environment and working directory that it is called with.
+    """
+    servers: dict[str, Server] = {}
+    making = threading.Lock()
+
+    def server(environment: Mapping[str, str], where: Path) -> Server:
+        settings = Path(environment.get("ANSIBLE_CONFIG") or where / "ansible.cfg")
+        read = settings.read_text(encoding="utf-8") if settings.is_file() else ""
+        key = json.dumps([decisive(environment), str(where), read], sort_keys=True)
+        with making:
+            if key not in servers:
+                servers[key] = Server(environment, where)
+            return servers[key]
+
+    class Asked(socketserver.BaseRequestHandler):
+        """One run."""
+
+        def handle(self) -> None:
+            text, files, _, _ = socket.recv_fds(self.request, _LONGEST_REQUEST, 2)
+            request = json.loads(text)
+            run = server(request["environment"], Path(request["folder"])).run
+            with os.fdopen(files[0], "wb") as stdout, os.fdopen(files[1], "wb") as stderr:
+                status = run(request["command"], request["environment"], stdout, stderr)
+            self.request.sendall(str(status).encode())
+
+    class Listening(socketserver.ThreadingUnixStreamServer):
+        """Takes each request in a thread of its own."""
+
+        socket_type = socket.SOCK_SEQPACKET
+        daemon_threads = True
+
+    # The address of a socket has at most 107 characters.
+    address = f"\0docker-ml-api-tests-{os.getpid()}-{id(servers)}"
+    path = folder / "ansible-playbook"
+    plain = str(Path(sys.executable).with_name("ansible-playbook"))
+    python, longest = sys.executable, _LONGEST_REQUEST
+    text = _PROGRAM.format(python=python, address=address, longest=longest, plain=plain)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    try:
+        with loopback.answering(Listening(address, Asked)):
+            yield folder
+    finally:
+        for one in servers.values():
+            one.close()

@@ -1,0 +1,72 @@
+"""Connection to a Windows machine that does not exist, whose Docker engine is this machine's.
+
+As windows_double, but what the docker command lists and removes there, the real command lists and
+removes here: the same engine, whatever system its client is asked on.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from support.windows_double import programs
+from support.windows_double.connection.windows_double import Connection as Modelled
+
+if TYPE_CHECKING:
+    from support.windows_double.machine import Machine
+
+DOCUMENTATION = """
+name: windows_with_engine
+short_description: Answers for Windows machines that do not exist, by the engine that does
+description:
+  - For tests.
+options:
+  world:
+    description: Folder of the machines.
+    type: path
+    required: true
+    vars:
+      - name: windows_double_world
+  host:
+    description: Name of the machine.
+    type: str
+    vars:
+      - name: inventory_hostname
+  remote_user:
+    description: User of the machine.
+    type: str
+    vars:
+      - name: ansible_user
+  password:
+    description: The user's password.
+    type: str
+    vars:
+      - name: ansible_password
+extends_documentation_fragment:
+  - connection_pipelining
+"""
+
+REAL = {"container", "image", "network", "system", "ps", "images"}
+_modelled = programs._docker
+
+
+def _docker(machine: Machine, arguments: list[str]) -> programs.Ran:
+    if arguments[0] not in REAL:
+        return _modelled(machine, arguments)
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    return programs.Ran(done.returncode, done.stdout, done.stderr)
+
+
+class Connection(Modelled):
+    """As its base, with another docker command."""
+
+    transport = "windows_with_engine"
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # A task's process has one connection.
+        programs._docker = _docker

@@ -1,0 +1,174 @@
+"""Wanted GKE clusters, as modules get them, and modules at work on a double of Google's APIs."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import warnings
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.docker_ml_api import (
+    gke_comparison,
+    gke_creation,
+    gke_input,
+    gke_live,
+    gke_operations,
+    gke_urls,
+    google_api,
+)
+
+from support import gke_double
+from support.run_module import run_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import pytest
+
+LOCATION = "europe-west1-b"
+NAME = "hello-cluster"
+
+
+def options(*pools: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+    """The option `cluster`, as somebody writes it; without pools it has one, `main`."""
+    given = [dict(one) for one in pools] or [{}]
+    named = [{"name": "main", "nodes": 2, **one} for one in given]
+    if values.get("mode") == gke_input.AUTOPILOT:
+        named = []
+    return {"name": NAME, "location": LOCATION, "node_pools": named, **values}
+
+
+def wanted(*pools: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+    """The same as a module gets it: with every option."""
+    result = ArgumentSpecValidator(gke_input.ARGUMENTS).validate(
+        {"cluster": options(*pools, **values)}
+    )
+    assert not result.error_messages
+    cluster: dict[str, Any] = result.validated_parameters["cluster"]
+    return cluster
+
+
+class Gke:
+    """Modules on a double of Google's APIs."""
+
+    def __init__(
+        self, google: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.google = google
+        self.capsys = capsys
+        for key, value in google.environment.items():
+            monkeypatch.setenv(key, value)
+
+    def run(self, module: str, **given: Any) -> dict[str, Any]:
+        return run_module(importlib.import_module(module), self.capsys, **given)
+
+    def done(self, module: str, **given: Any) -> dict[str, Any]:
+        """Run a module that must not fail."""
+        answer = self.run(module, **given)
+        assert not answer.get("failed"), answer["msg"]
+        return answer
+
+    def changes(self, cluster: Mapping[str, Any], **given: Any) -> dict[str, Any]:
+        return self.done("gke_cluster_changes", cluster=cluster, **given)
+
+    def ready(self, cluster: Mapping[str, Any], **given: Any) -> dict[str, Any]:
+        return self.done("gke_cluster_ready", cluster=cluster, **given)
+
+    def update(self, updates: Sequence[Mapping[str, Any]], **given: Any) -> dict[str, Any]:
+        place = {"name": NAME, "location": LOCATION, **given}
+        return self.done("gke_cluster_update", updates=updates, **place)
+
+    def google_cloud(self, module: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a module of google.cloud, as it is."""
+        return self.done(f"ansible_collections.google.cloud.plugins.modules.{module}", **parameters)
+
+    def create(self, one: Mapping[str, Any], place: Mapping[str, Any], pool: str = "") -> None:
+        """Create a cluster or pool as the changes say."""
+        if one["by"] == "api":
+            self.done("gke_cluster_create", pool=pool, body=one["body"], **place)
+            return
+        module = "gcp_container_node_pool" if pool else "gcp_container_cluster"
+        self.google_cloud(module, one["parameters"])
+
+    def apply(self, cluster: Mapping[str, Any], **given: Any) -> dict[str, Any]:
+        """Do everything that the changes say, in their order; return them."""
+        found = self.changes(cluster, **given)
+        place = {"name": cluster["name"], "location": cluster["location"]}
+        if found["create"]["cluster"]:
+            self.create(found["create"]["cluster"], place)
+            self.ready(cluster, pools=[])
+        self.update(found["updates"], **place)
+        self.update(found["replace"]["pools"], **place)
+        for pool in found["create"]["pools"]:
+            self.create(pool, place, pool["name"])
+        self.update(found["delete"], **place)
+        self.ready(cluster)
+        return found
+
+    def calls(self) -> list[str]:
+        """The mutating calls of the log, by the API's method."""
+        return calls(self.google)
+
+
+@contextlib.contextmanager
+def on_google(google: Any, **given: Any) -> Iterator[google_api.GoogleSession]:
+    """A session on the double, whose sleep is what moves the double's clock."""
+    params = {"auth_kind": "serviceaccount", "service_account_file": str(google.key_file)}
+    session = google_api.GoogleSession(
+        {"project": google.project, **params, **given},
+        clock=google.clock.now,
+        sleep=google.clock.advance,
+    )
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def plan(session: google_api.GoogleSession, cluster: Mapping[str, Any], **given: Any) -> Any:
+    """What the comparison with the live cluster finds."""
+    live = gke_live.find(session, cluster["location"], cluster["name"], gke_input.OWNER)
+    now = datetime.now(UTC)
+    return gke_comparison.plan(cluster, live, session.project, gke_input.OWNER, now, **given)
+
+
+def make(session: google_api.GoogleSession, cluster: Mapping[str, Any]) -> None:
+    """Let there be a cluster, by one request and without google.cloud."""
+    body = gke_creation.cluster_body(cluster, session.project, gke_input.OWNER, datetime.now(UTC))
+    if not gke_input.is_autopilot(cluster):
+        body = {k: v for k, v in body.items() if k not in ("initialNodeCount", "nodeConfig")}
+        body["nodePools"] = [gke_creation.pool_body(one, cluster) for one in cluster["node_pools"]]
+    place = cluster["location"]
+    url = gke_urls.clusters(session.project, place)
+    operation = session.request("POST", url, {"cluster": body})
+    gke_operations.wait(session, place, operation, gke_operations.Deadline(session, 600))
+
+
+def calls(google: Any) -> list[str]:
+    """The mutating requests that the double has seen, by the API's method."""
+    found = [one["method_id"] for one in google.mutations()]
+    return [one.removeprefix("container.projects.locations.") for one in found]
+
+
+@contextlib.contextmanager
+def quick_google(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, **given: Any
+) -> Iterator[Gke]:
+    """Modules on a double whose operations take a moment of real time."""
+    kinds = ("create_cluster", "create_pool", "update", "delete")
+    quick = {f"{kind}_seconds": 0.05 for kind in kinds}
+    with gke_double.running(folder, **{**quick, **given}) as google, left_connections():
+        yield Gke(google, capsys, monkeypatch)
+
+
+@contextlib.contextmanager
+def left_connections() -> Iterator[None]:
+    """Forgive the connections that a module of google.cloud leaves open when its time is up."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

@@ -1,0 +1,276 @@
+"""The project's site.yml with small apps of a test's own on the real cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import urllib.request
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from support.ansible_run import ROOT, Run, run_playbook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.real_cluster import Cluster
+
+OURS = "app.kubernetes.io/managed-by=docker-ml-api"
+USER = "rehearsal-admin"
+SECRET = "docker-ml-api-registry"  # noqa: S105 - a name
+KINDS = (
+    "deployment,replicationcontroller,service,horizontalpodautoscaler,"
+    "poddisruptionbudget,networkpolicy,configmap,secret"
+)
+_READING = {"get", "list", "watch"}
+_RESOURCES = {
+    "requests": {"cpu": "5m", "memory": "8Mi"},
+    "limits": {"cpu": "200m", "memory": "32Mi"},
+}
+# Asked directly, whatever proxy the environment names.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _url(balancer: dict[str, str], port: int) -> str:
+    return f"http://{balancer['ip']}{'' if port == 80 else f':{port}'}/"
+
+
+@dataclass
+class Play:
+    """Workloads in namespaces of this test's own, through the real site.yml."""
+
+    folder: Path
+    cluster: Cluster
+    namespace: str
+    apps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    workloads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)
+    more_hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _since: str = ""
+
+    def image(self, text: str = "ok", kind: str = "") -> str:
+        """Push an image that answers this text, or one of a kind that fails; return NAME:TAG."""
+        name = kind or f"{self.namespace}/{text}"
+        reference = self.cluster.image(name, *([] if kind else [text]))
+        return reference.removeprefix(f"{self.cluster.registry}/").partition("@")[0] + ":test"
+
+    def app(self, name: str, text: str, **options: Any) -> None:
+        """Let the app be an image that answers this text."""
+        self.apps[name] = {
+            "name": name,
+            "image": options.get("image") or self.image(text),
+            "port": 8080,
+            "resources": _RESOURCES,
+            "checks": [{"path": "/", "expected_text": text}],
+            **options,
+        }
+
+    def workload(self, name: str, app: str = "app", **options: Any) -> None:
+        """Let the cluster carry a workload."""
+        self.workloads[name] = {
+            "name": name,
+            "app": app,
+            "replicas": 1,
+            "expose": "ClusterIP",
+            **options,
+        }
+
+    def host(self) -> dict[str, Any]:
+        """Return the variables of the inventory's cluster as they are now."""
+        return {
+            "kubernetes_kubeconfig": str(self.cluster.kubeconfig),
+            "kubernetes_context": self.cluster.context,
+            "kubernetes_namespace": self.namespace,
+            "image_registry": self.cluster.registry,
+            "image_registry_username": self.cluster.username,
+            "image_registry_password": self.cluster.password,
+            "apps": list(self.apps.values()),
+            "workloads": list(self.workloads.values()),
+            **self.variables,
+        }
+
+    def arguments(self, *arguments: str) -> list[str]:
+        """Return the arguments of ansible-playbook, the inventory written."""
+        local = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        }
+        more = {name: {**local, **self.host(), **own} for name, own in self.more_hosts.items()}
+        inventory = self.folder / "inventory.json"
+        inventory.write_text(
+            json.dumps({"clusters": {"hosts": {"kubernetes": self.host(), **more}}}),
+            encoding="utf-8",
+        )
+        inventory.chmod(0o600)
+        if not any(argument.startswith("--tags") for argument in arguments):
+            arguments = ("--tags=workloads", *arguments)
+        if not any(argument.startswith("--limit") for argument in arguments):
+            arguments = ("--limit=clusters", *arguments)
+        return [
+            f"--inventory={ROOT}/inventory/kubernetes.yml",
+            f"--inventory={inventory}",
+            *arguments,
+            str(ROOT / "site.yml"),
+        ]
+
+    def run(self, *arguments: str, **environment: str) -> Run:
+        """Run a stage of site.yml, --tags=workloads when none is named."""
+        return run_playbook(*self.arguments(*arguments), **environment)
+
+    def succeed(self, *arguments: str, **environment: str) -> Run:
+        """Run site.yml, which must succeed."""
+        return self.run(*arguments, **environment).ok()
+
+    def fail(self, *arguments: str, **environment: str) -> str:
+        """Run site.yml, which must fail; return its message."""
+        run = self.run(*arguments, **environment)
+        assert run.status != 0, run.text
+        return run.failure
+
+    def refuse(self, *arguments: str, **environment: str) -> str:
+        """Run site.yml, which must fail before it changes anything; return its message."""
+        self.mark()
+        run = self.run(*arguments, **environment)
+        assert run.status != 0, run.text
+        assert (run.changed, self.mutations()) == ([], [])
+        return run.failure
+
+    def settled(self) -> None:
+        """Run site.yml, which must find nothing to do and send nothing."""
+        self.mark()
+        run = self.succeed()
+        assert (run.changed, self.mutations()) == ([], [])
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """Return what kubectl finds in the namespace."""
+        found: dict[str, Any] = self.cluster.get(*arguments, f"--namespace={self.namespace}")
+        return found
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        """Run kubectl in the namespace."""
+        return self.cluster.kubectl(f"--namespace={self.namespace}", *arguments, stdin=stdin)
+
+    def objects(self, namespace: str = "", selector: str = OURS) -> set[str]:
+        """Return our objects of a namespace: KIND/NAME."""
+        found = self.cluster.get(
+            KINDS, f"--namespace={namespace or self.namespace}", f"--selector={selector}"
+        )
+        return {f"{one['kind']}/{one['metadata']['name']}" for one in found["items"]}
+
+    def pods(self, workload: str, namespace: str = "") -> list[dict[str, Any]]:
+        """Return the workload's pods that are not about to go."""
+        found = self.cluster.get(
+            "pods", f"--namespace={namespace or self.namespace}", f"--selector=app={workload}"
+        )
+        return [one for one in found["items"] if "deletionTimestamp" not in one["metadata"]]
+
+    def pod_names(self) -> set[str]:
+        """Return the names of the namespace's pods that are not about to go."""
+        found = self.get("pods")["items"]
+        return {
+            one["metadata"]["name"] for one in found if "deletionTimestamp" not in one["metadata"]
+        }
+
+    def releases(self, workload: str) -> list[str]:
+        """Return the texts of the images of the recorded releases, the oldest first."""
+        label = "docker-ml-api/release"
+        selector = f"{OURS},app.kubernetes.io/instance={workload},{label}"
+        found = self.get("configmaps", f"--selector={selector}")["items"]
+        found.sort(key=lambda one: int(one["metadata"]["labels"][label]))
+        return [
+            one["data"]["image"].rpartition("/")[2].partition("@")[0].removesuffix(":test")
+            for one in found
+        ]
+
+    def answer(self, workload: str, namespace: str = "") -> str:
+        """Return what the workload's Service answers, by way of the API server."""
+        namespace = namespace or self.namespace
+        service = self.cluster.get("service", workload, f"--namespace={namespace}")
+        port = service["spec"]["ports"][0]["port"]
+        path = f"/api/v1/namespaces/{namespace}/services/{workload}:{port}/proxy/"
+        return self.cluster.client.text(path)
+
+    def address(self, service: str) -> str:
+        """Return where the load balancer of a Service answers."""
+        found = self.get("service", service)
+        [balancer] = found["status"]["loadBalancer"]["ingress"]
+        return _url(balancer, found["spec"]["ports"][0]["port"])
+
+    def addresses(self) -> list[str]:
+        """Return where the load balancers of all the cluster's Services answer."""
+        found = self.cluster.get("service", "--all-namespaces")
+        return [
+            _url(balancer, port["port"])
+            for one in found["items"]
+            for balancer in one["status"]["loadBalancer"].get("ingress", [])
+            for port in one["spec"]["ports"]
+        ]
+
+    def mark(self) -> None:
+        """Let mutations() begin here."""
+        self._since = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def mutations(self, *namespaces: str) -> list[str]:
+        """Return what site.yml asked the cluster to change since mark(): VERB RESOURCE/NAME.
+
+        namespaces: further ones, whose names begin as that of the play.
+        """
+        mine = {self.namespace, *namespaces}
+        found = []
+        for event in self.cluster.audit(self.namespace):
+            reference = event.get("objectRef", {})
+            if (
+                event["stage"] == "ResponseComplete"
+                and event["user"].get("username") == USER
+                # The tests' own requests are kubectl's.
+                and not event.get("userAgent", "").startswith("kubectl")
+                and event["verb"] not in _READING
+                # Asking a replica changes nothing.
+                and reference.get("subresource") != "portforward"
+                and reference.get("namespace") in mine
+                and event["requestReceivedTimestamp"] >= self._since
+            ):
+                found.append(f"{event['verb']} {reference['resource']}/{reference.get('name')}")
+        return found
+
+
+@contextlib.contextmanager
+def playing(cluster: Cluster, folder: Path) -> Iterator[Play]:
+    """Give a play in a namespace of its own that is there already."""
+    with cluster.namespace() as namespace:
+        yield Play(folder, cluster, namespace)
+
+
+def ask(address: str) -> str:
+    """Return what an address answers."""
+    with _OPENER.open(address, timeout=10) as response:
+        answer: str = response.read().decode()
+        return answer
+
+
+@contextlib.contextmanager
+def asking(address: str) -> Iterator[set[str]]:
+    """Ask an address over and over until the end of the block; give the different answers.
+
+    What goes wrong is given with its time: the cluster's logs tell then what it did.
+    """
+    answers: set[str] = set()
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.05):
+            try:
+                answers.add(ask(address))
+            except OSError as error:
+                answers.add(f"{datetime.now(UTC):%H:%M:%S.%f} {type(error).__name__}: {error}")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        stop.set()
+        thread.join()
