@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from rehearsal.gke.model import World
-from support import gke_double, own_engine, processes, real_registry, registry_double
-from support.ansible_run import PLAIN, ROOT, run_playbook
+from support import ROOT, gke_double, own_engine, processes, real_registry, registry_double
+from support.ansible_run import PLAIN, run_playbook
 from support.real_engine import Engine
 from support.role_play import Play
 

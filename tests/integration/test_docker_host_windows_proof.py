@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib.util
 import platform
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support import ROOT
 from support.real_engine import Engine
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = ROOT / "roles" / "docker_host" / "files"
 
 

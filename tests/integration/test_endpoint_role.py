@@ -10,8 +10,8 @@ import prediction_check
 import pytest
 import yaml
 
-from support import loopback, ports
-from support.ansible_run import ROOT, run_playbook
+from support import ROOT, loopback, ports
+from support.ansible_run import run_playbook
 
 PLAYBOOK = """
 - name: Ask

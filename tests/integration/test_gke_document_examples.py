@@ -2,8 +2,8 @@
 
 import yaml
 
-from support import gke_double
-from support.ansible_run import ROOT, run_playbook
+from support import ROOT, gke_double
+from support.ansible_run import run_playbook
 from support.documents import Document
 
 DOCUMENT = Document(ROOT / "docs/gke.md")

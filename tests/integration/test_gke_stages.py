@@ -11,8 +11,8 @@ import pytest
 from ansible.module_utils.docker_ml_api import gke_operations, gke_urls
 from ansible.module_utils.docker_ml_api.google_api import GoogleSession
 
-from support import gke_examples
-from support.ansible_run import PLAYBOOK, ROOT, Run, run_playbook
+from support import ROOT, gke_examples
+from support.ansible_run import PLAYBOOK, Run, run_playbook
 from support.gke_play import LOCATION, Play, playing
 
 if TYPE_CHECKING:

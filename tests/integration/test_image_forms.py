@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from support.ansible_run import ROOT
+from support import ROOT
 from support.site_yml import docker
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from support.ansible_run import ROOT, run_playbook
+from support import ROOT
+from support.ansible_run import run_playbook
 
 if TYPE_CHECKING:
     from pathlib import Path

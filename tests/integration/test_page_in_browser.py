@@ -20,12 +20,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 from model.service.saving import save
-from support import loopback, models, ports
+from support import ROOT, loopback, models, ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
 LIMIT = 60.0  # seconds
 PATHS = ("/", "/model", "/docs")

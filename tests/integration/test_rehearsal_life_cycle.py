@@ -18,8 +18,8 @@ import pytest
 from rehearsal.kubernetes import __main__, build, host, network, runner
 from rehearsal.kubernetes.cgroups import Cgroups
 from rehearsal.kubernetes.layout import Layout
-from support import private_network
-from support.real_cluster import ROOT, Cluster
+from support import ROOT, private_network
+from support.real_cluster import Cluster
 
 WITHIN = 60.0
 

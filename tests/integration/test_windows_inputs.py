@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.ansible_run import ROOT, Run, run_playbook
+from support import ROOT
+from support.ansible_run import Run, run_playbook
 from support.windows_double import catalogue
 from support.windows_double.world import World
 

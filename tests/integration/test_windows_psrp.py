@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import loopback, ports
-from support.ansible_run import ROOT, Run, run_playbook
+from support import ROOT, loopback, ports
+from support.ansible_run import Run, run_playbook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from support import processes
-from support.ansible_run import PLAYBOOK, ROOT
+from support import ROOT, processes
+from support.ansible_run import PLAYBOOK
 from support.workload_play import SECRET, playing
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ansible_server, processes
-from support.ansible_run import ROOT
+from support import ROOT, ansible_server, processes
 
 MOLECULE = Path(sys.executable).with_name("molecule")
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))

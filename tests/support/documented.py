@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import yaml
 from ansible.module_utils.basic import AnsibleModule
 
+from support import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[2]
 
 # What any module may return is documented by Ansible.
 COMMON = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from support.ansible_run import ROOT
+from support import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

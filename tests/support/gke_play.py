@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from support import api_server, gke_double, processes
-from support.ansible_run import PLAYBOOK, ROOT, Run, run_playbook
+from support import ROOT, api_server, gke_double, processes
+from support.ansible_run import PLAYBOOK, Run, run_playbook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

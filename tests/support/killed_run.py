@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import processes
-from support.ansible_run import ROOT
+from support import ROOT, processes
 
 
 def kill_at(command: list[str], task: str, program: str) -> None:

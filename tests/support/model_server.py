@@ -10,9 +10,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from support import ports
+from support import ROOT, ports
 
-ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 120.0  # seconds, after which a server is killed and its test fails
 
 

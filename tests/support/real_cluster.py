@@ -21,6 +21,7 @@ import pytest
 from rehearsal.gke import layout as google
 from rehearsal.kubernetes.images import Image
 from rehearsal.kubernetes.layout import Layout
+from support import ROOT
 from support.passing import NotUpError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from support.cluster_client import Client
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMED = "KUBECONFIG_REHEARSAL"
 _STARTED_BY = "DOCKER_ML_API_TEST_CLUSTER"  # names the file that says: a test brought it up
 _RUNNER = (sys.executable, "-m", "rehearsal.kubernetes")

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from support import ports
-from support.ansible_run import ROOT, Run, run_playbook
+from support import ROOT, ports
+from support.ansible_run import Run, run_playbook
 
 if TYPE_CHECKING:
     from pathlib import Path

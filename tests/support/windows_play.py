@@ -8,7 +8,8 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from support.ansible_run import CONNECTION_PLUGINS, PLAYBOOK, ROOT, Run, run_playbook
+from support import ROOT
+from support.ansible_run import CONNECTION_PLUGINS, PLAYBOOK, Run, run_playbook
 from support.windows_double import catalogue
 from support.windows_double.world import World
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from support.ansible_run import ROOT, Run, run_playbook
+from support import ROOT
+from support.ansible_run import Run, run_playbook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.ansible_run import ROOT, run_playbook
+from support import ROOT
+from support.ansible_run import run_playbook
 
 FOLDER = ROOT / "action_plugins"
 LINKS = sorted(path for path in FOLDER.iterdir() if path.is_symlink())

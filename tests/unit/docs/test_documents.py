@@ -8,8 +8,7 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-from support import documents
-from support.ansible_run import ROOT
+from support import ROOT, documents
 from support.documents import DOCUMENTS, Document
 
 # What runs everything that site.yml has.

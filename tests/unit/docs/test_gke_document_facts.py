@@ -6,8 +6,7 @@ import pytest
 from ansible.module_utils.docker_ml_api import gke_attribution, gke_input
 
 from rehearsal.gke.clock import StandingClock
-from support import gke_double, gke_examples
-from support.ansible_run import ROOT
+from support import ROOT, gke_double, gke_examples
 from support.documents import Document, words_of
 
 DOCUMENT = Document(ROOT / "docs/gke.md")

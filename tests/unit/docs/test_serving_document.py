@@ -10,7 +10,7 @@ from model.service import json_batches, settings
 from model.service.app import create_app
 from model.service.saving import save
 from model.train import train
-from support.ansible_run import ROOT
+from support import ROOT
 from support.documents import Document, words_of
 
 README = Document(ROOT / "model/README.md")

@@ -5,8 +5,7 @@ import subprocess
 
 import pytest
 
-from support import go_toolchain
-from support.ansible_run import ROOT
+from support import ROOT, go_toolchain
 
 
 @pytest.mark.parametrize("command", ["gofmt -l .", "go vet ./...", "go test ./..."])

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import gke_cluster_changes
 import gke_plan
@@ -19,11 +18,10 @@ from ansible.plugins.loader import inventory_loader
 from ansible.utils.display import Display
 
 from rehearsal.gke.clock import StandingClock
-from support import gke_double
+from support import ROOT, gke_double
 from support.api_server import Answer, serving
 from support.run_module import run_module
 
-ROOT = Path(__file__).resolve().parents[3]
 OURS = {"managed-by": "docker-ml-api", "created-at": "20261122t220500z", "ttl": "8h"}
 LABELS = OURS | {"team": "science"}
 LOGIN = ("GCP_PROJECT", "GCP_AUTH_KIND", "GCP_SERVICE_ACCOUNT_FILE", "GCP_ACCESS_TOKEN")

@@ -1,7 +1,5 @@
 """The modules gke_plan and gke_budget, as a play uses them after gke_cluster_changes."""
 
-from pathlib import Path
-
 import gke_budget
 import gke_cluster_changes
 import gke_plan
@@ -9,11 +7,10 @@ import pytest
 import yaml
 
 from rehearsal.gke.clock import StandingClock
-from support import documented, gke_double
+from support import ROOT, documented, gke_double
 from support.fresh_module import fresh_module
 from support.run_module import run_module
 
-ROOT = Path(__file__).resolve().parents[3]
 PRICES = ROOT / "roles/gke_cluster/files/prices.yml"
 CLUSTER = {
     "name": "hello-cluster",

@@ -19,10 +19,9 @@ from ansible.module_utils.docker_ml_api.prediction_check_http import Question
 from ansible.module_utils.docker_ml_api.prediction_check_options import CHECK_OPTIONS
 
 from doc_fragments import prediction_check as fragment
-from support import ports
+from support import ROOT, ports
 from support.run_module import run_module
 
-ROOT = Path(__file__).resolve().parents[3]
 # Far more than any answer here takes: only a hang meets it.
 PATIENCE = 30
 

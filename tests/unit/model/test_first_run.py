@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from model.image import first_run
-from support import loopback
-from support.ansible_run import ROOT
+from support import ROOT, loopback
 
 CARD = {
     "name": "a model",

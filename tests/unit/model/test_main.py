@@ -21,12 +21,11 @@ from typing import BinaryIO
 import pytest
 
 from model import main
-from model.service import artifact, healthcheck
+from model.service import healthcheck
 from model.service.drain import REFUSE
 from model.service.settings import ServerSettings
-from support import ports
+from support import ROOT, ports
 
-ROOT = Path(artifact.__file__).parents[2]
 LIMIT = 300.0  # seconds, after which a server is killed and its test fails
 
 # A server whose model takes as long as the test wants: it writes a line to one pipe when a

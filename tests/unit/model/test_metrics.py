@@ -15,8 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from model.service import metrics as module
 from model.service.features import Feature
 from model.service.metrics import DRIFT_ROWS, SAMPLE, Metrics, stability_index
-
-ROOT = Path(module.__file__).parents[2]
+from support import ROOT
 
 AGE = Feature(
     name="age", column="age", kind="number", nullable=True, least=0.0, most=10.0, median=5.0,

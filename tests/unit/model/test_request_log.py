@@ -9,13 +9,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from model.service import request_id
-from model.service import request_log as module
 from model.service.request_log import (
     MOST_RECORDS,
     WHOLE,
@@ -25,8 +23,8 @@ from model.service.request_log import (
     RequestLog,
     timestamp,
 )
+from support import ROOT
 
-ROOT = Path(module.__file__).parents[2]
 LIMIT = 60.0
 
 

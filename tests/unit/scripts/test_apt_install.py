@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support.ansible_run import ROOT
+from support import ROOT
 
 PROGRAM = ROOT / "scripts" / "apt-install"
 # As apt 2.6: a lock of the package lists that somebody holds is an error at once.

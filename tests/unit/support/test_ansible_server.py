@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from ansible.parsing.dataloader import DataLoader
 
-from support import ansible_server, api_server
-from support.ansible_run import PLAIN, REPORTING, ROOT, run_playbook
+from support import ROOT, ansible_server, api_server
+from support.ansible_run import PLAIN, REPORTING, run_playbook
 from support.ansible_server import KNOWN, Server
 
 if KNOWN:

@@ -1,11 +1,9 @@
 """Molecule's scenarios run side by side: what one removes by name is its own."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[3]
+from support import ROOT
 
 
 def prefixes(value):

@@ -1,7 +1,6 @@
 """The order of the tests, and what runs together."""
 
-from support import schedule
-from support.ansible_run import ROOT
+from support import ROOT, schedule
 
 
 def test_files_that_are_named_are_there():

@@ -2,8 +2,7 @@
 
 import pytest
 
-from support import selection
-from support.ansible_run import ROOT
+from support import ROOT, selection
 
 LINKS = "tests/unit/docs/test_documents.py::test_links_lead_somewhere"
 SCENARIO = "tests/molecule/test_scenarios.py::test_scenario[{}]"

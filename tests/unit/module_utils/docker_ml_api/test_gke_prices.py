@@ -1,12 +1,12 @@
 from datetime import date
-from pathlib import Path
 
 import pytest
 import yaml
 from ansible.module_utils.docker_ml_api import gke_prices
 from ansible.module_utils.docker_ml_api.gke_prices import PriceFileError, Prices, Source, parse
 
-ROOT = Path(__file__).parents[4]
+from support import ROOT
+
 AMOUNT = "must be a number of dollars for"
 OURS = ROOT / "roles/gke_cluster/files/prices.yml"
 

@@ -21,9 +21,9 @@ from rehearsal.gke import __main__, runner
 from rehearsal.gke.double import write_private
 from rehearsal.gke.layout import Layout
 from rehearsal.kubernetes.errors import RehearsalError
+from support import ROOT
 from support.ports import free
 
-ROOT = Path(__file__).resolve().parents[4]
 ADDRESS = "127.0.0.1"
 FAST = ("--set", "create_cluster_seconds=0.1")
 

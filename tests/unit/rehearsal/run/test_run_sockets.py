@@ -13,8 +13,7 @@ import pytest
 from rehearsal.kubernetes.errors import RehearsalError
 from rehearsal.run import filters, sockets
 from rehearsal.run.sockets import Destination
-from support import private_network
-from support.real_cluster import ROOT
+from support import ROOT, private_network
 
 CALLS = filters.calls()
 
