@@ -22,7 +22,7 @@ description:
   - What a run that was killed left is removed by the next one.
 """
 
-# As module_utils/docker_ml_api/gke_access.py has it, which is loaded at the end only.
+# As module_utils/docker_ml_api/gke/access.py has it, which is loaded at the end only.
 _RUN = "DOCKER_ML_API_RUN"
 _MODULE_UTILS = str(Path(__file__).resolve().parent.parent / "module_utils")
 
@@ -47,7 +47,7 @@ def _forget() -> None:
         return
     if _MODULE_UTILS not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.insert(0, _MODULE_UTILS)
-    from ansible.module_utils.docker_ml_api import gke_access  # noqa: PLC0415 - at the end only
+    from ansible.module_utils.docker_ml_api.gke import access  # noqa: PLC0415 - at the end only
 
-    with contextlib.suppress(gke_access.AccessError):
-        gke_access.forget_run(os.environ)
+    with contextlib.suppress(access.AccessError):
+        access.forget_run(os.environ)

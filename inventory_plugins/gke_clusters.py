@@ -19,13 +19,9 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.insert(0, _MODULE_UTILS)
 
 try:
-    from ansible.module_utils.docker_ml_api import (
-        cluster_lifetime,
-        gke_input,
-        gke_urls,
-        google_api,
-    )
-    from ansible.module_utils.docker_ml_api.google_errors import GoogleError
+    from ansible.module_utils.docker_ml_api.gke import cluster_options, lifetime, urls
+    from ansible.module_utils.docker_ml_api.google import api
+    from ansible.module_utils.docker_ml_api.google.errors import GoogleError
 
     IMPORT_ERROR = ""
 except ImportError as error:
@@ -204,8 +200,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         params = {name: self.get_option(name) for name in _LOGIN}
         if isinstance(params["service_account_contents"], dict):
             params["service_account_contents"] = json.dumps(params["service_account_contents"])
-        with contextlib.closing(google_api.GoogleSession(params)) as session:
-            answer = session.get(gke_urls.clusters(session.project, "-"))
+        with contextlib.closing(api.GoogleSession(params)) as session:
+            answer = session.get(urls.clusters(session.project, "-"))
         return {
             "clusters": [_described(one) for one in answer.get("clusters") or []],
             "missing": answer.get("missingZones") or [],
@@ -222,14 +218,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def _is_wanted_place(self, location: str) -> bool:
         wanted = self.get_option("locations")
-        return not wanted or location in wanted or gke_input.region_of(location) in wanted
+        return not wanted or location in wanted or cluster_options.region_of(location) in wanted
 
     def _tell_of_none(self, clusters: list[dict[str, Any]], path: str) -> None:
         """Say that there is nothing to do, and why: Ansible itself only skips its plays."""
         project, managed_by = self.get_option("project"), self.get_option("managed_by")
         wanted = self.get_option("locations")
         where = f" in {', '.join(wanted)}" if wanted else ""
-        ours = f" with the label {gke_input.OWNER_LABEL}={managed_by}"
+        ours = f" with the label {cluster_options.OWNER_LABEL}={managed_by}"
         what = f"GKE clusters{ours if self.get_option('only_ours') else ''}"
         others = f" ({len(clusters)} others are left alone)" if clusters else ""
         self.display.warning(f"{path}: project {project} has no {what}{where}{others}.")
@@ -256,7 +252,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         managed_by = self.get_option("managed_by")
         chosen = []
         for one in clusters:
-            ours = one["labels"].get(gke_input.OWNER_LABEL) == managed_by
+            ours = one["labels"].get(cluster_options.OWNER_LABEL) == managed_by
             if self._is_wanted_place(one["location"]) and (
                 ours or not self.get_option("only_ours")
             ):
@@ -293,7 +289,7 @@ def _described(cluster: Mapping[str, Any]) -> dict[str, Any]:
         "location": cluster["location"],
         "status": cluster.get("status") or "STATUS_UNSPECIFIED",
         "labels": dict(cluster.get("resourceLabels") or {}),
-        "mode": gke_input.AUTOPILOT if autopilot else "standard",
+        "mode": cluster_options.AUTOPILOT if autopilot else "standard",
         "release_channel": (cluster.get("releaseChannel") or {}).get("channel") or "NONE",
         "version": cluster.get("currentMasterVersion") or "",
         "nodes": cluster.get("currentNodeCount") or 0,
@@ -328,12 +324,13 @@ def _options(described: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "mode": described["mode"],
         "release_channel": "NONE" if channel == "UNSPECIFIED" else channel,
-        "ttl": labels.get(cluster_lifetime.TTL, cluster_lifetime.FOREVER),
-        "deletion_protection": labels.get(gke_input.PROTECTION_LABEL) == "true",
+        "ttl": labels.get(lifetime.TTL, lifetime.FOREVER),
+        "deletion_protection": labels.get(cluster_options.PROTECTION_LABEL) == "true",
         "labels": {
             key: value
             for key, value in labels.items()
-            if key not in gke_input.OUR_LABELS and not key.startswith(gke_input.GOOGLE_PREFIX)
+            if key not in cluster_options.OUR_LABELS
+            and not key.startswith(cluster_options.GOOGLE_PREFIX)
         },
         "private_nodes": described["private_nodes"],
         "node_pools": described["pools"],

@@ -138,24 +138,20 @@ expires:
 import base64
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import (
-        artifact_repository,
-        gke_input,
-        google_api,
-        google_errors,
-    )
-    from ansible.module_utils.docker_ml_api.google_errors import GoogleError, LostAnswerError
+    from ansible.module_utils.docker_ml_api.gke import cluster_options
+    from ansible.module_utils.docker_ml_api.google import api, artifact_repository, errors
+    from ansible.module_utils.docker_ml_api.google.errors import GoogleError, LostAnswerError
 except ImportError:
     # run_module says which package is missing.
     artifact_repository = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.artifact_repository import Repository
-    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+    from ansible.module_utils.docker_ml_api.google.api import GoogleSession
+    from ansible.module_utils.docker_ml_api.google.artifact_repository import Repository
 
 ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
@@ -182,9 +178,9 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     # Whose permissions and APIs matter; it need not be that of the clusters.
     session.project = wanted.project
     try:
-        found = session.find(f"{google_api.ARTIFACT_REGISTRY}/{wanted.path}")
+        found = session.find(f"{api.ARTIFACT_REGISTRY}/{wanted.path}")
     except GoogleError as error:
-        if error.reason != google_errors.PROJECT_NOT_FOUND:
+        if error.reason != errors.PROJECT_NOT_FOUND:
             raise
         raise ModuleFailedError(
             f"image_registry names the project {wanted.project}, but there is none that this login "
@@ -252,7 +248,7 @@ def _kept(
     session: GoogleSession, wanted: Repository, found: dict[str, Any], params: dict[str, Any]
 ) -> str:
     """Return why the repository is not to be removed."""
-    label, owner = gke_input.OWNER_LABEL, params["managed_by"]
+    label, owner = cluster_options.OWNER_LABEL, params["managed_by"]
     if not artifact_repository.is_ours(found, label, owner):
         return (
             f"{wanted.reference} stays with its images, since it does not carry the label {label}: "
@@ -262,7 +258,7 @@ def _kept(
     if params["images"] is None:
         return ""
     ours = {wanted.package(image) for image in params["images"]}
-    url = f"{google_api.ARTIFACT_REGISTRY}/{wanted.path}/packages"
+    url = f"{api.ARTIFACT_REGISTRY}/{wanted.path}/packages"
     held = artifact_repository.package_names(session.pages(url, "packages"))
     others = [name for name in held if name not in ours]
     if not others:
@@ -282,7 +278,7 @@ def _create(session: GoogleSession, wanted: Repository, params: dict[str, Any]) 
         # Asked for twice it is not made twice: its id is chosen here.
         operation = _ask(session, wanted, params["managed_by"])
         seen = _wait(session, operation, end, f"could not make {wanted.reference}")
-        found: dict[str, Any] | None = session.find(f"{google_api.ARTIFACT_REGISTRY}/{wanted.path}")
+        found: dict[str, Any] | None = session.find(f"{api.ARTIFACT_REGISTRY}/{wanted.path}")
         if found is not None:
             return found
         if session.clock() >= end:
@@ -298,10 +294,10 @@ def _ask(session: GoogleSession, wanted: Repository, managed_by: str) -> dict[st
     try:
         operation: dict[str, Any] = session.request(
             "POST",
-            f"{google_api.ARTIFACT_REGISTRY}/{wanted.parent}/repositories",
+            f"{api.ARTIFACT_REGISTRY}/{wanted.parent}/repositories",
             {
                 "format": artifact_repository.FORMAT,
-                "labels": {gke_input.OWNER_LABEL: managed_by},
+                "labels": {cluster_options.OWNER_LABEL: managed_by},
             },
             {"repositoryId": wanted.name},
         )
@@ -317,7 +313,7 @@ def _ask(session: GoogleSession, wanted: Repository, managed_by: str) -> dict[st
 def _delete(session: GoogleSession, wanted: Repository, params: dict[str, Any]) -> None:
     """Remove the repository, and see that it is gone."""
     end = session.clock() + params["timeout"]
-    url = f"{google_api.ARTIFACT_REGISTRY}/{wanted.path}"
+    url = f"{api.ARTIFACT_REGISTRY}/{wanted.path}"
     seen = ""
     try:
         operation = session.request("DELETE", url)
@@ -341,7 +337,7 @@ def _wait(session: GoogleSession, operation: dict[str, Any], end: float, failing
     while operation and not operation.get("done") and session.clock() < end:
         seen = f"; seen last: its operation {operation['name']}"
         session.sleep(_INTERVAL)
-        operation = session.get(f"{google_api.ARTIFACT_REGISTRY}/{operation['name']}")
+        operation = session.get(f"{api.ARTIFACT_REGISTRY}/{operation['name']}")
     if operation.get("error"):
         said = str(operation["error"].get("message")).rstrip(".")
         raise ModuleFailedError(

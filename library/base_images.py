@@ -154,7 +154,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import base_image_catalogue, debian_bootstrap, local_images
+from ansible.module_utils.docker_ml_api.docker import (
+    base_image_catalogue,
+    debian_bootstrap,
+    local_images,
+)
 
 try:
     import docker

@@ -119,7 +119,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 try:
     import docker
     import docker.errors
-    from ansible.module_utils.docker_ml_api import context_hash, dockerfile
+    from ansible.module_utils.docker_ml_api.docker import context_hash, dockerfile
 
     IMPORT_ERROR = None
 except ImportError:

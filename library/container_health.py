@@ -61,7 +61,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
     import docker
-    from ansible.module_utils.docker_ml_api import health
+    from ansible.module_utils.docker_ml_api.docker import health
     from docker import errors
 
     IMPORT_ERROR = None

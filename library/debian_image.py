@@ -208,7 +208,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import debian_bootstrap, local_images
+from ansible.module_utils.docker_ml_api.docker import debian_bootstrap, local_images
 
 NOT_IN_RECIPE = (
     "reference",

@@ -80,7 +80,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import debian_bootstrap
+from ansible.module_utils.docker_ml_api.docker import debian_bootstrap
 
 ARGUMENTS: dict[str, Any] = {
     "recipes": {"type": "list", "elements": "dict", "required": True},

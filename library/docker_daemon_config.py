@@ -89,7 +89,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import daemon_config, docker_engine
+from ansible.module_utils.docker_ml_api.docker import daemon_config, engine
 
 ARGUMENTS = {
     "options": {"type": "dict", "default": {}},
@@ -128,17 +128,17 @@ def ask_dockerd(module: AnsibleModule, text: str) -> None:
 
     Raises ConfigError with the engine's own words if it refuses it.
     """
-    dockerd = module.params["dockerd"] or docker_engine.find_engine(os.environ.get("PATH", ""))
+    dockerd = module.params["dockerd"] or engine.find_engine(os.environ.get("PATH", ""))
     if not dockerd:
         return
     scratch = Path(module.tmpdir, "candidate.json")
     scratch.write_text(text, encoding="utf-8")
-    answer = docker_engine.run_command(
+    answer = engine.run_command(
         [dockerd, "--validate", "--config-file", str(scratch)], VALIDATION_TIMEOUT
     )
     # Engines before 23 cannot check.
     if answer.status and "unknown flag" not in answer.err:
-        said = docker_engine.sentence(answer.err).replace(str(scratch), module.params["path"])
+        said = engine.sentence(answer.err).replace(str(scratch), module.params["path"])
         raise daemon_config.ConfigError(f"{dockerd} refuses these options: {said}")
 
 

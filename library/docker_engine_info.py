@@ -140,7 +140,7 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import docker_engine
+from ansible.module_utils.docker_ml_api.docker import engine as docker_engine
 
 ARGUMENTS = {
     "executables": {"type": "list", "elements": "path"},

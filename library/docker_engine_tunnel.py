@@ -110,7 +110,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import engine_address, engine_tunnel
+from ansible.module_utils.docker_ml_api.docker import address as engine_address
+from ansible.module_utils.docker_ml_api.docker import tunnel
 
 ARGUMENTS: dict[str, Any] = {
     "engine": {"type": "str", "default": ""},
@@ -148,14 +149,14 @@ def run_of(pid: int, root: Path = Path("/proc")) -> int:
 
 def by_ssh(
     address: engine_address.Address, params: dict[str, Any], folder: Path
-) -> tuple[list[engine_tunnel.Door], list[str]]:
+) -> tuple[list[tunnel.Door], list[str]]:
     """Return the doors of a tunnel by ssh, and the command that logs in."""
     arguments = engine_address.read_arguments(params["ssh_args"])
-    control = str(folder / engine_tunnel.CONTROL)
+    control = str(folder / tunnel.CONTROL)
     doors = [
-        engine_tunnel.Door(SOCKET, tuple(engine_address.ssh_command(address, arguments, control))),
+        tunnel.Door(SOCKET, tuple(engine_address.ssh_command(address, arguments, control))),
         *(
-            engine_tunnel.Door(
+            tunnel.Door(
                 f"{number}.sock",
                 tuple(engine_address.ssh_command(address, arguments, control, port=port)),
             )
@@ -167,26 +168,26 @@ def by_ssh(
 
 def by_tls(
     address: engine_address.Address, params: dict[str, Any]
-) -> tuple[list[engine_tunnel.Door], list[str]]:
+) -> tuple[list[tunnel.Door], list[str]]:
     """Return the door of a tunnel by TLS, through which the engine has answered already."""
     files = {name: params[f"tls_{name}"] or "" for name in engine_address.TLS_FILES}
     certificates = engine_address.check_certificates(
         address, engine_address.read_certificates(params["tls"] or "", files)
     )
-    tls = engine_tunnel.Tls(
+    tls = tunnel.Tls(
         address.host, address.port, certificates.ca, certificates.cert, certificates.key
     )
     try:
         with tls.connect(params["timeout"]) as connection:
             # A client's certificate is refused only when something is read.
-            answer = engine_tunnel.ping(connection)
+            answer = tunnel.ping(connection)
     except (OSError, ValueError) as error:
         raise engine_address.EngineAddressError(
             engine_address.explain_tls(address, certificates, error)
         ) from error
-    if not engine_tunnel.is_engine(answer):
+    if not tunnel.is_engine(answer):
         raise engine_address.EngineAddressError(engine_address.explain_answer(address, answer))
-    return [engine_tunnel.Door(SOCKET, tls=tls)], []
+    return [tunnel.Door(SOCKET, tls=tls)], []
 
 
 def open_tunnel(address: engine_address.Address, params: dict[str, Any]) -> Path:
@@ -196,21 +197,21 @@ def open_tunnel(address: engine_address.Address, params: dict[str, Any]) -> Path
             f"docker_engine is {address}, but there is no ssh on this machine: install "
             "openssh-client."
         )
-    folder: Path = engine_tunnel.make_folder()
+    folder: Path = tunnel.make_folder()
     try:
         if address.kind == "tcp":
             doors, master = by_tls(address, params)
         else:
             doors, master = by_ssh(address, params, folder)
-        engine_tunnel.begin(
-            inspect.getsource(engine_tunnel),
+        tunnel.begin(
+            inspect.getsource(tunnel),
             folder,
             doors,
             master=master,
             run=run_of(os.getpid()),
             timeout=params["timeout"],
         )
-    except engine_tunnel.TunnelError as error:
+    except tunnel.TunnelError as error:
         raise engine_address.EngineAddressError(
             engine_address.explain_answer(address, error.answer)
             if error.answer

@@ -87,7 +87,7 @@ engine:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import windows_engine
+from ansible.module_utils.docker_ml_api.docker import windows_engine
 
 ARGUMENTS = {
     "asked": {"type": "list", "elements": "dict", "required": True},

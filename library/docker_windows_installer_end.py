@@ -46,7 +46,7 @@ sentence:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import windows_machine
+from ansible.module_utils.docker_ml_api.docker import windows_machine
 
 ARGUMENTS = {"result": {"type": "dict", "required": True}}
 

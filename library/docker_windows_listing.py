@@ -75,7 +75,7 @@ used:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import windows_engine
+from ansible.module_utils.docker_ml_api.docker import windows_engine
 
 _PRINTED = {"type": "str", "default": ""}
 ARGUMENTS = {

@@ -181,7 +181,7 @@ plan:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import windows_machine
+from ansible.module_utils.docker_ml_api.docker import windows_machine
 
 ARGUMENTS = {
     "facts": {"type": "dict", "required": True, "options": windows_machine.GIVEN},

@@ -91,7 +91,8 @@ to_do:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import gke_budget_check, gke_planning
+from ansible.module_utils.docker_ml_api.gke import budget as gke_budget
+from ansible.module_utils.docker_ml_api.gke import planning
 
 ARGUMENTS: dict[str, Any] = {
     "plans": {"type": "list", "elements": "dict", "required": True},
@@ -112,13 +113,13 @@ def main() -> None:
             msg=f"gke_budget_monthly must be a number of US dollars, 0 or more, it is {budget:g}."
         )
     result = {
-        "table": gke_planning.table(plans, free_tier=free_tier),
-        "monthly": gke_planning.total(plans, free_tier=free_tier).data(),
-        "missing": gke_planning.missing_prices(plans),
-        "to_do": [one["cluster"] for one in plans if gke_planning.is_change(one)],
+        "table": planning.table(plans, free_tier=free_tier),
+        "monthly": planning.total(plans, free_tier=free_tier).data(),
+        "missing": planning.missing_prices(plans),
+        "to_do": [one["cluster"] for one in plans if planning.is_change(one)],
     }
     if budget is not None:
-        problem = gke_budget_check.problem(plans, budget, free_tier=free_tier)
+        problem = gke_budget.problem(plans, budget, free_tier=free_tier)
         if problem:
             module.fail_json(msg=problem, **result)
     rows = [row for one in plans for row in one["rows"]]

@@ -65,22 +65,23 @@ operations:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_by_google_cloud, gke_input
-from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.gke import by_google_cloud, cluster_options
+from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_deletion, gke_urls
+    from ansible.module_utils.docker_ml_api.gke import deletion as gke_deletion
+    from ansible.module_utils.docker_ml_api.gke import urls
 except ImportError:
     # run_module says which package is missing.
-    gke_deletion = gke_urls = None
+    gke_deletion = urls = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+    from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    **gke_input.PLACE,
-    **gke_input.OWNED,
+    **cluster_options.PLACE,
+    **cluster_options.OWNED,
     "google_cloud": {"type": "bool", "default": True},
     "timeout": {"type": "float", "default": 1800},
 }
@@ -98,8 +99,8 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     if refusal:
         raise ModuleFailedError(refusal)
     if not module.check_mode:
-        wanted = {**{key: params[key] for key in gke_input.PLACE}, "state": "absent"}
-        first = gke_by_google_cloud.trial(module, gke_by_google_cloud.CLUSTER, wanted)
+        wanted = {**{key: params[key] for key in cluster_options.PLACE}, "state": "absent"}
+        first = by_google_cloud.trial(module, by_google_cloud.CLUSTER, wanted)
         deletion.run(first if params["google_cloud"] else None)
     pools = [f"  node pool {one['name']}" for one in cluster.get("nodePools") or []]
     gone = [f"cluster {params['name']} in {params['location']}", *pools]
@@ -114,9 +115,9 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
 def _warn_of_others(module: AnsibleModule, session: GoogleSession) -> None:
     """Warn of clusters of ours with this name in other locations: the location may be wrong."""
     params = module.params
-    answer = session.get(gke_urls.clusters(session.project, "-"))
+    answer = session.get(urls.clusters(session.project, "-"))
     for one in answer.get("clusters") or []:
-        if one["name"] == params["name"] and gke_input.is_ours(one, params["managed_by"]):
+        if one["name"] == params["name"] and cluster_options.is_ours(one, params["managed_by"]):
             module.warn(
                 f"There is no cluster {params['name']} in {params['location']}, but one of ours in "
                 f"{one['location']}: if that one is meant, set the location to it, since it goes "

@@ -183,27 +183,22 @@ diff:
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_input
-from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.gke import cluster_options
+from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import (
-        gke_comparison,
-        gke_diff,
-        gke_live,
-        gke_operations,
-        gke_urls,
-    )
+    from ansible.module_utils.docker_ml_api.gke import comparison, diff, operations, urls
+    from ansible.module_utils.docker_ml_api.gke import live as gke_live
 except ImportError:
     # run_module says which package is missing.
-    gke_comparison = gke_diff = gke_live = gke_operations = gke_urls = None
+    comparison = diff = gke_live = operations = urls = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+    from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    **gke_input.ARGUMENTS,
+    **cluster_options.ARGUMENTS,
     "allow_replace": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 1800},
 }
@@ -213,7 +208,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     """Read, compare, and return what the module exits with."""
     params = module.params
     wanted = params["cluster"]
-    problems = gke_input.problems(wanted)
+    problems = cluster_options.problems(wanted)
     if problems:
         raise ModuleFailedError("\n".join(f"cluster: {one}" for one in problems))
     live, plan = _settled(module, session)
@@ -232,7 +227,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
         "status": live["status"] if live else "",
         "elsewhere": elsewhere,
         **{key: plan[key] for key in ("create", "updates", "replace", "delete")},
-        "diff": gke_diff.shown(wanted, plan),
+        "diff": diff.shown(wanted, plan),
     }
 
 
@@ -243,12 +238,12 @@ def _settled(
     params = module.params
     wanted = params["cluster"]
     location, name = wanted["location"], wanted["name"]
-    deadline = gke_operations.Deadline(session, params["timeout"])
+    deadline = operations.Deadline(session, params["timeout"])
     while True:
         live = gke_live.find(session, location, name, params["managed_by"])
-        going = live is not None and live.get("status") == gke_comparison.STOPPING
+        going = live is not None and live.get("status") == comparison.STOPPING
         there = None if live is None or going else live
-        plan = gke_comparison.plan(
+        plan = comparison.plan(
             wanted,
             there,
             session.project,
@@ -260,9 +255,9 @@ def _settled(
         passing = live is not None and gke_live.is_passing(live)
         if module.check_mode or not passing or not (_to_do(plan) or plan["refused"]):
             return there, plan
-        gke_operations.wait_for_all(session, location, name, deadline)
+        operations.wait_for_all(session, location, name, deadline)
         if not deadline.pause():
-            raise gke_operations.timeout(
+            raise operations.timeout(
                 f"Cluster {name} in {location} has not settled within {deadline.seconds:g} "
                 f"seconds: it was last seen {_states(live)}. Run the same command again later "
                 "(gcloud container operations list shows what goes on)."
@@ -287,19 +282,19 @@ def _to_do(plan: dict[str, Any]) -> bool:
 
 def _elsewhere(session: GoogleSession, params: dict[str, Any]) -> list[str]:
     wanted = params["cluster"]
-    answer = session.get(gke_urls.clusters(session.project, "-"))
+    answer = session.get(urls.clusters(session.project, "-"))
     return sorted(
         one["location"]
         for one in answer.get("clusters") or []
         if one["name"] == wanted["name"]
         and one["location"] != wanted["location"]
-        and gke_input.is_ours(one, params["managed_by"])
+        and cluster_options.is_ours(one, params["managed_by"])
     )
 
 
 def _refused(fields: list[dict[str, Any]], wanted: dict[str, Any]) -> str:
     named = "; ".join(
-        str(gke_comparison.Field(one["path"], one["before"], one["after"])) for one in fields
+        str(comparison.Field(one["path"], one["before"], one["after"])) for one in fields
     )
     cluster = f"Cluster {wanted['name']}"
     anew = "deleted with all that runs on it and made anew with gke_cluster_allow_replace: true"

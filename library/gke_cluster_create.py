@@ -73,22 +73,22 @@ status:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_by_google_cloud, gke_input
-from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.gke import by_google_cloud, cluster_options
+from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_creating
+    from ansible.module_utils.docker_ml_api.gke import creation as gke_creation
 except ImportError:
     # run_module says which package is missing.
-    gke_creating = None
+    gke_creation = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+    from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    **gke_input.PLACE,
-    **gke_input.OWNED,
+    **cluster_options.PLACE,
+    **cluster_options.OWNED,
     "pool": {"type": "str", "default": ""},
     "body": {"type": "dict", "required": True},
     "parameters": {"type": "dict"},
@@ -106,25 +106,25 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
             f"body.name is '{named}', but {pool or params['name']} is to be created: take body "
             "from what gke_cluster_changes returns for it."
         )
-    if not pool and not gke_input.is_ours(body, params["managed_by"]):
+    if not pool and not cluster_options.is_ours(body, params["managed_by"]):
         raise ModuleFailedError(
-            f"body.resourceLabels must hold {gke_input.OWNER_LABEL}: {params['managed_by']}, by "
-            "which the cluster is told to be ours."
+            f"body.resourceLabels must hold {cluster_options.OWNER_LABEL}: {params['managed_by']}, "
+            "by which the cluster is told to be ours."
         )
     place = params["location"], params["name"], params["managed_by"], pool
-    creation = gke_creating.Creation(session, *place)
+    creation = gke_creation.Creation(session, *place)
     if module.check_mode:
         return {"changed": _missing(creation, params), "status": ""}
-    name = gke_by_google_cloud.POOL if pool else gke_by_google_cloud.CLUSTER
+    name = by_google_cloud.POOL if pool else by_google_cloud.CLUSTER
     parameters = params["parameters"]
-    first = gke_by_google_cloud.trial(module, name, parameters) if parameters else None
+    first = by_google_cloud.trial(module, name, parameters) if parameters else None
     made = creation.create(body, params["timeout"], first)
     return {"changed": made["created"], "status": made["status"]}
 
 
 def _missing(creation: Any, params: dict[str, Any]) -> bool:
     """Return whether it would be created; in check mode the cluster of a pool may be missing."""
-    cluster = gke_creating.Creation(
+    cluster = gke_creation.Creation(
         creation.session, creation.location, creation.name, params["managed_by"]
     )
     return cluster.find() is None or creation.find() is None

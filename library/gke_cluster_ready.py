@@ -121,21 +121,22 @@ pools:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_input
-from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.gke import cluster_options
+from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_access, gke_readiness
+    from ansible.module_utils.docker_ml_api.gke import access
+    from ansible.module_utils.docker_ml_api.gke import readiness as gke_readiness
 except ImportError:
     # run_module says which package is missing.
-    gke_access = gke_readiness = None
+    access = gke_readiness = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+    from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    **gke_input.ARGUMENTS,
+    **cluster_options.ARGUMENTS,
     "pools": {"type": "list", "elements": "str"},
     "endpoint": {
         "type": "str",
@@ -167,7 +168,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
         "endpoint": live.get("endpoint", ""),
         "ca_certificate": (live.get("masterAuth") or {}).get("clusterCaCertificate", ""),
         "version": live.get("currentMasterVersion", ""),
-        "context": gke_access.context_name(session.project, wanted["location"], wanted["name"]),
+        "context": access.context_name(session.project, wanted["location"], wanted["name"]),
         "kubeconfig": _kubeconfig(live, params) if gke_readiness.serves(live) else {},
         "pools": [
             {key: one.get(key, "") for key in ("name", "status", "version")}
@@ -178,8 +179,8 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
 
 def _kubeconfig(live: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     try:
-        config: dict[str, Any] = gke_access.kubeconfig_of(live, params, params["endpoint"])
-    except gke_access.AccessError as error:
+        config: dict[str, Any] = access.kubeconfig_of(live, params, params["endpoint"])
+    except access.AccessError as error:
         raise ModuleFailedError(str(error)) from error
     return config
 

@@ -117,22 +117,24 @@ diff:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_input
-from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.gke import cluster_options
+from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_diff, gke_live, gke_updates
+    from ansible.module_utils.docker_ml_api.gke import diff as gke_diff
+    from ansible.module_utils.docker_ml_api.gke import live
+    from ansible.module_utils.docker_ml_api.gke import updates as gke_updates
 except ImportError:
     # run_module says which package is missing.
-    gke_diff = gke_live = gke_updates = None
+    gke_diff = live = gke_updates = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+    from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    **gke_input.PLACE,
-    **gke_input.OWNED,
+    **cluster_options.PLACE,
+    **cluster_options.OWNED,
     "updates": {
         "type": "list",
         "elements": "dict",
@@ -160,7 +162,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     diff = [gke_diff.of_call(one) for one in updates]
     if not updates or module.check_mode:
         return {"changed": bool(updates), "updated": [], "diff": diff}
-    if gke_live.find(session, location, name, params["managed_by"]) is None:
+    if live.find(session, location, name, params["managed_by"]) is None:
         raise ModuleFailedError(
             f"There is no cluster {name} in {location} of project {session.project}: create it "
             "first."

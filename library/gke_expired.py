@@ -93,23 +93,24 @@ missing_zones:
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_input
-from ansible.module_utils.docker_ml_api.google_module import run_module
+from ansible.module_utils.docker_ml_api.gke import cluster_options
+from ansible.module_utils.docker_ml_api.google.module_common import run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import cluster_lifetime, gke_urls
+    from ansible.module_utils.docker_ml_api.gke import lifetime as cluster_lifetime
+    from ansible.module_utils.docker_ml_api.gke import urls
 except ImportError:
     # run_module says which package is missing.
-    cluster_lifetime = gke_urls = None
+    cluster_lifetime = urls = None
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+    from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    **gke_input.OWNED,
+    **cluster_options.OWNED,
     "name": {"type": "str"},
     "location": {"type": "str"},
 }
@@ -121,7 +122,7 @@ def sort_out(
     """Return our clusters that are expired, and our others, as the module documents them."""
     expired, living = [], []
     for one in clusters:
-        if not gke_input.is_ours(one, managed_by):
+        if not cluster_options.is_ours(one, managed_by):
             continue
         lifetime = cluster_lifetime.lifetime_of(one)
         ends = lifetime.ends.strftime("%Y-%m-%dT%H:%M:%SZ") if lifetime.ends else ""
@@ -138,7 +139,7 @@ def sort_out(
 
 def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     """Read and sort out."""
-    answer = session.get(gke_urls.clusters(session.project, "-"))
+    answer = session.get(urls.clusters(session.project, "-"))
     clusters = list(answer.get("clusters") or [])
     expired, living = sort_out(clusters, module.params["managed_by"], datetime.now(UTC))
     missing = list(answer.get("missingZones") or [])

@@ -86,21 +86,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from ansible.module_utils.docker_ml_api import gke_input
-from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.gke import cluster_options
+from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_access, gke_urls
+    from ansible.module_utils.docker_ml_api.gke import access, urls
 except ImportError:
     # run_module says which package is missing.
-    gke_access = gke_urls = None
+    access = urls = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+    from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    **gke_input.PLACE,
+    **cluster_options.PLACE,
     "path": {"type": "path", "required": True},
     "endpoint": {"type": "str", "choices": ["external", "internal", "dns"], "default": "external"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -114,10 +114,10 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     params = module.params
     path = Path(params["path"])
     before = _read(path)
-    context = gke_access.context_name(session.project, params["location"], params["name"])
+    context = access.context_name(session.project, params["location"], params["name"])
     if params["state"] == "absent":
         return _absent(module, path, before, context)
-    url = gke_urls.cluster(session.project, params["location"], params["name"])
+    url = urls.cluster(session.project, params["location"], params["name"])
     cluster = session.find(url)
     if cluster is None:
         raise ModuleFailedError(
@@ -127,12 +127,10 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     try:
         # What secrets have to be kept is decided here as well, but not in check mode.
         keep = not module.check_mode
-        wanted = gke_access.kubeconfig_of(
-            cluster, params, params["endpoint"], keep=keep, lasting=True
-        )
-    except gke_access.AccessError as error:
+        wanted = access.kubeconfig_of(cluster, params, params["endpoint"], keep=keep, lasting=True)
+    except access.AccessError as error:
         raise ModuleFailedError(str(error)) from error
-    text = HEADER + yaml.safe_dump(gke_access.file_of(wanted), sort_keys=False, width=1000)
+    text = HEADER + yaml.safe_dump(access.file_of(wanted), sort_keys=False, width=1000)
     changed = before != text or _mode(path) != _MODE
     if changed and not module.check_mode:
         _write(path, text)
@@ -154,7 +152,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
 def _absent(module: AnsibleModule, path: Path, before: str | None, context: str) -> dict[str, Any]:
     if not module.check_mode:
         path.unlink(missing_ok=True)
-        gke_access.forget_secrets(os.environ)
+        access.forget_secrets(os.environ)
     return {
         "changed": before is not None,
         "path": str(path),

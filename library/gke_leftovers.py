@@ -140,23 +140,23 @@ swept:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_input
-from ansible.module_utils.docker_ml_api.google_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.gke import cluster_options
+from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailedError, run_module
 
 try:
-    from ansible.module_utils.docker_ml_api import gke_attribution, gke_compute, gke_urls
+    from ansible.module_utils.docker_ml_api.gke import attribution, compute, urls
 except ImportError:
     # run_module says which package is missing.
-    gke_attribution = gke_compute = gke_urls = None
+    attribution = compute = urls = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.gke_attribution import Attribution, Leftover
-    from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+    from ansible.module_utils.docker_ml_api.gke.attribution import Attribution, Leftover
+    from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
 ARGUMENTS: dict[str, Any] = {
-    **gke_input.PLACE,
-    **gke_input.OWNED,
+    **cluster_options.PLACE,
+    **cluster_options.OWNED,
     "identity": {"type": "list", "elements": "dict", "default": []},
     "sweep": {"type": "bool", "default": False},
     "settle": {"type": "float", "default": 60},
@@ -173,13 +173,13 @@ class Search:
         """Take the module's parameters."""
         self._params = params
         self._session = session
-        self._labels = {gke_input.OWNER_LABEL: params["managed_by"]}
+        self._labels = {cluster_options.OWNER_LABEL: params["managed_by"]}
         self.known = list(params["identity"])
         self.exists = False
 
     def clusters(self) -> list[dict[str, Any]]:
         """Return the project's clusters; those of all locations, or none at all."""
-        answer = self._session.get(gke_urls.clusters(self._session.project, "-"))
+        answer = self._session.get(urls.clusters(self._session.project, "-"))
         missing = answer.get("missingZones") or []
         if missing:
             raise ModuleFailedError(
@@ -195,18 +195,18 @@ class Search:
         mine = [one for one in living if (one.get("name"), one.get("location")) == place]
         self.exists = bool(mine)
         if mine:
-            self.known = [gke_attribution.identity_of(mine[0], self._labels), *self.known]
-            return gke_attribution.Attribution()
+            self.known = [attribution.identity_of(mine[0], self._labels), *self.known]
+            return attribution.Attribution()
         try:
-            identity = gke_attribution.read_identity(*place, *self.known)
-            resources = gke_compute.list_resources(self._session)
+            identity = attribution.read_identity(*place, *self.known)
+            resources = compute.list_resources(self._session)
         except ValueError as error:
             raise ModuleFailedError(
                 f"identity is not what this module returned ({error}): leave it out."
             ) from error
-        except gke_compute.IncompleteError as error:
+        except compute.IncompleteError as error:
             raise ModuleFailedError(str(error)) from error
-        return gke_attribution.attribute(identity, resources, living, self._labels)
+        return attribution.attribute(identity, resources, living, self._labels)
 
     def settled(self, seconds: float) -> Attribution:
         """Look until nothing is left, or the seconds are over."""
@@ -246,7 +246,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     problems: dict[str, str] = {}
     left = found.leftovers
     if going and not module.check_mode:
-        sweep = gke_compute.Sweep(session, params["timeout"])
+        sweep = compute.Sweep(session, params["timeout"])
         sweep.run(going)
         swept, problems = sweep.deleted, sweep.problems
         # What was swept took with it what told of the rest: that is left all the same.

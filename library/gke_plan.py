@@ -151,7 +151,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.docker_ml_api import gke_input, gke_planning, gke_prices
+from ansible.module_utils.docker_ml_api.gke import cluster_options, planning, prices
 
 try:
     import yaml
@@ -164,7 +164,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ARGUMENTS: dict[str, Any] = {
-    **gke_input.ARGUMENTS,
+    **cluster_options.ARGUMENTS,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "changes": {"type": "dict", "required": True},
     "price_file": {"type": "path", "required": True},
@@ -181,19 +181,19 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def read(option: str, path: str) -> list[gke_prices.PriceList]:
+def read(option: str, path: str) -> list[prices.PriceList]:
     """Return the prices of a file that an option names."""
     try:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise gke_prices.PriceFileError(
+        raise prices.PriceFileError(
             f"The price file {path} cannot be read ({error}): give {option} one that can."
         ) from error
     except yaml.YAMLError as error:
-        raise gke_prices.PriceFileError(
+        raise prices.PriceFileError(
             f"The price file {path} is no YAML: {' '.join(str(error).split())}."
         ) from error
-    found: list[gke_prices.PriceList] = gke_prices.parse(document, path)
+    found: list[prices.PriceList] = prices.parse(document, path)
     return found
 
 
@@ -201,7 +201,7 @@ def problems(params: dict[str, Any]) -> Iterator[str]:
     """Return what is wrong with the options, a sentence each."""
     # One that is there may be what is possible by hand only.
     if not params["changes"].get("exists"):
-        for one in gke_input.problems(params["cluster"]):
+        for one in cluster_options.problems(params["cluster"]):
             yield f"cluster: {one}"
     if params["load_balancers"] < 0:
         yield f"load_balancers must be 0 or more, it is {params['load_balancers']}."
@@ -226,17 +226,17 @@ def main() -> None:
         lists = read("price_file", params["price_file"])
         if params["own_price_file"]:
             lists += read("own_price_file", params["own_price_file"])
-    except gke_prices.PriceFileError as error:
+    except prices.PriceFileError as error:
         module.fail_json(msg=str(error))
-    plan = gke_planning.plan(
+    plan = planning.plan(
         params["cluster"],
         params["changes"],
-        gke_prices.Prices(lists),
+        prices.Prices(lists),
         present=params["state"] == "present",
         load_balancers=params["load_balancers"],
         pod_requests=params["pod_requests"],
     )
-    module.exit_json(changed=False, plan=plan, table=gke_planning.table([plan]))
+    module.exit_json(changed=False, plan=plan, table=planning.table([plan]))
 
 
 if __name__ == "__main__":

@@ -77,13 +77,14 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ansible.module_utils.docker_ml_api import cluster_module, kubernetes_version
+from ansible.module_utils.docker_ml_api.kubernetes import module_common
+from ansible.module_utils.docker_ml_api.kubernetes import version as kubernetes_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS: dict[str, Any] = {
     "minimum_version": {"type": "str", "default": "1.30"},
@@ -106,10 +107,10 @@ def ask(
             # The version is for anybody; which APIs there are is for those who are logged in.
             connected.json("GET", "/api")
             return dict(connected.json("GET", "/version"))
-        except cluster_module.cluster.UnreachableError:
+        except module_common.cluster.UnreachableError:
             if clock() >= end:
                 raise
-        except cluster_module.cluster.ApiError as error:
+        except module_common.cluster.ApiError as error:
             if error.status not in _STARTING or clock() >= end:
                 raise
         sleep(_INTERVAL)
@@ -120,17 +121,17 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
     try:
         minimum = kubernetes_version.parse(module.params["minimum_version"])
     except ValueError as error:
-        raise cluster_module.ModuleFailedError(f"minimum_version: {error}.") from error
+        raise module_common.ModuleFailedError(f"minimum_version: {error}.") from error
     answer = ask(connected, module.params["timeout"])
     try:
         version = kubernetes_version.of_server(answer)
     except ValueError as error:
-        raise cluster_module.ModuleFailedError(
+        raise module_common.ModuleFailedError(
             f"{connected.name}: {connected.server} does not answer as the API of Kubernetes: "
             f"{error}."
         ) from error
     if version < minimum:
-        raise cluster_module.ModuleFailedError(
+        raise module_common.ModuleFailedError(
             f"{connected.name} runs Kubernetes {version}, but {minimum} or later is needed: "
             "upgrade it, or name another context with kubernetes_context."
         )
@@ -144,7 +145,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
 
 def main() -> None:
     """Wire the options to the question."""
-    cluster_module.run_module(ARGUMENTS, run)
+    module_common.run_module(ARGUMENTS, run)
 
 
 if __name__ == "__main__":

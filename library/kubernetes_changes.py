@@ -169,18 +169,21 @@ diff:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import pull_secret
-from ansible.module_utils.docker_ml_api.cluster_module import ModuleFailedError, run_module
+from ansible.module_utils.docker_ml_api.kubernetes import pull_secret
+from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
+    ModuleFailedError,
+    run_module,
+)
 
 try:
-    from ansible.module_utils.docker_ml_api import live_objects, object_changes
+    from ansible.module_utils.docker_ml_api.kubernetes import live_objects, object_changes
 except ImportError:
     # run_module says which package is missing.
     live_objects = object_changes = None
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS: dict[str, Any] = {
     "workloads": {

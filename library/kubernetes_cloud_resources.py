@@ -112,18 +112,14 @@ problems:
 import time
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import (
-    cloud_resources,
-    cluster_module,
-    gke_naming,
-    teardown,
-)
+from ansible.module_utils.docker_ml_api.gke import naming
+from ansible.module_utils.docker_ml_api.kubernetes import cloud_resources, module_common, teardown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster, Object
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster, Object
 
 ARGUMENTS: dict[str, Any] = {
     "namespaces": {"type": "list", "elements": "str", "default": []},
@@ -208,7 +204,7 @@ class Removal:
     def _list(self, kind: str) -> list[Object]:
         try:
             return list(self._cluster.list(kind))
-        except cluster_module.cluster.ApiError as error:
+        except module_common.cluster.ApiError as error:
             if error.status == _NOT_FOUND and kind in cloud_resources.OPTIONAL:
                 return []
             raise
@@ -232,7 +228,7 @@ class Removal:
             "uids": sorted(uids),
             "system_uids": [str(uid)] if (uid := system["metadata"].get("uid")) else [],
             "load_balancers": sorted(
-                gke_naming.balancer_name(one["metadata"]["uid"])
+                naming.balancer_name(one["metadata"]["uid"])
                 for one in found
                 if one["kind"] == "Service"
             ),
@@ -277,7 +273,7 @@ class Removal:
         if not self._dry:
             try:
                 self._cluster.delete(*place, options)
-            except cluster_module.cluster.ApiError as error:
+            except module_common.cluster.ApiError as error:
                 # Made anew meanwhile: the next look finds that one.
                 if error.status != _CONFLICT:
                     raise
@@ -321,13 +317,13 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
         result["diff"] = {"before": "\n".join(removal.removed) + "\n", "after": ""}
     if removal.problems:
         message = "\n".join(removal.problems)
-        raise cluster_module.ModuleFailedError(message, problems=removal.problems, **result)
+        raise module_common.ModuleFailedError(message, problems=removal.problems, **result)
     return result
 
 
 def main() -> None:
     """Wire the options to the removal."""
-    cluster_module.run_module(ARGUMENTS, run)
+    module_common.run_module(ARGUMENTS, run)
 
 
 if __name__ == "__main__":

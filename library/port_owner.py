@@ -74,7 +74,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api import tcp_ports
+from ansible.module_utils.docker_ml_api.docker import tcp_ports
 
 ARGUMENTS: dict[str, Any] = {
     "ports": {"type": "list", "elements": "int", "required": True},

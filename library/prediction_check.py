@@ -249,12 +249,12 @@ msg:
 import random
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.docker_ml_api.prediction_check_options import (
+from ansible.module_utils.docker_ml_api.checks.options import (
     CHECKS,
     REQUEST_OPTIONS,
     make_client,
 )
-from ansible.module_utils.docker_ml_api.prediction_check_runner import (
+from ansible.module_utils.docker_ml_api.checks.runner import (
     Checker,
     SystemClock,
     read_check,

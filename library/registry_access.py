@@ -72,7 +72,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from ansible.module_utils.docker_ml_api import registry
+    from ansible.module_utils.docker_ml_api.registry import access as registry
     from docker import auth
     from docker.errors import DockerException
 

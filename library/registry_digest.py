@@ -95,7 +95,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
     import docker
-    from ansible.module_utils.docker_ml_api import registry
+    from ansible.module_utils.docker_ml_api.registry import access
     from docker import errors
 
     IMPORT_ERROR = None
@@ -124,7 +124,7 @@ def local_digests(client: docker.DockerClient, image: str, reference: str) -> li
         attributes: dict[str, Any] = client.images.get(image).attrs
     except errors.ImageNotFound:
         return []
-    digests: list[str] = registry.repository_digests(attributes["RepoDigests"] or [], reference)
+    digests: list[str] = access.repository_digests(attributes["RepoDigests"] or [], reference)
     return digests
 
 
@@ -133,9 +133,9 @@ def remote_digest(client: docker.DockerClient, reference: str, login: dict[str, 
     try:
         data = client.images.get_registry_data(reference, auth_config=login)
     except errors.APIError as error:
-        sentence = registry.explain(reference, error.status_code or 0, error.explanation or "")
+        sentence = access.explain(reference, error.status_code or 0, error.explanation or "")
         if sentence:
-            raise registry.RegistryError(sentence) from error
+            raise access.RegistryError(sentence) from error
         return ""
     return str(data.id)
 
@@ -164,7 +164,7 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("docker"), exception=IMPORT_ERROR)
     try:
         images = run(module.params)
-    except registry.RegistryError as error:
+    except access.RegistryError as error:
         module.fail_json(msg=str(error))
     except errors.DockerException as error:
         module.fail_json(msg=f"The Docker engine does not answer: {error}")

@@ -125,8 +125,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from ansible.module_utils.docker_ml_api.registry import Credentials
-    from ansible.module_utils.docker_ml_api.registry_manifests import Trust, look_up
+    from ansible.module_utils.docker_ml_api.registry.access import Credentials
+    from ansible.module_utils.docker_ml_api.registry.manifests import Trust, look_up
     from docker import auth
     from docker.errors import DockerException
 

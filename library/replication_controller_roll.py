@@ -117,12 +117,19 @@ problems:
 import time
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import controller_roll, rollout_reader, rollout_report
-from ansible.module_utils.docker_ml_api.cluster_module import ModuleFailedError, run_module
-from ansible.module_utils.docker_ml_api.rollout import Key, Live, Workload
+from ansible.module_utils.docker_ml_api.kubernetes import (
+    controller_roll,
+    rollout_reader,
+    rollout_report,
+)
+from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
+    ModuleFailedError,
+    run_module,
+)
+from ansible.module_utils.docker_ml_api.kubernetes.rollout import Key, Live, Workload
 
 try:
-    from ansible.module_utils.docker_ml_api.cluster import ApiError
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import ApiError
 except ImportError:  # run_module says which package is missing
     ApiError = Exception
 
@@ -130,8 +137,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster
-    from ansible.module_utils.docker_ml_api.controller_roll import Change
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
+    from ansible.module_utils.docker_ml_api.kubernetes.controller_roll import Change
 
 _KIND = "ReplicationController"
 # What the API server says of a pod that is gone, or of another uid: to a deletion, to a patch.

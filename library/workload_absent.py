@@ -92,13 +92,13 @@ problems:
 import time
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import cluster_module, teardown
+from ansible.module_utils.docker_ml_api.kubernetes import module_common, teardown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster, Object
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster, Object
 
 ARGUMENTS: dict[str, Any] = {
     "workloads": {
@@ -270,7 +270,7 @@ class Teardown:
         for resource in kinds:
             try:
                 items += [(resource.kind, item) for item in self._items(resource, namespace)]
-            except cluster_module.cluster.ApiError as error:
+            except module_common.cluster.ApiError as error:
                 if error.status == _FORBIDDEN:
                     return f"whether it is empty cannot be known, since {error}"
                 # Some say that they can be listed, but cannot.
@@ -340,13 +340,13 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
         result["diff"] = {"before": "\n".join(going.removed) + "\n", "after": ""}
     if going.problems:
         message = "\n".join(problem["problem"] for problem in going.problems)
-        raise cluster_module.ModuleFailedError(message, problems=going.problems, **result)
+        raise module_common.ModuleFailedError(message, problems=going.problems, **result)
     return result
 
 
 def main() -> None:
     """Wire the options to the removal."""
-    cluster_module.run_module(ARGUMENTS, run)
+    module_common.run_module(ARGUMENTS, run)
 
 
 if __name__ == "__main__":

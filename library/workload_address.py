@@ -159,10 +159,13 @@ problems:
 import socket
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api.cluster_module import ModuleFailedError, run_module
-from ansible.module_utils.docker_ml_api.prediction_check_http import bounded, proxied
-from ansible.module_utils.docker_ml_api.prediction_check_runner import SystemClock
-from ansible.module_utils.docker_ml_api.service_address import (
+from ansible.module_utils.docker_ml_api.checks.http import bounded, proxied
+from ansible.module_utils.docker_ml_api.checks.runner import SystemClock
+from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
+    ModuleFailedError,
+    run_module,
+)
+from ansible.module_utils.docker_ml_api.kubernetes.service_address import (
     EXPOSE,
     Search,
     Target,
@@ -173,7 +176,7 @@ from ansible.module_utils.docker_ml_api.service_address import (
 )
 
 try:
-    from ansible.module_utils.docker_ml_api.cluster import ApiError, UnreachableError
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import ApiError, UnreachableError
 except ImportError:  # run_module says which package is missing
     ApiError = UnreachableError = Exception
 
@@ -181,7 +184,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster, Object
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster, Object
 
 ARGUMENTS = {
     "workloads": {

@@ -226,22 +226,28 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api.cluster_module import ModuleFailedError, run_module
-from ansible.module_utils.docker_ml_api.prediction_check_options import (
+from ansible.module_utils.docker_ml_api.checks.options import (
     CHECKS,
     REQUEST_OPTIONS,
     make_client,
 )
-from ansible.module_utils.docker_ml_api.prediction_check_runner import (
+from ansible.module_utils.docker_ml_api.checks.replicas import Interview, Roster, Target
+from ansible.module_utils.docker_ml_api.checks.runner import (
     SystemClock,
     read_check,
     read_policy,
 )
-from ansible.module_utils.docker_ml_api.replica_check import Interview, Roster, Target
-from ansible.module_utils.docker_ml_api.service_address import forward_commands, kubectl_access
+from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
+    ModuleFailedError,
+    run_module,
+)
+from ansible.module_utils.docker_ml_api.kubernetes.service_address import (
+    forward_commands,
+    kubectl_access,
+)
 
 try:
-    from ansible.module_utils.docker_ml_api.workload_pods import (
+    from ansible.module_utils.docker_ml_api.kubernetes.workload_pods import (
         ClusterSurroundings,
         pods_by_workload,
     )
@@ -252,7 +258,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS = {
     "workloads": {

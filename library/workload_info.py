@@ -50,11 +50,11 @@ workloads:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import cluster_module, releases
+from ansible.module_utils.docker_ml_api.kubernetes import module_common, releases
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS: dict[str, Any] = {"labels": {"type": "dict", "required": True}}
 
@@ -73,7 +73,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
 
 def main() -> None:
     """Wire the options to the reading."""
-    cluster_module.run_module(ARGUMENTS, run)
+    module_common.run_module(ARGUMENTS, run)
 
 
 if __name__ == "__main__":

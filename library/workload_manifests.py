@@ -326,7 +326,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from ansible.module_utils.docker_ml_api import manifests, workload_input
+    from ansible.module_utils.docker_ml_api.kubernetes import manifests, workload_input
 
     IMPORT_ERROR = None
 except ImportError:

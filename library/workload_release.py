@@ -98,13 +98,13 @@ workloads:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import cluster_module, releases
+from ansible.module_utils.docker_ml_api.kubernetes import module_common, releases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS: dict[str, Any] = {
     "workloads": {
@@ -154,10 +154,10 @@ class Recorder:
                     self._cluster.delete(
                         "ConfigMap", namespace, one.name, {"preconditions": {"uid": one.uid}}
                     )
-        except cluster_module.cluster.ApiError as error:
-            raise cluster_module.ModuleFailedError(
+        except module_common.cluster.ApiError as error:
+            raise module_common.ModuleFailedError(
                 f"Workload {name} in {namespace}: its release cannot be recorded: "
-                f"{cluster_module.advise(error)}"
+                f"{module_common.advise(error)}"
             ) from error
         self.changed |= bool(plan.create or plan.delete)
         return {
@@ -178,7 +178,7 @@ class Recorder:
             try:
                 self._cluster.create("ConfigMap", namespace, plan.create)
                 break
-            except cluster_module.cluster.ApiError as error:
+            except module_common.cluster.ApiError as error:
                 if error.status != _CONFLICT or not left:
                     raise
                 taken.add(plan.release)
@@ -215,7 +215,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
     """Record the workloads."""
     params = module.params
     if params["limit"] < 1:
-        raise cluster_module.ModuleFailedError("limit must be 1 or more: the newest release stays.")
+        raise module_common.ModuleFailedError("limit must be 1 or more: the newest release stays.")
     recorder = Recorder(connected, params["labels"], params["limit"], dry=module.check_mode)
     workloads = [recorder.record(workload) for workload in params["workloads"]]
     result: dict[str, Any] = {"changed": recorder.changed, "workloads": workloads}
@@ -226,7 +226,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
 
 def main() -> None:
     """Wire the options to the recording."""
-    cluster_module.run_module(ARGUMENTS, run)
+    module_common.run_module(ARGUMENTS, run)
 
 
 if __name__ == "__main__":

@@ -130,13 +130,13 @@ missing:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import cluster_module, releases
+from ansible.module_utils.docker_ml_api.kubernetes import module_common, releases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS: dict[str, Any] = {
     "workloads": {
@@ -218,7 +218,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
 
 def main() -> None:
     """Wire the options to the reading."""
-    cluster_module.run_module(ARGUMENTS, run)
+    module_common.run_module(ARGUMENTS, run)
 
 
 if __name__ == "__main__":

@@ -129,15 +129,18 @@ problems:
 import time
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import rollout, rollout_reader, rollout_report
-from ansible.module_utils.docker_ml_api.cluster_module import ModuleFailedError, run_module
-from ansible.module_utils.docker_ml_api.rollout import Key, Live, Workload
+from ansible.module_utils.docker_ml_api.kubernetes import rollout, rollout_reader, rollout_report
+from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
+    ModuleFailedError,
+    run_module,
+)
+from ansible.module_utils.docker_ml_api.kubernetes.rollout import Key, Live, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible.module_utils.docker_ml_api.cluster import Cluster
+    from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS: dict[str, Any] = {
     "workloads": {

@@ -6,7 +6,8 @@ import subprocess
 import tarfile
 
 import pytest
-from ansible.module_utils.docker_ml_api import context_hash, docker_engine
+from ansible.module_utils.docker_ml_api.docker import context_hash
+from ansible.module_utils.docker_ml_api.docker import engine as docker_engine
 
 from support.real_engine import Engine
 

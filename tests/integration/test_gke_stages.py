@@ -8,8 +8,8 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ansible.module_utils.docker_ml_api import gke_operations, gke_urls
-from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+from ansible.module_utils.docker_ml_api.gke import operations, urls
+from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
 from support import ROOT, gke_examples
 from support.ansible_run import PLAYBOOK, Run, run_playbook
@@ -61,14 +61,14 @@ def create(play: Play, name: str, monkeypatch: pytest.MonkeyPatch, **labels: str
         "nodePools": [{"name": "main", "initialNodeCount": 1}],
     }
     with at_google(play, monkeypatch) as session:
-        url = gke_urls.clusters(session.project, LOCATION)
+        url = urls.clusters(session.project, LOCATION)
         wait(session, session.request("POST", url, {"cluster": body}))
 
 
 def delete(play: Play, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Delete a cluster and nothing else, as people do by hand."""
     with at_google(play, monkeypatch) as session:
-        wait(session, session.request("DELETE", gke_urls.cluster(session.project, LOCATION, name)))
+        wait(session, session.request("DELETE", urls.cluster(session.project, LOCATION, name)))
 
 
 @contextlib.contextmanager
@@ -86,7 +86,7 @@ def at_google(play: Play, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleSes
 
 def wait(session: GoogleSession, operation: dict[str, Any]) -> None:
     """Wait for the operation's end."""
-    gke_operations.wait(session, LOCATION, operation, gke_operations.Deadline(session, 60))
+    operations.wait(session, LOCATION, operation, operations.Deadline(session, 60))
 
 
 def age(play: Play, name: str, hours: int = 9) -> None:

@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.docker_ml_api import (
-    gke_comparison,
-    gke_creation,
-    gke_input,
-    gke_live,
-    gke_operations,
-    gke_urls,
-    google_api,
+from ansible.module_utils.docker_ml_api.gke import (
+    cluster_options,
+    comparison,
+    create_request,
+    operations,
+    urls,
 )
+from ansible.module_utils.docker_ml_api.gke import live as gke_live
+from ansible.module_utils.docker_ml_api.google import api
 
 from support import gke_double
 from support.run_module import run_module
@@ -37,14 +37,14 @@ def options(*pools: Mapping[str, Any], **values: Any) -> dict[str, Any]:
     """The option `cluster`, as somebody writes it; without pools it has one, `main`."""
     given = [dict(one) for one in pools] or [{}]
     named = [{"name": "main", "nodes": 2, **one} for one in given]
-    if values.get("mode") == gke_input.AUTOPILOT:
+    if values.get("mode") == cluster_options.AUTOPILOT:
         named = []
     return {"name": NAME, "location": LOCATION, "node_pools": named, **values}
 
 
 def wanted(*pools: Mapping[str, Any], **values: Any) -> dict[str, Any]:
     """The same as a module gets it: with every option."""
-    result = ArgumentSpecValidator(gke_input.ARGUMENTS).validate(
+    result = ArgumentSpecValidator(cluster_options.ARGUMENTS).validate(
         {"cluster": options(*pools, **values)}
     )
     assert not result.error_messages
@@ -115,10 +115,10 @@ class Gke:
 
 
 @contextlib.contextmanager
-def on_google(google: Any, **given: Any) -> Iterator[google_api.GoogleSession]:
+def on_google(google: Any, **given: Any) -> Iterator[api.GoogleSession]:
     """A session on the double, whose sleep is what moves the double's clock."""
     params = {"auth_kind": "serviceaccount", "service_account_file": str(google.key_file)}
-    session = google_api.GoogleSession(
+    session = api.GoogleSession(
         {"project": google.project, **params, **given},
         clock=google.clock.now,
         sleep=google.clock.advance,
@@ -129,23 +129,27 @@ def on_google(google: Any, **given: Any) -> Iterator[google_api.GoogleSession]:
         session.close()
 
 
-def plan(session: google_api.GoogleSession, cluster: Mapping[str, Any], **given: Any) -> Any:
+def plan(session: api.GoogleSession, cluster: Mapping[str, Any], **given: Any) -> Any:
     """What the comparison with the live cluster finds."""
-    live = gke_live.find(session, cluster["location"], cluster["name"], gke_input.OWNER)
+    live = gke_live.find(session, cluster["location"], cluster["name"], cluster_options.OWNER)
     now = datetime.now(UTC)
-    return gke_comparison.plan(cluster, live, session.project, gke_input.OWNER, now, **given)
+    return comparison.plan(cluster, live, session.project, cluster_options.OWNER, now, **given)
 
 
-def make(session: google_api.GoogleSession, cluster: Mapping[str, Any]) -> None:
+def make(session: api.GoogleSession, cluster: Mapping[str, Any]) -> None:
     """Let there be a cluster, by one request and without google.cloud."""
-    body = gke_creation.cluster_body(cluster, session.project, gke_input.OWNER, datetime.now(UTC))
-    if not gke_input.is_autopilot(cluster):
+    body = create_request.cluster_body(
+        cluster, session.project, cluster_options.OWNER, datetime.now(UTC)
+    )
+    if not cluster_options.is_autopilot(cluster):
         body = {k: v for k, v in body.items() if k not in ("initialNodeCount", "nodeConfig")}
-        body["nodePools"] = [gke_creation.pool_body(one, cluster) for one in cluster["node_pools"]]
+        body["nodePools"] = [
+            create_request.pool_body(one, cluster) for one in cluster["node_pools"]
+        ]
     place = cluster["location"]
-    url = gke_urls.clusters(session.project, place)
+    url = urls.clusters(session.project, place)
     operation = session.request("POST", url, {"cluster": body})
-    gke_operations.wait(session, place, operation, gke_operations.Deadline(session, 600))
+    operations.wait(session, place, operation, operations.Deadline(session, 600))
 
 
 def calls(google: Any) -> list[str]:

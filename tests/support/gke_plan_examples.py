@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.docker_ml_api import gke_input
+from ansible.module_utils.docker_ml_api.gke import cluster_options
 
 
 def pool(**options: Any) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def pool(**options: Any) -> dict[str, Any]:
 def cluster(**options: Any) -> dict[str, Any]:
     """Return a wanted cluster as a module gets it."""
     given = {"name": "model-test-cluster", "location": "europe-west1-b", **options}
-    checked = ArgumentSpecValidator(gke_input.ARGUMENTS).validate({"cluster": given})
+    checked = ArgumentSpecValidator(cluster_options.ARGUMENTS).validate({"cluster": given})
     assert not checked.error_messages, checked.error_messages
     found: dict[str, Any] = checked.validated_parameters["cluster"]
     return found

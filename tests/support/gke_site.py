@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import gke_urls, google_api
+from ansible.module_utils.docker_ml_api.gke import urls
+from ansible.module_utils.docker_ml_api.google import api
 
 from support.run_module import run_module
 
@@ -36,13 +37,13 @@ class Site:
             monkeypatch.setenv(key, value)
         site = self
 
-        class Session(google_api.GoogleSession):  # type: ignore[misc]
+        class Session(api.GoogleSession):  # type: ignore[misc]
             """As a module makes it, by the double's time."""
 
             def __init__(self, params: Mapping[str, Any]) -> None:
                 super().__init__(params, clock=google.clock.now, sleep=site.sleep)
 
-        monkeypatch.setattr(google_api, "GoogleSession", Session)
+        monkeypatch.setattr(api, "GoogleSession", Session)
         self.session = Session(
             {
                 "project": google.project,
@@ -75,7 +76,7 @@ class Site:
         }
         labels = OURS if labels is None else labels
         body = {"name": name, "resourceLabels": labels, "nodePools": [pool], **cluster}
-        url = gke_urls.clusters(self.google.project, location)
+        url = urls.clusters(self.google.project, location)
         return self.session.request("POST", url, {"cluster": body})
 
     def create(self, name: str = NAME, location: str = LOCATION, **cluster: Any) -> dict[str, Any]:
@@ -87,18 +88,18 @@ class Site:
 
     def finish(self, operation: Mapping[str, Any]) -> None:
         """Let an operation end."""
-        url = gke_urls.operations(self.google.project, operation["zone"])
+        url = urls.operations(self.google.project, operation["zone"])
         while operation["status"] != _DONE:
             self.google.clock.advance(1)
             operation = self.session.get(f"{url}/{operation['name']}")
 
     def cluster(self, name: str = NAME, location: str = LOCATION) -> dict[str, Any] | None:
         """The cluster as the API has it."""
-        return self.session.find(gke_urls.cluster(self.google.project, location, name))
+        return self.session.find(urls.cluster(self.google.project, location, name))
 
     def delete(self, name: str = NAME, location: str = LOCATION) -> dict[str, Any]:
         """Begin to delete a cluster; give the operation."""
-        url = gke_urls.cluster(self.google.project, location, name)
+        url = urls.cluster(self.google.project, location, name)
         return self.session.request("DELETE", url)
 
     def direct(self, action: str, **arguments: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from ansible.module_utils.docker_ml_api import gke_attribution, gke_input
+from ansible.module_utils.docker_ml_api.gke import attribution, cluster_options
 
 from rehearsal.gke.clock import StandingClock
 from support import ROOT, gke_double, gke_examples
@@ -126,7 +126,7 @@ def test_option_of_a_pool(compared, name):
 
 
 def test_every_option_is_documented():
-    options = gke_input.ARGUMENTS["cluster"]["options"]
+    options = cluster_options.ARGUMENTS["cluster"]["options"]
     pool = options["node_pools"]["options"]
     assert set.union(*_documented("cluster")) == set(options) - {"name", "location", "node_pools"}
     assert set.union(*_documented("node pool")) == set(pool) - {"name"}
@@ -138,7 +138,7 @@ def test_permissions_to_find_leftovers():
     rows = {row[0]: row for row in DOCUMENT.rows("What the login must be allowed to do")}
     _, role, permissions = rows["to find leftovers, to count nodes"]
     named = [one.removeprefix("compute.") for one in words_of(permissions)]
-    kinds = {kind.collection for kind in gke_attribution.KINDS}
+    kinds = {kind.collection for kind in attribution.KINDS}
     assert words_of(role) == ["roles/compute.viewer"]
     assert set(named) - {"list", "instanceGroupManagers.get"} == kinds
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
-from ansible.module_utils.docker_ml_api import gke_urls
-from ansible.module_utils.docker_ml_api.google_api import GoogleSession
+from ansible.module_utils.docker_ml_api.gke import urls
+from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
 from ansible.utils.display import Display
@@ -61,7 +61,7 @@ def create(google, name, location, nodes=2, **fields):
     if not (fields.get("autopilot") or {}).get("enabled"):
         fields["initialNodeCount"] = nodes
     body = {"cluster": {"name": name, **fields}}
-    session.request("POST", gke_urls.clusters(google.project, location), body)
+    session.request("POST", urls.clusters(google.project, location), body)
     session.close()
     google.clock.advance(60)
 
@@ -315,7 +315,7 @@ def telling(monkeypatch):
         return serving(lambda _: Answer(answer))
 
     def patch(url):
-        monkeypatch.setattr(gke_urls, "CONTAINER", url)
+        monkeypatch.setattr(urls, "CONTAINER", url)
         monkeypatch.setenv("GCP_PROJECT", "p")
         monkeypatch.setenv("GCP_AUTH_KIND", "accesstoken")
         monkeypatch.setenv("GCP_ACCESS_TOKEN", "token")

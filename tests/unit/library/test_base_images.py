@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base_images
 import pytest
-from ansible.module_utils.docker_ml_api import debian_bootstrap, local_images
+from ansible.module_utils.docker_ml_api.docker import debian_bootstrap, local_images
 
 from support import real_registry, run_module
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import debian_image
 import pytest
-from ansible.module_utils.docker_ml_api import debian_bootstrap as util
-from ansible.module_utils.docker_ml_api import local_images
+from ansible.module_utils.docker_ml_api.docker import debian_bootstrap as util
+from ansible.module_utils.docker_ml_api.docker import local_images
 
 from support import run_module
 

@@ -169,7 +169,7 @@ def test_an_engine_that_can_check_accepts(host):
 
 
 def test_without_an_engine_nobody_checks(host, monkeypatch):
-    monkeypatch.setattr(docker_daemon_config.docker_engine, "find_engine", lambda _: "")
+    monkeypatch.setattr(docker_daemon_config.engine, "find_engine", lambda _: "")
     answer = run_module(
         docker_daemon_config,
         host.capsys,

@@ -5,7 +5,7 @@ import runpy
 
 import docker_engine_info
 import pytest
-from ansible.module_utils.docker_ml_api import docker_engine
+from ansible.module_utils.docker_ml_api.docker import engine as docker_engine
 from ansible.module_utils.testing import patch_module_args
 
 from support.run_module import run_module

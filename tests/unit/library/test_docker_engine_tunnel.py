@@ -15,7 +15,7 @@ from pathlib import Path
 
 import docker_engine_tunnel
 import pytest
-from ansible.module_utils.docker_ml_api import engine_tunnel
+from ansible.module_utils.docker_ml_api.docker import tunnel
 
 from support import processes, remote_engine
 from support.run_module import run_module
@@ -82,20 +82,20 @@ def ssh(tmp_path, monkeypatch):
 
     for name in ("DOCKER_TLS_VERIFY", "DOCKER_TLS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(engine_tunnel.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tunnel.tempfile, "tempdir", str(tmp_path))
     return put
 
 
 @pytest.fixture(autouse=True)
 def left(monkeypatch):
     """What is left of the tunnels' folders: they may lie among those of other tests."""
-    made, make_folder = [], engine_tunnel.make_folder
+    made, make_folder = [], tunnel.make_folder
 
     def noted():
         made.append(make_folder())
         return made[-1]
 
-    monkeypatch.setattr(engine_tunnel, "make_folder", noted)
+    monkeypatch.setattr(tunnel, "make_folder", noted)
     return lambda: [folder for folder in made if folder.exists()]
 
 
@@ -127,7 +127,7 @@ def test_it_ends_when_it_is_told_to(ssh, run, capsys):  # noqa: ARG001
     (pid,) = [
         number
         for number, arguments in processes.files("cmdline")
-        if str(folder / engine_tunnel.PROGRAM).encode() in arguments
+        if str(folder / tunnel.PROGRAM).encode() in arguments
     ]
 
     os.kill(pid, signal.SIGTERM)
@@ -294,7 +294,7 @@ def carried(tmp_path):
 
     def lead():
         with near, far:
-            engine_tunnel.carry(near, far)
+            tunnel.carry(near, far)
 
     thread = threading.Thread(target=lead, daemon=True)
     thread.start()
@@ -363,22 +363,22 @@ def test_the_run_is_the_outermost_ansible(tmp_path):
 
 
 def test_the_birth_of_a_process():
-    mine = engine_tunnel.birth(os.getpid())
+    mine = tunnel.birth(os.getpid())
     assert mine
-    assert mine == engine_tunnel.birth(os.getpid())
+    assert mine == tunnel.birth(os.getpid())
     with subprocess.Popen(["true"]) as process:
-        remote_engine.wait_until(lambda: engine_tunnel.birth(process.pid) is None)
-    assert engine_tunnel.birth(process.pid) is None
+        remote_engine.wait_until(lambda: tunnel.birth(process.pid) is None)
+    assert tunnel.birth(process.pid) is None
 
 
 def test_a_program_that_breaks_says_why(tmp_path):
     folder = tmp_path / "f"
     folder.mkdir()
-    with pytest.raises(engine_tunnel.TunnelError, match="no program"):
-        engine_tunnel.begin(
+    with pytest.raises(tunnel.TunnelError, match="no program"):
+        tunnel.begin(
             "raise SystemExit('no program')",
             folder,
-            [engine_tunnel.Door("a")],
+            [tunnel.Door("a")],
             master=[],
             run=os.getpid(),
             timeout=60,
@@ -397,14 +397,14 @@ def test_a_login_that_never_ends(ssh, run, capsys, left, tmp_path):  # noqa: ARG
 def test_short_paths_for_sockets(monkeypatch, tmp_path):
     long = tmp_path / ("x" * 60)
     long.mkdir()
-    monkeypatch.setattr(engine_tunnel.tempfile, "tempdir", str(long))
-    folder = engine_tunnel.make_folder()
+    monkeypatch.setattr(tunnel.tempfile, "tempdir", str(long))
+    folder = tunnel.make_folder()
     assert len(str(folder)) < 40
     folder.rmdir()
 
 
 def test_doors_as_they_are_written():
-    tls = engine_tunnel.Tls("h", 1, "a", "b", "c")
-    for door in (engine_tunnel.Door("x", ("a", "b")), engine_tunnel.Door("y", tls=tls)):
-        text = json.dumps(engine_tunnel.asdict(door))
-        assert engine_tunnel.read_door(json.loads(text)) == door
+    tls = tunnel.Tls("h", 1, "a", "b", "c")
+    for door in (tunnel.Door("x", ("a", "b")), tunnel.Door("y", tls=tls)):
+        text = json.dumps(tunnel.asdict(door))
+        assert tunnel.read_door(json.loads(text)) == door

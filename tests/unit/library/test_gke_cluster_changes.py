@@ -220,10 +220,10 @@ def test_a_run_that_was_killed(gke):
     """What it had begun is waited for, and not begun again."""
     with examples.on_google(gke.google) as session:
         wanted = examples.wanted()
-        body = examples.gke_creation.create_cluster(
+        body = examples.create_request.create_cluster(
             wanted, session.project, "docker-ml-api", examples.datetime.now(examples.UTC)
         )["body"]
-        url = examples.gke_urls.clusters(session.project, examples.LOCATION)
+        url = examples.urls.clusters(session.project, examples.LOCATION)
         session.request("POST", url, {"cluster": body})
     cluster = examples.options()
     checked = gke.changes(cluster, _ansible_check_mode=True)
@@ -237,7 +237,7 @@ def test_a_run_that_was_killed(gke):
 def test_a_cluster_that_is_going(gke, made):
     made()
     with examples.on_google(gke.google) as session:
-        url = examples.gke_urls.cluster(session.project, examples.LOCATION, examples.NAME)
+        url = examples.urls.cluster(session.project, examples.LOCATION, examples.NAME)
         session.request("DELETE", url)
     cluster = examples.options()
     found = gke.changes(cluster)
@@ -251,7 +251,7 @@ def test_a_cluster_that_never_settles(gke, made):
     gke.google.fault("operation-never-ends", method="setSize")
     with examples.on_google(gke.google) as session:
         place = examples.LOCATION, examples.NAME
-        url = examples.gke_urls.pool(session.project, *place, "main")
+        url = examples.urls.pool(session.project, *place, "main")
         session.request("POST", f"{url}:setSize", {"nodeCount": 3})
     answer = gke.run(
         "gke_cluster_changes", cluster=examples.options(labels={"team": "ml"}), timeout=0.1

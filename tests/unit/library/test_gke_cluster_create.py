@@ -1,6 +1,6 @@
 import gke_cluster_create
 import pytest
-from ansible.module_utils.docker_ml_api import gke_by_google_cloud
+from ansible.module_utils.docker_ml_api.gke import by_google_cloud as gke_by_google_cloud
 
 from support import documented
 from support import gke_examples as examples

@@ -4,7 +4,7 @@ import itertools
 
 import kubernetes_access
 import pytest
-from ansible.module_utils.docker_ml_api import cluster as cluster_access
+from ansible.module_utils.docker_ml_api.kubernetes import cluster as cluster_access
 
 from support.api_server import Answer, kubeconfig, refusal, serving
 from support.run_module import run_module

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import importlib.util
 import json
-import sys
 import time
 import uuid
 
 import kubernetes_changes
 import pytest
 import yaml
-from ansible.module_utils.docker_ml_api import manifests, object_changes
+from ansible.module_utils.docker_ml_api.kubernetes import manifests, object_changes
 
 from support import workload_examples as examples
 from support.api_server import Answer, make_certificate, refusal, serving
@@ -763,18 +761,3 @@ def test_no_labels(capsys):
         answer = ask(capsys, server, rendered_by(), labels={})
     assert answer["msg"] == "labels must hold at least one label, by which ours are told."
     assert server.requests == []
-
-
-def test_no_kubernetes_package(capsys, monkeypatch):
-    package = "ansible.module_utils.docker_ml_api"
-    for name in ("cluster", "cluster_module", "live_objects"):
-        monkeypatch.delitem(sys.modules, f"{package}.{name}")
-        monkeypatch.delattr(sys.modules[package], name)
-    monkeypatch.setitem(sys.modules, "urllib3", None)
-    # A copy: others hold on to the module itself.
-    spec = importlib.util.spec_from_file_location("a_copy", kubernetes_changes.__file__)
-    copy = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(copy)
-    answer = run_module(copy, capsys, workloads=[], labels={})
-    assert answer["failed"]
-    assert "(kubernetes)" in answer["msg"]

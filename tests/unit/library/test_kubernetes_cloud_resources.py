@@ -6,8 +6,8 @@ import json
 
 import kubernetes_cloud_resources
 import pytest
-from ansible.module_utils.docker_ml_api import cloud_resources
-from ansible.module_utils.docker_ml_api import cluster as cluster_access
+from ansible.module_utils.docker_ml_api.kubernetes import cloud_resources
+from ansible.module_utils.docker_ml_api.kubernetes import cluster as cluster_access
 
 from support.api_server import Answer, refusal, serving
 from support.run_module import run_module

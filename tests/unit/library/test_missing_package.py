@@ -4,7 +4,7 @@ import importlib
 import sys
 
 import pytest
-from ansible.module_utils.docker_ml_api import cluster_module
+from ansible.module_utils.docker_ml_api.kubernetes import module_common
 
 from support import documented
 from support.api_server import kubeconfig
@@ -36,12 +36,13 @@ def test_no_kubernetes_package(name, capsys):
 
 
 def test_all_is_as_before():
-    before = sys.modules["ansible.module_utils.docker_ml_api.cluster_module"]
+    common = "ansible.module_utils.docker_ml_api.kubernetes.module_common"
+    named, before = importlib.import_module("workload_check"), sys.modules[common]
     with fresh_module("workload_check", "urllib3") as module:
         assert sys.modules["urllib3"] is None
         assert module is sys.modules["workload_check"]
-        assert sys.modules["ansible.module_utils.docker_ml_api.cluster_module"] is not before
-    assert before is cluster_module
-    assert sys.modules["ansible.module_utils.docker_ml_api.cluster_module"] is before
-    assert sys.modules["workload_check"] is not module
+        assert sys.modules[common] is not before
+    assert before is module_common
+    assert sys.modules[common] is before
+    assert sys.modules["workload_check"] is named is not module
     assert importlib.import_module("urllib3").__name__ == "urllib3"

@@ -15,8 +15,8 @@ import prediction_check
 import pytest
 import yaml
 from ansible.module_utils import urls
-from ansible.module_utils.docker_ml_api.prediction_check_http import Question
-from ansible.module_utils.docker_ml_api.prediction_check_options import CHECK_OPTIONS
+from ansible.module_utils.docker_ml_api.checks.http import Question
+from ansible.module_utils.docker_ml_api.checks.options import CHECK_OPTIONS
 
 from doc_fragments import prediction_check as fragment
 from support import ROOT, ports

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 import replication_controller_roll
-from ansible.module_utils.docker_ml_api import cluster as cluster_access
-from ansible.module_utils.docker_ml_api import controller_roll
-from ansible.module_utils.docker_ml_api.rollout import Key
+from ansible.module_utils.docker_ml_api.kubernetes import cluster as cluster_access
+from ansible.module_utils.docker_ml_api.kubernetes import controller_roll
+from ansible.module_utils.docker_ml_api.kubernetes.rollout import Key
 
 from support.api_server import refusal, serving
 from support.run_module import run_module

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import workload_absent
-from ansible.module_utils.docker_ml_api import cluster as cluster_access
+from ansible.module_utils.docker_ml_api.kubernetes import cluster as cluster_access
 
 from support.api_server import Answer, refusal, serving
 from support.run_module import run_module

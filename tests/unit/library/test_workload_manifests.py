@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 
 import pytest
 import workload_manifests
 import yaml
 
 from support import workload_examples as examples
+from support.fresh_module import fresh_module
 from support.run_module import run_module
 
 APP = {"name": "diabetes", "image": "diabetes:v1", "port": 8080}
@@ -119,16 +118,9 @@ def test_what_ansible_refuses(capsys, options, words):
         assert word in answer["msg"]
 
 
-def test_no_yaml_package(capsys, monkeypatch):
-    package = "ansible.module_utils.docker_ml_api"
-    monkeypatch.delitem(sys.modules, f"{package}.manifests")
-    monkeypatch.delattr(sys.modules[package], "manifests")
-    monkeypatch.setitem(sys.modules, "yaml", None)
-    # A copy: others hold on to the module itself.
-    spec = importlib.util.spec_from_file_location("a_copy", workload_manifests.__file__)
-    copy = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(copy)
-    answer = run_module(copy, capsys, workloads=[], apps=[], labels={})
+def test_no_yaml_package(capsys):
+    with fresh_module("workload_manifests", "yaml") as module:
+        answer = run_module(module, capsys, workloads=[], apps=[], labels={})
     assert answer["failed"]
     assert "(PyYAML)" in answer["msg"]
 

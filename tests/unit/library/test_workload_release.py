@@ -6,8 +6,8 @@ import json
 import pytest
 import workload_release
 import workload_release_info
-from ansible.module_utils.docker_ml_api import cluster as cluster_access
-from ansible.module_utils.docker_ml_api import manifests, releases
+from ansible.module_utils.docker_ml_api.kubernetes import cluster as cluster_access
+from ansible.module_utils.docker_ml_api.kubernetes import manifests, releases
 
 from support import workload_examples
 from support.api_server import Answer, refusal, serving

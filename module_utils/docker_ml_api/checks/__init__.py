@@ -1,0 +1,1 @@
+"""Checks of predictions: one application, and each replica of a workload."""

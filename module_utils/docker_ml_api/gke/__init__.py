@@ -1,0 +1,1 @@
+"""GKE clusters: wanted, compared, created, changed, deleted, paid for."""

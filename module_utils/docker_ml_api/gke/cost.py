@@ -1,0 +1,262 @@
+"""What a wanted GKE cluster costs a month, by list prices, as far as there are prices.
+
+The wanted cluster is as cluster_options describes it. Amounts are US dollars for a month of 730
+hours, without taxes, discounts, and what depends on use: traffic, logs, volumes, data that load
+balancers handle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api.gke import cluster_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ansible.module_utils.docker_ml_api.gke.prices import Price, Prices
+
+# As Google's own calculator counts a month.
+MONTH_HOURS = 730
+# Where none are named, Google spreads the nodes of a region over as many.
+_ZONES_OF_REGION = 3
+_FIRST_RULES = 5
+
+
+@dataclass(frozen=True)
+class Amount:
+    """From `low` to `high`; without `high` nobody knows the most."""
+
+    low: float
+    high: float | None
+
+    def __add__(self, other: Amount) -> Amount:
+        """Add what may come together."""
+        known = self.high is not None and other.high is not None
+        return Amount(
+            self.low + other.low,
+            (self.high or 0.0) + (other.high or 0.0) if known else None,
+        )
+
+    def __str__(self) -> str:
+        """Return it for people: 73.00, 12.00 to 24.00, at least 12.00, at most 24.00, unknown."""
+        low = f"{self.low:.2f}"
+        if self.high is None:
+            return f"at least {low}" if self.low else "unknown"
+        high = f"{self.high:.2f}"
+        if low == high:
+            return low
+        return f"{low} to {high}" if self.low else f"at most {high}"
+
+    def data(self) -> dict[str, float | None]:
+        """Return it as plain data, in cents."""
+        return {
+            "low": round(self.low, 2),
+            "high": None if self.high is None else round(self.high, 2),
+        }
+
+
+FEE = "management fee"
+UNKNOWN = Amount(0.0, None)
+NOTHING = Amount(0.0, 0.0)
+
+
+def total(amounts: Iterable[Amount]) -> Amount:
+    """Return the sum."""
+    return sum(amounts, NOTHING)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One thing that is paid for.
+
+    pool: its node pool, or empty; quantity: how much of it, for people; unit_price: in dollars,
+    None where it is not known; missing: whose price is not known, or empty.
+    """
+
+    what: str
+    pool: str
+    quantity: str
+    unit_price: float | None
+    monthly: Amount
+    source: dict[str, str] = field(default_factory=dict)
+    missing: str = ""
+    note: str = ""
+
+    def data(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {**asdict(self), "monthly": self.monthly.data()}
+
+
+def is_free_once(cluster: Mapping[str, Any]) -> bool:
+    """Return whether the credit of GKE's free tier may be used for the cluster's fee."""
+    return cluster_options.is_autopilot(cluster) or not cluster_options.is_region(
+        cluster["location"]
+    )
+
+
+def costs(
+    cluster: Mapping[str, Any],
+    prices: Prices,
+    *,
+    load_balancers: int = 0,
+    pod_requests: Mapping[str, float] | None = None,
+) -> list[Cost]:
+    """Return what is paid for.
+
+    load_balancers: how many the workloads ask for; pod_requests: of an Autopilot cluster, the sum
+    of what its pods request (`vcpu`, `memory_gib`, `ephemeral_storage_gib`).
+    """
+    region = cluster_options.region_of(cluster["location"])
+    found = [_fee(prices, region)]
+    if cluster_options.is_autopilot(cluster):
+        found += _pods(prices, region, pod_requests)
+    for pool in cluster["node_pools"]:
+        found += _pool(cluster, pool, prices, region)
+    if load_balancers:
+        found.append(_forwarding_rules(prices, region, load_balancers))
+    return found
+
+
+def _fee(prices: Prices, region: str) -> Cost:
+    price = prices.find("cluster_hour", "fee", region)
+    hours = (MONTH_HOURS, MONTH_HOURS)
+    return _cost(FEE, "1 cluster", price, hours, of="the management fee")
+
+
+def _pods(prices: Prices, region: str, requests: Mapping[str, float] | None) -> Iterator[Cost]:
+    if requests is None:
+        yield Cost(
+            "pods",
+            "",
+            "what they request",
+            None,
+            UNKNOWN,
+            missing="what the pods of an Autopilot cluster request",
+        )
+        return
+    for name, unit in (
+        ("vcpu", "vCPU"),
+        ("memory_gib", "GiB of memory"),
+        ("ephemeral_storage_gib", "GiB of ephemeral storage"),
+    ):
+        amount = requests.get(name) or 0
+        if amount:
+            hours = amount * MONTH_HOURS
+            price = prices.find("autopilot_hour", name, region)
+            quantity = f"{amount:g} {unit}"
+            yield _cost("pods", quantity, price, (hours, hours), of=f"{unit} in {region}")
+
+
+def _zones(cluster: Mapping[str, Any], pool: Mapping[str, Any]) -> int:
+    named = pool["locations"] or cluster["locations"]
+    if named:
+        return len(set(named))
+    return _ZONES_OF_REGION if cluster_options.is_region(cluster["location"]) else 1
+
+
+def nodes(cluster: Mapping[str, Any], pool: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many nodes the pool has in all its zones: the fewest and the most."""
+    zones = _zones(cluster, pool)
+    bounds = pool["autoscaling"]
+    if bounds:
+        return bounds["min"] * zones, bounds["max"] * zones
+    return pool["nodes"] * zones, pool["nodes"] * zones
+
+
+def count_text(count: tuple[int, int]) -> str:
+    """Return a number of nodes for people: 3, or 1 to 3."""
+    return str(count[0]) if count[0] == count[1] else f"{count[0]} to {count[1]}"
+
+
+def _pool(
+    cluster: Mapping[str, Any], pool: Mapping[str, Any], prices: Prices, region: str
+) -> Iterator[Cost]:
+    name = pool["name"]
+    count = nodes(cluster, pool)
+    hours = count[0] * MONTH_HOURS, count[1] * MONTH_HOURS
+    shown = count_text(count)
+    yield _machines(pool, prices, region, count)
+    size, kind = pool["disk_size_gb"], pool["disk_type"]
+    yield _cost(
+        "disks",
+        f"{shown} x {size} GiB {kind}",
+        prices.find("disk_gib_month", kind, region),
+        (count[0] * size, count[1] * size),
+        of=f"{kind} in {region}",
+        pool=name,
+    )
+    if not cluster["private_nodes"]:
+        variant = "spot" if pool["spot"] else "standard"
+        yield _cost(
+            "external addresses",
+            shown,
+            prices.find("external_ip_hour", variant, region),
+            hours,
+            of=f"an external address in {region}",
+            pool=name,
+        )
+
+
+def _machines(pool: Mapping[str, Any], prices: Prices, region: str, count: tuple[int, int]) -> Cost:
+    machine, name = pool["machine_type"], pool["name"]
+    hours = count[0] * MONTH_HOURS, count[1] * MONTH_HOURS
+    quantity = f"{count_text(count)} x {machine}"
+    price = prices.find("machine_hour", machine, region)
+    of = f"{machine} in {region}"
+    if pool["spot"]:
+        quantity, of = f"{quantity} (Spot)", f"{of} as Spot"
+        regular, price = price, prices.find("spot_machine_hour", machine, region)
+        if regular and not price:
+            return Cost(
+                "machines",
+                name,
+                quantity,
+                None,
+                Amount(0.0, regular.amount * hours[1]),
+                asdict(regular.source),
+                missing=of,
+                note="at most what a regular machine costs",
+            )
+    return _cost("machines", quantity, price, hours, of=of, pool=name)
+
+
+def _forwarding_rules(prices: Prices, region: str, count: int) -> Cost:
+    """Return what load balancers cost by themselves: the first five together, then each."""
+    first = prices.find("forwarding_rule_hour", "first_five", region)
+    further = prices.find("forwarding_rule_hour", "each_further", region)
+    beyond = max(0, count - _FIRST_RULES)
+    what, quantity = "load balancers", str(count)
+    if first is None or (beyond and further is None):
+        return Cost(what, "", quantity, None, UNKNOWN, missing=f"load balancers in {region}")
+    hourly = first.amount + (further.amount * beyond if further else 0.0)
+    monthly = Amount(hourly * MONTH_HOURS, hourly * MONTH_HOURS)
+    return Cost(
+        what,
+        "",
+        quantity,
+        hourly,
+        monthly,
+        asdict(first.source),
+        note="charged by project: less if it has others",
+    )
+
+
+def _cost(
+    what: str,
+    quantity: str,
+    price: Price | None,
+    units: tuple[float, float],
+    *,
+    of: str,
+    pool: str = "",
+) -> Cost:
+    """Return the cost of from units[0] to units[1] units; `of` says whose price it is."""
+    if not units[1]:
+        # Nothing of it costs nothing, whatever the price.
+        return Cost(what, pool, quantity, price.amount if price else None, NOTHING)
+    if price is None:
+        return Cost(what, pool, quantity, None, UNKNOWN, missing=of)
+    monthly = Amount(price.amount * units[0], price.amount * units[1])
+    return Cost(what, pool, quantity, price.amount, monthly, asdict(price.source))

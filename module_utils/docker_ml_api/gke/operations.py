@@ -1,0 +1,182 @@
+"""GKE's operations: one at a time a cluster, waited for, their errors in Google's words."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.docker_ml_api.gke import urls
+from ansible.module_utils.docker_ml_api.google import errors
+from ansible.module_utils.docker_ml_api.google.errors import GoogleError, LostAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ansible.module_utils.docker_ml_api.google.api import GoogleSession
+
+    Operation = Mapping[str, Any]
+
+_BUSY = re.compile(
+    r"incompatible operation|ALREADY_HAS_OPERATION|is currently \w+ing |once it is done"
+    r"|operation \S+ is (?:already )?(?:in progress|running)",
+    re.IGNORECASE,
+)
+# google.rpc.Code
+_RESOURCE_EXHAUSTED = 8
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 5.0
+
+
+class Deadline:
+    """How long something may take: seconds from now on, by the session's clock."""
+
+    def __init__(self, session: GoogleSession, seconds: float) -> None:
+        """Begin."""
+        self.seconds = seconds
+        self._session = session
+        self._end: float = session.clock() + seconds
+        self._pause = _FIRST_PAUSE
+
+    def left(self) -> float:
+        """Return the seconds that are left, at least 0."""
+        left: float = self._end - self._session.clock()
+        return max(0.0, left)
+
+    def pause(self) -> bool:
+        """Wait a little, longer each time; return whether there was time for it."""
+        left = self.left()
+        if left <= 0:
+            return False
+        self._session.sleep(min(self._pause, left))
+        self._pause = min(1.5 * self._pause, _LONGEST_PAUSE)
+        return True
+
+    def restart(self) -> None:
+        """Look often again, since something else is waited for now."""
+        self._pause = _FIRST_PAUSE
+
+
+def is_busy(error: GoogleError) -> bool:
+    """Return whether a refusal means that another operation has the cluster."""
+    refused = error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, 412}
+    return refused and bool(_BUSY.search(f"{error.message} {error.reason}"))
+
+
+def of_cluster(operation: Operation, name: str) -> bool:
+    """Return whether an operation (of the cluster's location) is about the cluster or its pools."""
+    return re.search(rf"/clusters/{re.escape(name)}(?:/|$)", _target(operation)) is not None
+
+
+def _target(operation: Operation) -> str:
+    return str(operation.get("targetLink") or "")
+
+
+def known(session: GoogleSession, location: str, name: str) -> list[dict[str, Any]]:
+    """Return the operations on a cluster that Google still knows of, the oldest first."""
+    answer = session.get(urls.operations(session.project, location))
+    found = [one for one in answer.get("operations") or [] if of_cluster(one, name)]
+    return sorted(found, key=lambda one: str(one.get("startTime", "")))
+
+
+def running(session: GoogleSession, location: str, name: str) -> list[dict[str, Any]]:
+    """Return the operations that have a cluster just now."""
+    return [one for one in known(session, location, name) if one.get("status") != "DONE"]
+
+
+def failure(operation: Operation, project: str) -> GoogleError | None:
+    """Return the error that an operation ended in, None for a good end."""
+    error = operation.get("error") or {}
+    message = str(error.get("message") or operation.get("statusMessage") or "")
+    if operation.get("status") != "DONE" or not message:
+        return None
+    exhausted = " RESOURCE_EXHAUSTED" if error.get("code") == _RESOURCE_EXHAUSTED else ""
+    advice = errors.quota_advice(message + exhausted, project)
+    mends = f"Then: {advice}." if advice else "Mend that and run the same command again."
+    return GoogleError(
+        0,
+        "OPERATION_FAILED",
+        message,
+        f"The operation {described(operation)} ended in an error; Google said: "
+        f"{message.rstrip('.')}. {mends}",
+    )
+
+
+def described(operation: Operation) -> str:
+    """Return what a message calls an operation."""
+    target = re.sub(r"^.*/clusters/", "", _target(operation)).replace("/nodePools/", ", node pool ")
+    return f"{operation.get('operationType')} of cluster {target} ({operation.get('name')})"
+
+
+def wait(
+    session: GoogleSession, location: str, operation: Operation, deadline: Deadline
+) -> dict[str, Any]:
+    """Wait until an operation has ended well, and return it as it was seen last.
+
+    Raises GoogleError with the operation's own error, or when it does not end in time.
+    """
+    seen = dict(operation)
+    url = f"{urls.operations(session.project, location)}/{seen['name']}"
+    deadline.restart()
+    while seen.get("status") != "DONE":
+        if not deadline.pause():
+            raise timeout(
+                f"The operation {described(seen)} has not ended within {deadline.seconds:g} "
+                f"seconds: it was last seen {seen.get('status')}"
+                f"{_progress(seen)}. See gcloud container operations describe {seen['name']} "
+                f"--location {location} --project {session.project}; run the same command again "
+                "to go on waiting, if need be with more time (gke_cluster_timeout)."
+            )
+        seen = session.get(url)
+    error = failure(seen, session.project)
+    if error:
+        raise error
+    return seen
+
+
+def timeout(sentence: str) -> GoogleError:
+    """Return the error for a wait that ended without success."""
+    return GoogleError(0, errors.TIMEOUT, sentence)
+
+
+def _progress(operation: Operation) -> str:
+    detail = operation.get("detail")
+    return f" ({detail})" if detail else ""
+
+
+def wait_for_all(session: GoogleSession, location: str, name: str, deadline: Deadline) -> None:
+    """Wait until no operation has the cluster any more, however they end."""
+    for operation in running(session, location, name):
+        try:
+            wait(session, location, operation, deadline)
+        except GoogleError as error:
+            if error.reason == errors.TIMEOUT or error.status:
+                raise
+
+
+def start(
+    session: GoogleSession,
+    location: str,
+    name: str,
+    send: Callable[[], dict[str, Any]],
+    deadline: Deadline,
+) -> dict[str, Any]:
+    """Send a request that starts an operation as soon as no other one has the cluster.
+
+    Raises what `send` raises, LostAnswerError among it, or GoogleError when it takes too long.
+    """
+    while True:
+        try:
+            return send()
+        except LostAnswerError:
+            raise
+        except GoogleError as error:
+            if not is_busy(error):
+                raise
+            wait_for_all(session, location, name, deadline)
+            # Google may refuse a moment longer than it shows the operation.
+            if not deadline.pause():
+                raise timeout(
+                    f"Cluster {name} has been busy for {deadline.seconds:g} seconds; Google said "
+                    f"last: {error.message.rstrip('.')}. Run the same command again later."
+                ) from error

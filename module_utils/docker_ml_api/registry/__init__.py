@@ -1,0 +1,1 @@
+"""Image registries: access, and the manifests that they hold."""
