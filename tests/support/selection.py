@@ -25,7 +25,7 @@ def choose(root: Path, paths: Sequence[str]) -> Chosen:
     """Return what there is for these paths: files, folders, or tests (`file::name`).
 
     A file's tests are those that are called as it is or that import it; a role's those that are
-    called as it is.
+    called as it is; a package's those in the folder that mirrors it.
     """
     chosen = Chosen()
     for given in paths:
@@ -47,6 +47,8 @@ def _tests(root: Path, path: Path) -> list[str]:
     of_role = place.parts[0] == "roles"
     if of_role and len(place.parts) > len(("roles", "name")):
         return _tests(root, root.joinpath(*place.parts[:2]))
+    if place.parts[0] == "module_utils":
+        return _tests_of_package(root, *place.with_suffix("").parts[2:])
     names = [path.stem.replace("-", "_")]
     if path.is_dir() and not of_role:
         names = sorted({one.stem for one in path.rglob("*.py")} - {"__init__", "__main__"})
@@ -63,6 +65,23 @@ def _tests(root: Path, path: Path) -> list[str]:
     if scenario and (root / "molecule" / scenario).is_dir():
         found.append(f"tests/molecule/test_scenarios.py::test_scenario[{scenario}]")
     return found
+
+
+def _tests_of_package(root: Path, *parts: str) -> list[str]:
+    """Return the tests of docker_ml_api, of a package in it, or of a package's module."""
+    dotted = ".".join(["docker_ml_api", *parts])
+    package, _, name = dotted.rpartition(".")
+    imports = re.compile(
+        rf"{re.escape(dotted)}\b|{re.escape(package)} import (\([^)]*|.*)\b{name}\b"
+    )
+    mirrored = root.joinpath("tests", "unit", "module_utils", *parts)
+    return [
+        str(one.relative_to(root))
+        for one in sorted((root / "tests").rglob("test_*.py"))
+        if mirrored in one.parents
+        or (one.parent == mirrored.parent and one.stem == f"test_{name}")
+        or imports.search(one.read_text(encoding="utf-8"))
+    ]
 
 
 def _linters(path: Path, given: str) -> list[tuple[str, ...]]:

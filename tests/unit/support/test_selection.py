@@ -24,10 +24,24 @@ def test_tests(what, tests):
     assert tests <= {*selection.choose(ROOT, [what]).tests}
 
 
-def test_a_file_has_the_tests_that_import_it():
-    chosen = selection.choose(ROOT, ["module_utils/docker_ml_api/tcp_ports.py"]).tests
-    assert "tests/unit/module_utils/docker_ml_api/test_tcp_ports.py" in chosen
-    assert "tests/unit/library/test_kubernetes_access.py" not in chosen
+UNIT = "tests/unit/module_utils"
+
+
+@pytest.mark.parametrize(
+    ("what", "chosen", "others"),
+    [
+        ("docker/tcp_ports.py", ["docker/test_tcp_ports.py"], ["docker/test_engine.py"]),
+        # It has no test of its own name; nor is every `http` its.
+        ("gke/urls.py", ["gke/test_creation.py"], ["gke/test_cost.py", "checks/test_http.py"]),
+        ("checks/http.py", ["checks/test_http.py"], ["registry/test_access.py"]),
+        ("registry", ["registry/test_access.py"], ["gke/test_cost.py"]),
+        ("", ["registry/test_access.py", "gke/test_cost.py"], []),
+    ],
+)
+def test_of_the_package(what, chosen, others):
+    found = selection.choose(ROOT, [f"module_utils/docker_ml_api/{what}"]).tests
+    assert {f"{UNIT}/{one}" for one in chosen} <= {*found}
+    assert not {f"{UNIT}/{one}" for one in others} & {*found}
 
 
 @pytest.mark.parametrize(
