@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from flask import Flask
 
-    from model.service.front import Front
+    from model.service.serving.front import Front
 
 # What is answered from templates and descriptions that are kept once they are made.
 DOCUMENTS = ("/", "/docs", "/model", "/openapi.json", "/metrics")
@@ -38,10 +38,10 @@ def load_app() -> "Front":
     Raises ArtifactError or SettingsError.
     """
     # After the signal handler is set: see `main`.
-    from model.service.app import create_app  # noqa: PLC0415 - see above
-    from model.service.front import Front  # noqa: PLC0415 - see above
-    from model.service.request_log import RequestLog  # noqa: PLC0415 - see above
-    from model.service.settings import server_settings  # noqa: PLC0415 - see above
+    from model.service.serving.app import create_app  # noqa: PLC0415 - see above
+    from model.service.serving.front import Front  # noqa: PLC0415 - see above
+    from model.service.serving.request_log import RequestLog  # noqa: PLC0415 - see above
+    from model.service.serving.settings import server_settings  # noqa: PLC0415 - see above
 
     app = create_app()
     settings = server_settings(app.config)
@@ -87,9 +87,9 @@ def main() -> None:
     os.environ.setdefault(*ALLOCATOR)
 
     # The container may be stopped while these are imported: the handler is set before.
-    from model.service import server  # noqa: PLC0415 - see above
-    from model.service.card import ArtifactError  # noqa: PLC0415 - see above
-    from model.service.settings import SettingsError, server_settings  # noqa: PLC0415 - see above
+    from model.service.contract.card import ArtifactError  # noqa: PLC0415 - see above
+    from model.service.serving import server  # noqa: PLC0415 - see above
+    from model.service.serving.settings import SettingsError, server_settings  # noqa: PLC0415 - see above
 
     try:
         front = load_app()

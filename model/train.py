@@ -1,6 +1,6 @@
 """Train the model: the one file to replace with your own.
 
-`train` takes no argument and returns a `Training`, which `service/training.py` describes: any
+`train` takes no argument and returns a `Training` (see `service/training/result.py`): any
 estimator or Pipeline of scikit-learn, fitted on all rows of a DataFrame (numbers, booleans and
 texts, some of them missing) or of an array of numbers, how well it does on rows it has not seen,
 and the least that this may be. That is enough:

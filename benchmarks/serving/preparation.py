@@ -42,11 +42,11 @@ def prepare(tools: Path, folder: Path, model: str) -> Prepared:
         shutil.copyfile(SERVING / "trainings" / f"{model}.py", folder / "model" / "train.py")
     path = os.pathsep.join((str(tools / "bin"), os.defpath))
     python = str(tools / "bin" / "python")
-    forms = folder / "model" / "service" / "forms"
-    sums = [str(forms / name) for name in ("weighted_sum.c", "libweighted_sum.so")]
+    forms = folder / "model" / "service" / "contract" / "forms"
+    sums = [str(MODEL / "image" / "weighted_sum.c"), str(forms / "libweighted_sum.so")]
     for command in (
         [str(MODEL / "image" / "compile"), *sums],
-        [python, "-m", "model.service.build"],
+        [python, "-m", "model.service.training.build"],
         [python, str(SERVING / "prepare.py"), str(folder)],
     ):
         done = subprocess.run(

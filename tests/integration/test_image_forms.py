@@ -154,7 +154,7 @@ print(json.dumps([str(one.relative_to(folder)) for one in folder.rglob("*") if o
 # Of the modules that the server has in memory, those whose bytecode the image lacks.
 UNCOMPILED = """
 import importlib.util, json, os, sys
-import model.service.server
+import model.service.serving.server
 from model.main import load_app
 load_app()
 specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
@@ -165,7 +165,7 @@ print(json.dumps(sorted(file for file in files if not os.path.exists(cached(file
 # Whether columns of numbers are predicted from in machine code.
 COMPILED = """
 import json, pathlib
-from model.service.predictor import load_predictor
+from model.service.contract.loading import load_predictor
 print(json.dumps(load_predictor(pathlib.Path("model/artifact")).weighted_sum is not None))
 """
 REQUIREMENTS = {"coefficients": "requirements.txt", "onnx": "requirements-onnx.txt"}

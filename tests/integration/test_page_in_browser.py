@@ -19,7 +19,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
-from model.service.saving import save
+from model.service.training.saving import save
 from support import ROOT, loopback, models, ports
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from model.service import json_batches, settings
-from model.service.app import create_app
-from model.service.saving import save
+from model.service.serving import json_batches, settings
+from model.service.serving.app import create_app
+from model.service.training.saving import save
 from model.train import train
 from support import ROOT
 from support.documents import Document, words_of

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from model.service.forms import weighted_sum
-from model.service.predictor import Predictor, load_predictor
-from model.service.saving import save
+from model.service.contract.loading import load_predictor
+from model.service.contract.predictor import Predictor
 from model.service.training import Training
-from support import models
+from model.service.training.saving import save
+from support import ROOT, models
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], Tr
 
 
 COMPILE = Path(__file__).resolve().parents[3] / "model" / "image" / "compile"
-SUMS = weighted_sum.LIBRARY.with_name("weighted_sum.c")
+SUMS = ROOT / "model" / "image" / "weighted_sum.c"
 
 
 @pytest.fixture(scope="session")

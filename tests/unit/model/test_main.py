@@ -21,9 +21,9 @@ from typing import BinaryIO
 import pytest
 
 from model import main
-from model.service import healthcheck
-from model.service.drain import REFUSE
-from model.service.settings import ServerSettings
+from model.service.serving import healthcheck
+from model.service.serving.drain import REFUSE
+from model.service.serving.settings import ServerSettings
 from support import ROOT, ports
 
 LIMIT = 300.0  # seconds, after which a server is killed and its test fails
@@ -34,7 +34,7 @@ SLOW = """
 import sys
 from model import main
 from model.service import app
-from model.service.features import Feature
+from model.service.contract.features import Feature
 
 class Slow:
     form, task, outputs, classes = "coefficients", "regression", 1, ()
@@ -813,7 +813,7 @@ def test_each_setting_reaches_the_server(
         "WEB_CONCURRENCY": "2",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("model.service.server.DrainingServer", Recorder)
+    monkeypatch.setattr("model.service.serving.server.DrainingServer", Recorder)
     main.load_app.cache_clear()
     handler = signal.getsignal(signal.SIGTERM)
     try:

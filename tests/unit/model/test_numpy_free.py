@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support import ROOT
+
 PROGRAM = """
 import sys
 
@@ -43,7 +45,7 @@ assert not [name for name in sys.modules if name.partition(".")[0] in BLOCKED
 def test_all_endpoints(model_folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        cwd=Path(__file__).resolve().parents[3],
+        cwd=ROOT,
         env={"PREDICTION_MODEL_FOLDER": str(model_folder)},
         capture_output=True,
         text=True,

@@ -1,1 +1,0 @@
-"""The forms in which a model is served, cheapest first: see `model.service.compilation`."""

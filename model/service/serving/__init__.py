@@ -1,0 +1,1 @@
+"""What serves a model over HTTP: never imported by what trains it."""

@@ -1,0 +1,386 @@
+"""Whether a form of the model answers as scikit-learn does: asked, over many inputs."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.service.contract.features import Feature
+from model.service.contract.forms.estimator import EstimatorPredictor
+from model.service.contract.predictor import OverflowedError, Predictor
+
+INPUTS = 100_000
+BLOCK = 10_000
+# One of so many is also asked alone, as text.
+SINGLE_OF = 200
+# Seconds, after which no further block of inputs is asked.
+MOST_SECONDS = 60.0
+# Pairs of inputs between which the place is looked for where the prediction changes.
+BORDERS = 200
+
+UNKNOWN = "\ue000 unknown"
+TINY = 5e-324
+EXTREMES = (
+    *(0.0, -0.0, TINY, -TINY, 1e-310, 2.2250738585072014e-308, -1e-100, 1e-5, 1.0, -1.0, 1e8),
+    *(-1e16, 3.4028234663852886e38, 3.4028236e38, -3.5e38, 1e100, -1e154, 1e300),
+    *(1e308, -1e308, 1.7976931348623157e308, -1.7976931348623157e308),
+)
+WHOLE_EXTREMES = (0, 1, -1, 255, -32769, 2**31, -(2**31), 2**53, -(2**53))
+
+REGRESSION_TOLERANCE = 1e-9
+PROBABILITY_TOLERANCE = 1e-6
+
+# A column of each feature: an array.
+Inputs = list[Any]
+# From inputs and the estimator's predictions for them to what differences are measured by,
+# one number for each row.
+Scale = Callable[[Inputs, NDArray[Any]], NDArray[np.float64]]
+
+
+class DifferenceError(Exception):
+    """The form answers otherwise: a clause says how."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What was found: how many inputs, and the greatest difference; 0 if exact."""
+
+    inputs: int
+    greatest: float
+
+
+def compare(
+    form: Predictor,
+    reference: EstimatorPredictor,
+    training: Inputs,
+    tolerance: float,
+    *,
+    scale: Scale | None = None,
+    inputs: int = INPUTS,
+) -> Proof:
+    """Compare a form with the estimator.
+
+    training: the training frame's columns, as the forms take them. tolerance: the greatest
+    difference that is accepted, as a share of `scale`: of the greatest prediction for the
+    training data, or of the prediction if that is greater, unless another is given.
+
+    Raises DifferenceError.
+    """
+    if scale is None:
+        scale = _by_prediction(reference, training)
+    greatest = 0.0
+    asked = 0
+    end = time.monotonic() + MOST_SECONDS
+    for block in blocks(reference, training, inputs):
+        greatest = max(greatest, _compare_block(form, reference, block, tolerance, scale))
+        asked += len(block[0])
+        if time.monotonic() > end:
+            break
+    singles = _singles(reference.features, training, inputs // SINGLE_OF)
+    greatest = max(greatest, _compare_block(form, reference, singles, tolerance, scale))
+    for row in range(len(singles[0])):
+        _compare_single(form, reference, [column[row : row + 1] for column in singles], greatest)
+    return Proof(inputs=asked, greatest=greatest)
+
+
+def _compare_block(
+    form: Predictor,
+    reference: EstimatorPredictor,
+    block: Inputs,
+    tolerance: float,
+    scale: Scale,
+) -> float:
+    expected = reference.predict(block)
+    with np.errstate(all="ignore"):
+        found = np.asarray(form.predict(block))
+    if found.shape != expected.shape:
+        raise DifferenceError(f"has predictions of shape {found.shape}, not {expected.shape}")
+    if reference.task == "regression":
+        differences = _differences(found, expected)
+        scales = scale(block, expected)
+        if differences.ndim > 1:
+            scales = scales[:, np.newaxis]
+        with np.errstate(all="ignore"):
+            shares = np.where(differences, differences / scales, 0.0)
+        # Sums of numbers beyond the largest one depend on their order.
+        shares[~np.isfinite(scales) & np.ones_like(shares, bool)] = 0.0
+        return _accept(shares, tolerance, block, "the prediction")
+    greatest = 0.0
+    if reference.classes:
+        if not form.classes:
+            raise DifferenceError("has no probabilities")
+        probabilities = reference.probabilities(block)
+        greatest = _accept(
+            _differences(np.asarray(form.probabilities(block)), probabilities),
+            PROBABILITY_TOLERANCE,
+            block,
+            "a probability",
+        )
+    unequal = found != expected
+    if unequal.any() and not _tied(reference, [column[unequal] for column in block]).all():
+        row = _row(block, int(np.flatnonzero(unequal)[0]))
+        raise DifferenceError(f"has another label for the input {row}")
+    return greatest
+
+
+def _compare_single(
+    form: Predictor, reference: EstimatorPredictor, single: Inputs, greatest: float
+) -> None:
+    """Compare the text for one row; greatest: the difference of numbers up to now.
+
+    A form that is exact up to now has to be so here. Otherwise its text may be another where
+    its number is, by a difference that is accepted.
+    """
+    row = _row(single, 0)
+    expected = reference.predict(single)
+    try:
+        found = form.text(row)
+    except OverflowedError:
+        found = ""
+    if found == _text(expected):
+        return
+    alone = np.asarray(form.predict(single))
+    if not greatest or found != _text(alone):
+        raise DifferenceError(
+            f"has the text {found!r} instead of {_text(expected)!r} for the input {row}"
+        )
+
+
+def _text(prediction: NDArray[Any]) -> str:
+    overflowed = prediction.dtype.kind == "f" and not np.isfinite(prediction).all()
+    return "" if overflowed else str(prediction)
+
+
+def _differences(found: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
+    if found.shape != expected.shape:
+        raise DifferenceError(f"has answers of shape {found.shape}, not {expected.shape}")
+    with np.errstate(all="ignore"):
+        differences = np.abs(found - expected)
+    same = (found == expected) | ~(np.isfinite(found) | np.isfinite(expected))
+    return np.where(same, 0.0, np.where(np.isnan(differences), np.inf, differences))
+
+
+def _accept(shares: NDArray[np.float64], tolerance: float, block: Inputs, what: str) -> float:
+    greatest = float(shares.max())
+    if greatest <= tolerance:
+        return greatest
+    rows = shares if shares.ndim == 1 else shares.max(axis=1)
+    raise DifferenceError(
+        f"differs in {what} by {greatest:.3g}, more than {tolerance:.3g}, "
+        f"for the input {_row(block, int(rows.argmax()))}"
+    )
+
+
+def _tied(reference: EstimatorPredictor, inputs: Inputs) -> NDArray[np.bool_]:
+    """Tell for which inputs the estimator itself has two classes as good as equal."""
+    scores = reference.scores(inputs)
+    if scores is None:
+        return np.zeros(len(inputs[0]), bool)
+    if scores.ndim == 1:
+        scores = np.column_stack([np.zeros_like(scores), scores])
+    best = np.sort(scores, axis=1)[:, -2:]
+    tied: NDArray[np.bool_] = best[:, 1] - best[:, 0] <= PROBABILITY_TOLERANCE
+    return tied
+
+
+def _by_prediction(reference: EstimatorPredictor, training: Inputs) -> Scale:
+    if reference.task == "classification":
+        return lambda inputs, _: np.ones(len(inputs[0]))
+    usual = float(np.abs(reference.predict(training)).max()) or 1.0
+
+    def scale(_: Inputs, expected: NDArray[Any]) -> NDArray[np.float64]:
+        size = np.abs(expected)
+        rows = size if size.ndim == 1 else size.max(axis=1)
+        return np.where(np.isfinite(rows), np.maximum(rows, usual), usual)
+
+    return scale
+
+
+def _row(inputs: Inputs, index: int) -> list[Any]:
+    """Return a row in Python's types, missing values None."""
+    row = [column[index : index + 1].tolist()[0] for column in inputs]
+    return [None if value != value else value for value in row]  # noqa: PLR0124 - nan
+
+
+def blocks(reference: EstimatorPredictor, training: Inputs, inputs: int) -> Iterator[Inputs]:
+    """Yield inputs, `inputs` at least: what is rare first, then random ones."""
+    features = reference.features
+    random = np.random.default_rng(0)
+    left = inputs
+    for rare in (
+        training,
+        _extremes(features, training, random),
+        _neighbours(features, training, random),
+        _borders(reference, training, random),
+    ):
+        for start in range(0, len(rare[0]), BLOCK):
+            block = [column[start : start + BLOCK] for column in rare]
+            yield block
+            left -= len(block[0])
+    while left > 0:
+        block = _random(features, training, random, BLOCK)
+        yield block
+        left -= BLOCK
+
+
+def _singles(features: Sequence[Feature], training: Inputs, count: int) -> Inputs:
+    random = np.random.default_rng(1)
+    extremes = _sample(_extremes(features, training, random), random, count // 2)
+    others = _random(features, training, random, max(1, count - len(extremes[0])))
+    return _joined([extremes, others], training)
+
+
+def _sample(inputs: Inputs, random: np.random.Generator, most: int) -> Inputs:
+    rows = len(inputs[0])
+    if rows <= most:
+        return inputs
+    chosen = np.sort(random.choice(rows, most, replace=False))
+    return [column[chosen] for column in inputs]
+
+
+def _changed(
+    training: Inputs, random: np.random.Generator, index: int, values: NDArray[Any]
+) -> Inputs:
+    """Return rows of the training data, of which one feature has these values."""
+    chosen = random.integers(0, len(training[0]), len(values))
+    columns = [column[chosen] for column in training]
+    columns[index] = values.astype(columns[index].dtype)
+    return columns
+
+
+def _joined(parts: Sequence[Inputs], like: Inputs) -> Inputs:
+    return [
+        np.concatenate([column[:0], *(part[index] for part in parts)])
+        for index, column in enumerate(like)
+    ]
+
+
+def _extremes(features: Sequence[Feature], training: Inputs, random: np.random.Generator) -> Inputs:
+    parts = []
+    for index, feature in enumerate(features):
+        values: Sequence[Any]
+        if feature.is_numeric:
+            values = EXTREMES if feature.kind == "number" else WHOLE_EXTREMES
+        elif feature.kind == "boolean":
+            values = (True, False)
+        else:
+            values = feature.categories if feature.closed else (*feature.categories, UNKNOWN, "")
+        if feature.nullable:
+            values = (*values, np.nan if feature.is_numeric else None)
+        parts.append(_changed(training, random, index, np.array(values, training[index].dtype)))
+    return _joined(parts, training)
+
+
+def _places(feature: Feature, column: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
+    """Return where trees split: at values of the training data and in the middle of two."""
+    known = np.unique(column[~np.isnan(column.astype(float))])
+    middles = known[:-1] + (known[1:] - known[:-1]) / 2
+    places = np.concatenate([known, middles])
+    if places.size > BORDERS:
+        places = random.choice(places, BORDERS, replace=False)
+    if feature.kind == "integer":
+        return np.concatenate([places, places - 1, places + 1])
+    single = places.astype(np.float32)
+    return np.concatenate(
+        [
+            places,
+            *(np.nextafter(places, side) for side in (-np.inf, np.inf)),
+            *(np.nextafter(single, np.float32(side)) for side in (-np.inf, np.inf)),
+            single,
+        ]
+    ).astype(float)
+
+
+def _neighbours(
+    features: Sequence[Feature], training: Inputs, random: np.random.Generator
+) -> Inputs:
+    return _joined(
+        [
+            _changed(training, random, index, _places(feature, training[index], random))
+            for index, feature in enumerate(features)
+            if feature.is_numeric
+        ],
+        training,
+    )
+
+
+def _borders(
+    reference: EstimatorPredictor, training: Inputs, random: np.random.Generator
+) -> Inputs:
+    """Return pairs of neighbours between which the estimator's prediction changes."""
+    numbers = [
+        index for index, feature in enumerate(reference.features) if feature.kind == "number"
+    ]
+    if not numbers:
+        return [column[:0] for column in training]
+    rows = random.integers(0, len(training[0]), BORDERS)
+    places = random.choice(numbers, BORDERS)
+    low = [column[rows] for column in training]
+    high = [column.copy() for column in low]
+    for index in numbers:
+        chosen = places == index
+        present = training[index][~np.isnan(training[index])]
+        for side in (low, high):
+            side[index][chosen] = random.choice(present, int(chosen.sum()))
+    changed = _unequal(reference.predict(low), reference.predict(high))
+    low, high = ([column[changed] for column in side] for side in (low, high))
+    places = places[changed]
+    if not places.size:
+        return low
+    first = reference.predict(low)
+    for _ in range(64):
+        middle = [column.copy() for column in low]
+        for index in numbers:
+            chosen = places == index
+            middle[index][chosen] = _between(low[index][chosen], high[index][chosen])
+        beyond = _unequal(reference.predict(middle), first)
+        for index in numbers:
+            high[index] = np.where(beyond, middle[index], high[index])
+            low[index] = np.where(beyond, low[index], middle[index])
+    return _joined([low, high], training)
+
+
+def _between(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the double in the middle of two, counted in doubles: the first if there is none."""
+    # As whole numbers, doubles are in their own order but for the sign.
+    least = np.iinfo(np.int64).min
+    low, high = (
+        np.where(bits < 0, least - bits, bits)
+        for bits in (np.ascontiguousarray(side).view(np.int64) for side in (one, other))
+    )
+    middle = (low >> 1) + (high >> 1) + (low & high & 1)
+    found: NDArray[np.float64] = np.where(middle < 0, least - middle, middle).view(np.float64)
+    return found
+
+
+def _unequal(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+    unequal: NDArray[np.bool_] = (one != other).reshape(len(one), -1).any(axis=1)
+    return unequal
+
+
+def _random(
+    features: Sequence[Feature], training: Inputs, random: np.random.Generator, rows: int
+) -> Inputs:
+    """Return rows whose features know nothing of each other, near the training data mostly."""
+    columns = []
+    for feature, column in zip(features, training, strict=True):
+        values = random.choice(column, rows)
+        if feature.is_numeric:
+            least, most = feature.least or 0.0, feature.most or 0.0
+            width = (most - least) or 1.0
+            other = random.uniform(least - width / 2, most + width / 2, rows)
+            wide = random.normal(0, 1, rows) * 10.0 ** random.integers(-12, 12, rows)
+            kind = random.random(rows)
+            numbers = np.where(kind < 0.5, values, np.where(kind < 0.9, other, wide))  # noqa: PLR2004 - shares
+            if feature.kind == "integer":
+                numbers = np.trunc(numbers)
+            values = numbers.astype(column.dtype)
+        elif feature.kind != "boolean" and not feature.closed:
+            values[random.random(rows) < 0.02] = UNKNOWN  # noqa: PLR2004 - a share
+        if feature.nullable:
+            values[random.random(rows) < 0.05] = np.nan if feature.is_numeric else None  # noqa: PLR2004 - a share
+        columns.append(values)
+    return columns
