@@ -11,7 +11,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -23,14 +23,13 @@ from rehearsal.gke.requestlog import Entry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rehearsal.gke.accounts import Token
-    from rehearsal.gke.call import Fault
-    from rehearsal.gke.double import Double
-    from rehearsal.gke.frontend import Request
+    from rehearsal.gke.accounts import Accounts, Token
+    from rehearsal.gke.call import Clock, Fault, World
+    from rehearsal.gke.faults import Faults
+    from rehearsal.gke.frontend import Frontend, Request
+    from rehearsal.gke.requestlog import RequestLog
 
 SUFFIX = "-docker.pkg.dev"
-CERTIFIED = "*.pkg.dev"
-"""What the double's certificate is also for."""
 API = "docker.pkg.dev"
 """What the log and faults call it; methods are `pull`, `push`, `login`."""
 
@@ -54,13 +53,36 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class Google(Protocol):
+    """What there is of Google behind the images: the double as a whole."""
+
+    accounts: Accounts
+    faults: Faults
+    frontend: Frontend
+    log: RequestLog
+
+    @property
+    def clock(self) -> Clock:
+        """The double's time."""
+
+    @property
+    def world(self) -> World:
+        """The projects, and what is in them."""
+
+    def save(self) -> None:
+        """Write down the accounts' tokens, and the world."""
+
+    def control(self, verb: str, path: str, arguments: Mapping[str, Any]) -> Any:
+        """Do what only the double can be asked for."""
+
+
 class Images:
     """Answers requests to the hosts that end with SUFFIX.
 
     registry: URL of the registry that keeps the images.
     """
 
-    def __init__(self, double: Double, registry: str) -> None:
+    def __init__(self, double: Google, registry: str) -> None:
         """Take the double as a whole: its accounts, its world, its log."""
         self._double = double
         self._registry = registry.rstrip("/")

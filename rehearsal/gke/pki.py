@@ -6,7 +6,6 @@ import ssl
 from typing import TYPE_CHECKING
 
 from rehearsal.gke.discovery import HOSTS
-from rehearsal.gke.images import CERTIFIED
 from rehearsal.kubernetes import certificates
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
     from rehearsal.gke.layout import Layout
 
-_SERVER = certificates.Subject("googleapis.com", hosts=(*HOSTS, CERTIFIED), client=False)
+_SERVER = certificates.Subject("googleapis.com", hosts=(*HOSTS, "*.pkg.dev"), client=False)
 _CLUSTERS = "gke-clusters.pem"
 
 

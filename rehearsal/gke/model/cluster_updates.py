@@ -12,6 +12,7 @@ from rehearsal.gke.model import (
     node_pools,
     operations,
     quotas,
+    records,
     refusals,
     target,
     values,
@@ -96,7 +97,7 @@ def _begin(
     state: State, call: Call, at: target.Target, kind: str, changes: Changes
 ) -> dict[str, Any]:
     """Start the operation that makes the changes at its end."""
-    cluster = clusters.found(state, at)
+    cluster = records.found(state, at)
     pools = changes.get("pools", {})
     after = [
         {**pool, "live": {**pool["live"], **pools.get(name, {})}}
@@ -119,7 +120,7 @@ def _begin(
 
 def update(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.update: one change a call."""
-    cluster = clusters.usable(state, at)
+    cluster = records.usable(state, at)
     asked = dict((call.body or {}).get("update", {}))
     clusters.check_etag(asked.pop("etag", ""), cluster)
     fields = frozenset(asked)
@@ -239,7 +240,7 @@ def _locations(cluster: Cluster, asked: list[str]) -> Changes:
     live = cluster["live"]
     if not asked:
         raise refusals.invalid("Cluster.locations must not be empty.")
-    zones = clusters.zones_asked(live["location"], asked)
+    zones = records.zones_asked(live["location"], asked)
     pools = {name: {"locations": zones} for name in cluster["pools"]}
     return {"changes": {"locations": zones}, "pools": pools}
 
@@ -372,7 +373,7 @@ SPECIAL: dict[str, Callable[[State, dict[str, Any], Any], dict[str, Any]]] = {
 
 def set_resource_labels(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.setResourceLabels: all of them, against the fingerprint of the present ones."""
-    cluster = clusters.usable(state, at)
+    cluster = records.usable(state, at)
     body = call.body or {}
     expected = values.label_fingerprint(cluster["live"].get("resourceLabels", {}))
     supplied = body.get("labelFingerprint", "")
@@ -383,13 +384,13 @@ def set_resource_labels(state: State, call: Call, at: target.Target) -> dict[str
             f'the expected one is "{expected}".'
         )
     labels = dict(body.get("resourceLabels", {}))
-    clusters.check_labels(labels)
+    records.check_labels(labels)
     return _begin(state, call, at, "SET_LABELS", {"changes": {"resourceLabels": labels}})
 
 
 def set_maintenance_policy(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.setMaintenancePolicy: the whole policy, against the present one's version."""
-    live = clusters.usable(state, at)["live"]
+    live = records.usable(state, at)["live"]
     policy = dict((call.body or {}).get("maintenancePolicy", {}))
     present = live["maintenancePolicy"]["resourceVersion"]
     supplied = policy.get("resourceVersion", "")
@@ -405,7 +406,7 @@ def set_maintenance_policy(state: State, call: Call, at: target.Target) -> dict[
 
 def set_network_policy(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.setNetworkPolicy; the addon must be on first."""
-    live = clusters.usable(state, at)["live"]
+    live = records.usable(state, at)["live"]
     policy = dict((call.body or {}).get("networkPolicy", {}))
     addon = live["addonsConfig"].get("networkPolicyConfig", {})
     if policy.get("enabled") and addon.get("disabled"):
@@ -417,42 +418,42 @@ def set_network_policy(state: State, call: Call, at: target.Target) -> dict[str,
 
 def set_addons(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.setAddons."""
-    live = clusters.usable(state, at)["live"]
+    live = records.usable(state, at)["live"]
     addons = {**live["addonsConfig"], **(call.body or {}).get("addonsConfig", {})}
     return _begin(state, call, at, "UPDATE_CLUSTER", {"changes": {"addonsConfig": addons}})
 
 
 def set_locations(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.setLocations."""
-    cluster = clusters.usable(state, at)
+    cluster = records.usable(state, at)
     changes = _locations(cluster, list((call.body or {}).get("locations", [])))
     return _begin(state, call, at, "UPDATE_CLUSTER", changes)
 
 
 def set_legacy_abac(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.setLegacyAbac."""
-    clusters.usable(state, at)
+    records.usable(state, at)
     changes = {"legacyAbac": {"enabled": bool((call.body or {}).get("enabled"))}}
     return _begin(state, call, at, "UPDATE_CLUSTER", {"changes": changes})
 
 
 def set_logging(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.setLogging."""
-    live = clusters.usable(state, at)["live"]
+    live = records.usable(state, at)["live"]
     changes = _logging_service(state, live, (call.body or {}).get("loggingService", ""))
     return _begin(state, call, at, "UPDATE_CLUSTER", {"changes": changes})
 
 
 def set_monitoring(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.setMonitoring."""
-    live = clusters.usable(state, at)["live"]
+    live = records.usable(state, at)["live"]
     changes = _monitoring_service(state, live, (call.body or {}).get("monitoringService", ""))
     return _begin(state, call, at, "UPDATE_CLUSTER", {"changes": changes})
 
 
 def set_master_auth(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.setMasterAuth: basic authentication is gone for good."""
-    clusters.usable(state, at)
+    records.usable(state, at)
     raise refusals.invalid(
         "Basic authentication was removed for GKE cluster versions >= 1.19. The cluster cannot be "
         "updated with basic authentication enabled."
@@ -461,7 +462,7 @@ def set_master_auth(state: State, _call: Call, at: target.Target) -> dict[str, A
 
 def update_master(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.updateMaster."""
-    live = clusters.usable(state, at)["live"]
+    live = records.usable(state, at)["live"]
     changes = _master(live, (call.body or {}).get("masterVersion", ""))
     return _begin(state, call, at, "UPGRADE_MASTER", {"changes": changes})
 

@@ -17,6 +17,7 @@ from rehearsal.gke.model import (
     node_pools,
     operations,
     quotas,
+    records,
     refusals,
     target,
     values,
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from rehearsal.gke.model.state import State
 
 NAME = r"(?:[a-z](?:[-a-z0-9]{0,38}[a-z0-9])?)"
-LABEL_KEY = r"[a-z][-_a-z0-9]{0,62}"
-LABEL_VALUE = r"[-_a-z0-9]{0,63}"
-MAX_LABELS = 64
 PODS = "10.{}.0.0/14"
 SERVICES = "34.118.224.0/20"
 NODES = "10.128.0.2"
@@ -42,57 +40,12 @@ MONITORING_SERVICE = "monitoring.googleapis.com/kubernetes"
 DERIVED = ("nodePools", "nodeConfig", "initialNodeCount", "etag", "status", "endpoint", "id")
 
 
-def found(state: State, at: target.Target) -> dict[str, Any]:
-    """Return the cluster's record, or refuse with 404."""
-    record = state.clusters.get(at.key)
-    if record is None:
-        name = target.Target(at.project, at.location, at.cluster).relative
-        raise refusals.not_found(name)
-    return record
-
-
-def usable(state: State, at: target.Target) -> dict[str, Any]:
-    """Return the cluster's record if it can be changed now, or refuse."""
-    record = found(state, at)
-    operations.refuse_if_busy(state, at.key)
-    if record["status"] not in ("RUNNING", "DEGRADED"):
-        raise refusals.not_now(
-            f"Cluster is in state {record['status']} and cannot be updated; "
-            "it must be RUNNING or deleted."
-        )
-    return record
-
-
-def touch(state: State, record: dict[str, Any]) -> None:
-    """Give a changed cluster another etag."""
-    record["etag"] = values.uuid_of("etag", record["uid"], state.next_number())
-
-
 def check_etag(asked: str, record: dict[str, Any]) -> None:
     """Refuse an update that was made from an older state."""
     if asked and asked != record["etag"]:
         raise refusals.stale(
             f'Supplied etag "{asked}" does not match the current etag "{record["etag"]}".'
         )
-
-
-def check_labels(labels: dict[str, str]) -> None:
-    """Refuse resource labels that break Google's rules."""
-    if len(labels) > MAX_LABELS:
-        raise refusals.invalid(f"Too many labels: {len(labels)}; at most {MAX_LABELS} are allowed.")
-    for key, value in labels.items():
-        if not re.fullmatch(LABEL_KEY, key):
-            raise refusals.invalid(
-                f'Label key "{key}" violates format constraints. The key must start with a '
-                "lowercase character, can only contain lowercase letters, numeric characters, "
-                "underscores and dashes. The key can be at most 63 characters long."
-            )
-        if not re.fullmatch(LABEL_VALUE, value):
-            raise refusals.invalid(
-                f'Label value "{value}" violates format constraints. The value can only contain '
-                "lowercase letters, numeric characters, underscores and dashes. The value can be "
-                "at most 63 characters long."
-            )
 
 
 def _channel_and_version(asked: dict[str, Any]) -> tuple[str, str]:
@@ -126,7 +79,7 @@ def create(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     at = target.Target(at.project, at.location, name)
     if at.key in state.clusters:
         raise refusals.exists(at.relative)
-    check_labels(asked.get("resourceLabels", {}))
+    records.check_labels(asked.get("resourceLabels", {}))
     channel, version = _channel_and_version(asked)
     autopilot = bool(asked.get("autopilot", {}).get("enabled"))
     if autopilot:
@@ -147,7 +100,7 @@ def create(state: State, call: Call, at: target.Target) -> dict[str, Any]:
         "pools": {},
         "attached": [],
     }
-    touch(state, record)
+    records.touch(state, record)
     for pool in _pools_asked(asked, autopilot=autopilot):
         node_pools.check(pool, record, new=True)
         record["pools"][pool["name"]] = node_pools.filled_in(state, record, pool)
@@ -266,22 +219,6 @@ def _pools_asked(asked: dict[str, Any], *, autopilot: bool) -> list[dict[str, An
     return [pool]
 
 
-def zones_asked(location: str, asked: list[str]) -> list[str]:
-    """Return the zones of a cluster's nodes, or refuse those that cannot be."""
-    region = catalog.region_of(location)
-    possible = catalog.zones_of(region)
-    for zone in asked:
-        if zone not in possible:
-            raise refusals.invalid(f'Zone "{zone}" is not in region "{region}" of the cluster.')
-    if catalog.is_zone(location):
-        if asked and location not in asked:
-            raise refusals.invalid(
-                f'Cluster.locations must include the cluster\'s primary zone "{location}".'
-            )
-        return sorted(asked) or [location]
-    return sorted(asked) or possible[: catalog.ZONES_OF_A_REGIONAL_CLUSTER]
-
-
 def _filled_in(
     state: State, at: target.Target, asked: dict[str, Any], uid: str, *, channel: str, version: str
 ) -> dict[str, Any]:
@@ -361,7 +298,7 @@ def _filled_in(
         name=at.cluster,
         network=network,
         subnetwork=subnetwork,
-        locations=zones_asked(at.location, asked.get("locations", [])),
+        locations=records.zones_asked(at.location, asked.get("locations", [])),
         releaseChannel={"channel": channel} if channel else {},
         initialClusterVersion=version,
         currentMasterVersion=version,
@@ -544,7 +481,7 @@ def _endpoints(state: State, record: dict[str, Any]) -> dict[str, Any]:
 
 def get(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.get."""
-    return public(state, found(state, at))
+    return public(state, records.found(state, at))
 
 
 def list_(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
@@ -560,7 +497,7 @@ def list_(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
 
 def delete(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.delete; what its workloads had of the cloud is not deleted with it."""
-    record = found(state, at)
+    record = records.found(state, at)
     operation = operations.begin(
         state,
         "DELETE_CLUSTER",
@@ -577,7 +514,7 @@ def delete(state: State, call: Call, at: target.Target) -> dict[str, Any]:
 
 def check_autopilot_compatibility(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
     """clusters.checkAutopilotCompatibility."""
-    found(state, at)
+    records.found(state, at)
     return {"summary": "The cluster has no Autopilot compatibility issues."}
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from rehearsal.gke.model import (
     attachments,
-    clusters,
     compute,
     effects,
     node_pools,
     operations,
     other_apis,
+    records,
 )
 from rehearsal.gke.model.target import Target
 from rehearsal.gke.model.values import merged
@@ -94,7 +94,7 @@ def change(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
     changes = dict(_take(arguments, "changes"))
     if not pool:
         cluster["live"] = merged(cluster["live"], changes)
-        clusters.touch(state, cluster)
+        records.touch(state, cluster)
         return {}
     if pool not in cluster["pools"]:
         message = f"no pool {pool}; there are {', '.join(cluster['pools'])}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rehearsal.gke.model import clusters, node_pools
+from rehearsal.gke.model import node_pools, records
 
 if TYPE_CHECKING:
     from rehearsal.gke.model.state import State
@@ -43,7 +43,7 @@ def _create_cluster(state: State, cluster: dict[str, Any], record: dict[str, Any
     for pool in cluster["pools"].values():
         pool["status"] = cluster["status"]
         pool["message"] = cluster["message"]
-    clusters.touch(state, cluster)
+    records.touch(state, cluster)
 
 
 def _delete_cluster(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ def _change_cluster(state: State, cluster: dict[str, Any], record: dict[str, Any
         pool["live"].update(changes)
         node_pools.name_groups(state, cluster, pool)
         node_pools.touch(state, cluster, pool)
-    clusters.touch(state, cluster)
+    records.touch(state, cluster)
 
 
 def _create_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ def _delete_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) 
     pool = _pool(cluster, record)
     if record["error"] is None:
         del cluster["pools"][pool["live"]["name"]]
-        clusters.touch(state, cluster)
+        records.touch(state, cluster)
     else:
         pool.update(status="ERROR", message=record["error"]["message"])
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rehearsal.gke.model import catalog, clusters, operations, quotas, refusals, target, values
+from rehearsal.gke.model import catalog, operations, quotas, records, refusals, target, values
 
 if TYPE_CHECKING:
     from rehearsal.gke.call import Call
@@ -113,7 +113,7 @@ def check(pool: dict[str, Any], cluster: dict[str, Any], *, new: bool) -> None:
             f'Must be a match of regex "{NAME}".'
         )
     live = cluster["live"]
-    clusters.zones_asked(catalog.region_of(live["location"]), pool.get("locations", []))
+    records.zones_asked(catalog.region_of(live["location"]), pool.get("locations", []))
     zones = pool.get("locations") or live["locations"]
     config = pool.get("config", {})
     check_config(config, zones)
@@ -169,7 +169,7 @@ def check_config(config: dict[str, Any], zones: list[str]) -> None:
     check_taints(config.get("taints", []))
     for key in config.get("labels", {}):
         check_node_label(key)
-    clusters.check_labels(config.get("resourceLabels", {}))
+    records.check_labels(config.get("resourceLabels", {}))
     for tag in config.get("tags", []):
         if not re.fullmatch(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?", tag):
             raise refusals.invalid(f'Invalid network tag "{tag}".')
@@ -386,7 +386,7 @@ def name_groups(
 def touch(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
     """Give a changed pool another etag, and its cluster too."""
     record["etag"] = values.uuid_of("pool", cluster["uid"], state.next_number())
-    clusters.touch(state, cluster)
+    records.touch(state, cluster)
 
 
 def nodes(cluster: dict[str, Any]) -> int:
@@ -432,7 +432,7 @@ def public(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> dic
 
 def found(state: State, at: target.Target) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the records of the cluster and the pool, or refuse with 404."""
-    cluster = clusters.found(state, at)
+    cluster = records.found(state, at)
     record = cluster["pools"].get(at.pool)
     if record is None:
         raise refusals.not_found(at.relative)
@@ -444,7 +444,7 @@ def usable(state: State, at: target.Target) -> tuple[dict[str, Any], dict[str, A
     cluster, record = found(state, at)
     if cluster["live"]["autopilot"].get("enabled"):
         raise refusals.invalid(AUTOPILOT_REFUSAL)
-    clusters.usable(state, at)
+    records.usable(state, at)
     return cluster, record
 
 
@@ -476,7 +476,7 @@ def _patch(
 
 def create(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     """nodePools.create."""
-    cluster = clusters.found(state, at)
+    cluster = records.found(state, at)
     if cluster["live"]["autopilot"].get("enabled"):
         raise refusals.invalid(AUTOPILOT_REFUSAL)
     asked = dict((call.body or {}).get("nodePool", {}))
@@ -484,7 +484,7 @@ def create(state: State, call: Call, at: target.Target) -> dict[str, Any]:
     check(asked, cluster, new=True)
     if at.pool in cluster["pools"]:
         raise refusals.exists(at.relative)
-    clusters.usable(state, at)
+    records.usable(state, at)
     record = filled_in(state, cluster, asked)
     shortage = quotas.shortage(state, cluster, [*cluster["pools"].values(), record])
     operation = operations.begin(
@@ -507,7 +507,7 @@ def get(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
 
 def list_(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
     """nodePools.list."""
-    cluster = clusters.found(state, at)
+    cluster = records.found(state, at)
     shown = [public(state, cluster, pool) for pool in cluster["pools"].values()]
     return {"nodePools": shown} if shown else {}
 
@@ -603,7 +603,7 @@ def _changes(
             changes["networkConfig"] = values.merged(live["networkConfig"], value)
         elif field == "locations":
             region = catalog.region_of(cluster["live"]["location"])
-            changes[field] = clusters.zones_asked(region, value)
+            changes[field] = records.zones_asked(region, value)
         elif field in POOL_FIELDS:
             changes[field] = value
         else:
@@ -704,7 +704,7 @@ def rollback(state: State, call: Call, at: target.Target) -> dict[str, Any]:
         operation["error"] = {"code": operations.CANCELLED, "message": "Operation was aborted."}
         record["upgrade"] = None
         return _patch(state, call, at, "UPGRADE_NODES", {})
-    clusters.usable(state, at)
+    records.usable(state, at)
     if record["before"] is None or record["status"] == "RUNNING":
         raise refusals.not_now(
             f"Node pool {at.pool} has no failed or aborted upgrade to roll back."
