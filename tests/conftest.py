@@ -23,13 +23,26 @@ _AnsibleCollectionFinder()._install()
 from support import real_cluster, schedule  # noqa: E402 - needs the path
 from support.passing import pytest_fixture_setup  # noqa: E402, F401 - a hook
 
+TURNS = pytest.StashKey[schedule.Turns]()
+
 
 def pytest_configure(config):
-    if hasattr(config, "workerinput"):  # a worker is part of its controller's session
-        return
-    folder = Path(tempfile.mkdtemp(prefix="docker-ml-api-tests-"))
-    config.add_cleanup(lambda: shutil.rmtree(folder))
-    real_cluster.begin_session(folder)
+    if not hasattr(config, "workerinput"):  # a worker is part of its controller's session
+        folder = Path(tempfile.mkdtemp(prefix="docker-ml-api-tests-"))
+        config.add_cleanup(lambda: shutil.rmtree(folder))
+        real_cluster.begin_session(folder)
+    config.stash[TURNS] = schedule.Turns(real_cluster.session_folder() / "turns")
+    config.add_cleanup(config.stash[TURNS].close)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    turns = item.config.stash[TURNS]
+    turns.begin(item.nodeid, item.fixturenames)
+    try:
+        return (yield)
+    finally:
+        turns.end(item.nodeid, nextitem.nodeid if nextitem else "")
 
 
 def pytest_collection_modifyitems(items):

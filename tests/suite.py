@@ -44,8 +44,8 @@ LOGS = ROOT / ".cache" / "suite"
 # What serves the next run, of another clone as well.
 KEPT = build.cache_folder(os.environ).with_name("suite")
 PROCESSORS = len(os.sched_getaffinity(0))
-# One more than there are processors: a part of what tests do is waiting.
-WORKERS = PROCESSORS + 1
+# More than there are processors: a part of what tests do is waiting.
+WORKERS = PROCESSORS + 2
 PREFIX = "suite-"
 BUILD_CACHE = "8GB"
 PYTHON = sys.executable
@@ -209,9 +209,9 @@ class Suite:
         """Compile the tests once, and not in each worker, while little else is done."""
         self.run("tests compiled", PYTHON, "-m", "pytest", "--collect-only", "--quiet", "--quiet")
 
-    def tests(self, arguments: Sequence[str], workers: int = WORKERS) -> None:
+    def tests(self, arguments: Sequence[str]) -> None:
         """Run pytest."""
-        parallel = (f"--numprocesses={workers}", "--dist=loadscope")
+        parallel = (f"--numprocesses={WORKERS}", "--dist=loadscope")
         self.show("tests", PYTHON, "-m", "pytest", *parallel, "--durations=10", *arguments)
 
     def table(self) -> None:
@@ -282,8 +282,7 @@ def check(suite: Suite, paths: Sequence[str]) -> None:
     """Run the fast part, or what there is for these paths."""
     if not paths:
         unit = ("-m", "not engine and not cluster", "tests/unit")
-        # Nobody shares an engine or a cluster here, and a seventh of the time was waiting.
-        at_once(suite.lint, lambda: suite.tests(unit, WORKERS + 1))
+        at_once(suite.lint, lambda: suite.tests(unit))
         return
     chosen = selection.choose(ROOT, paths)
     if not (chosen.linters or chosen.tests):

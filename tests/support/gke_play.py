@@ -7,8 +7,7 @@
 
 The inventory is inventory/gke.yml and one of the play's own, which adds the clusters to its group
 `gke` and says where the double is, as inventory/rehearsal.yml does. The clusters' API server is one
-that only answers what a run asks of an empty cluster; with `kubernetes` (of real_cluster) it is
-that real one.
+that only answers what a run asks of an empty cluster.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from support.real_cluster import Cluster
 
 LOCATION = "europe-west1-b"
 REGISTRY = "127.0.20.2:5000/tests"
@@ -218,33 +216,17 @@ def _target(request: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def playing(
-    folder: Path, *names: str, kubernetes: Cluster | None = None, **settings: Any
-) -> Iterator[Play]:
+def playing(folder: Path, *names: str, **settings: Any) -> Iterator[Play]:
     """Give a play with clusters of these names, and Google's double with these settings."""
     with contextlib.ExitStack() as stack:
-        if kubernetes:
-            place = _place_of(kubernetes)
-        else:
-            made = api_server.make_certificate(folder, "kubernetes")
-            server = stack.enter_context(api_server.serving(_empty_cluster, made.server()))
-            place = {
-                "endpoint": server.url.removeprefix("https://"),
-                "cluster_authority": base64.b64encode(made.certificate.read_bytes()).decode(),
-            }
+        made = api_server.make_certificate(folder, "kubernetes")
+        server = stack.enter_context(api_server.serving(_empty_cluster, made.server()))
+        place = {
+            "endpoint": server.url.removeprefix("https://"),
+            "cluster_authority": base64.b64encode(made.certificate.read_bytes()).decode(),
+        }
         google = stack.enter_context(gke_double.running(folder, **{**_QUICK, **place, **settings}))
         yield Play(folder, google, {name: {} for name in names})
-
-
-def _place_of(cluster: Cluster) -> dict[str, Any]:
-    """Return the double's settings that make a real cluster its clusters' API server."""
-    config = yaml.safe_load(cluster.kubeconfig.read_text(encoding="utf-8"))
-    [there] = [one["cluster"] for one in config["clusters"]]
-    return {
-        "endpoint": there["server"].removeprefix("https://").removesuffix(":443"),
-        "cluster_authority": there["certificate-authority-data"],
-        "kubeconfig": str(cluster.kubeconfig),
-    }
 
 
 def _empty_cluster(request: api_server.Request) -> api_server.Answer:

@@ -77,9 +77,7 @@ class Cluster:
         """For what is asked often."""
         from support import cluster_client  # noqa: PLC0415 - with what it imports this takes a second
 
-        # The session's folder goes with the session.
-        folder = Path(os.environ[_STARTED_BY]).parent
-        return cluster_client.of(self.kubeconfig, self.context, folder)
+        return cluster_client.of(self.kubeconfig, self.context, session_folder())
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """Run kubectl; return what it prints."""
@@ -218,6 +216,11 @@ def connect() -> Cluster:
 def begin_session(folder: Path) -> None:
     """Let the session's processes, workers included, say that they brought the cluster up."""
     os.environ[_STARTED_BY] = str(folder / "started")
+
+
+def session_folder() -> Path:
+    """Return the folder of the session's processes, which goes with the session."""
+    return Path(os.environ[_STARTED_BY]).parent
 
 
 def end_session() -> None:

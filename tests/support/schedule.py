@@ -10,6 +10,7 @@ dear. What takes longest comes first, so that no worker is left with it alone at
 from __future__ import annotations
 
 import collections
+import fcntl
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -44,6 +45,10 @@ _APART = {
     "integration/test_workload_teardown.py",
     "molecule/test_scenarios.py",
 }
+# All clusters of Google's double are the one cluster that tests share: when they go, so do all load
+# balancers and volumes that there are. Nobody else has any meanwhile, so it comes first.
+_ALONE_ON_THE_CLUSTER = "molecule/test_scenarios.py::test_scenario[gke]"
+_ALSO_ON_THE_CLUSTER = "molecule/test_scenarios.py::test_scenario[kubernetes]"
 
 
 def scope(nodeid: str) -> str:
@@ -52,10 +57,10 @@ def scope(nodeid: str) -> str:
     return nodeid if path.removeprefix("tests/") in _APART else path
 
 
-def rank(nodeid: str) -> tuple[float, bool]:
+def rank(nodeid: str) -> tuple[bool, float, bool]:
     """Return a key by which the longest scopes come first, and unit tests last."""
     name = scope(nodeid).removeprefix("tests/")
-    return -_TIMES.get(name, 0.0), name.startswith("unit/")
+    return name != _ALONE_ON_THE_CLUSTER, -_TIMES.get(name, 0.0), name.startswith("unit/")
 
 
 def needs(path: Path, fixtures: Collection[str]) -> set[str]:
@@ -63,6 +68,36 @@ def needs(path: Path, fixtures: Collection[str]) -> set[str]:
     if TESTS / "unit" not in path.parents:
         return {"engine", "cluster"}
     return {"engine", "cluster"} & {*fixtures}
+
+
+class Turns:
+    """Whose turn it is on the cluster: one scope's alone, or that of all others."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the file that all processes of the session lock."""
+        self._file = path.open("a")
+        self._held = False
+
+    def close(self) -> None:
+        """Close the file, and give the turn away with it."""
+        self._file.close()
+
+    def begin(self, nodeid: str, fixtures: Collection[str]) -> None:
+        """Wait for the turn of a test's scope, if it has to do with the cluster."""
+        name = scope(nodeid).removeprefix("tests/")
+        if name == _ALONE_ON_THE_CLUSTER:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        elif "cluster" in fixtures or name == _ALSO_ON_THE_CLUSTER:
+            fcntl.flock(self._file, fcntl.LOCK_SH)
+        else:
+            return
+        self._held = True
+
+    def end(self, nodeid: str, following: str) -> None:
+        """Give the turn away when the scope has ended, and with it what its tests shared."""
+        if self._held and scope(nodeid) != scope(following):
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._held = False
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]

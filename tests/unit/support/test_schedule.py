@@ -1,5 +1,9 @@
 """The order of the tests, and what runs together."""
 
+import fcntl
+
+import pytest
+
 from support import ROOT, schedule
 
 
@@ -30,6 +34,71 @@ def test_the_longest_come_first_and_short_unit_tests_last(monkeypatch):
         "tests/molecule/test_scenarios.py::test_scenario[gke]",
     ]
     assert sorted(ids, key=schedule.rank) == [*reversed(ids)]
+
+
+ALONE = f"tests/{schedule._ALONE_ON_THE_CLUSTER}"
+OTHERS = {
+    "a test with the cluster": ("tests/integration/test_a.py::test_x", ["cluster", "play"]),
+    "molecule's other scenario": (f"tests/{schedule._ALSO_ON_THE_CLUSTER}", []),
+}
+
+
+def test_what_is_alone_on_the_cluster_is_a_scenario_and_comes_first():
+    names = {f"test_scenario[{path.name}]" for path in (ROOT / "molecule").iterdir()}
+    scenarios = (schedule._ALONE_ON_THE_CLUSTER, schedule._ALSO_ON_THE_CLUSTER)
+    assert {name.partition("::")[2] for name in scenarios} <= names
+    longest = "tests/molecule/test_scenarios.py::test_scenario[fresh_machine]"
+    assert sorted([longest, ALONE], key=schedule.rank) == [ALONE, longest]
+
+
+@pytest.fixture
+def two(tmp_path):
+    made = [schedule.Turns(tmp_path / "turns") for _ in range(2)]
+    yield made
+    for turns in made:
+        turns.close()
+
+
+def free(path, mode):
+    """Whether a third process would get the turn at once."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_turns_on_the_cluster(two, tmp_path, other):
+    path = tmp_path / "turns"
+    nodeid, fixtures = OTHERS[other]
+    two[0].begin(ALONE, [])
+    assert not free(path, fcntl.LOCK_SH)
+    two[0].end(ALONE, "")
+    for turns in two:
+        turns.begin(nodeid, fixtures)
+    assert free(path, fcntl.LOCK_SH)
+    two[0].end(nodeid, "tests/unit/test_b.py::test_x")
+    assert not free(path, fcntl.LOCK_EX)
+    two[1].end(nodeid, "")
+    assert free(path, fcntl.LOCK_EX)
+
+
+def test_the_turn_is_that_of_the_whole_scope(two, tmp_path):
+    names = [f"tests/integration/test_a.py::{name}" for name in ("test_x", "test_y", "test_z")]
+    two[0].begin(names[0], ["cluster"])
+    two[0].end(names[0], names[1])
+    two[0].begin(names[1], [])
+    two[0].end(names[1], names[2])
+    assert not free(tmp_path / "turns", fcntl.LOCK_EX)
+    two[0].end(names[2], "")
+    assert free(tmp_path / "turns", fcntl.LOCK_EX)
+
+
+def test_who_has_nothing_to_do_with_the_cluster_does_not_wait(two):
+    two[0].begin(ALONE, [])
+    two[1].begin("tests/unit/test_b.py::test_x", ["tmp_path"])
 
 
 def test_needs():
