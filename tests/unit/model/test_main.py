@@ -33,7 +33,7 @@ LIMIT = 300.0  # seconds, after which a server is killed and its test fails
 SLOW = """
 import sys
 from model import main
-from model.service import app
+from model.service.serving import app
 from model.service.contract.features import Feature
 
 class Slow:
