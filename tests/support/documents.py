@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 DOCUMENTS = sorted(
     path
     for path in (
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
+        *ROOT.glob("*.md"),
         *ROOT.glob("docs/*.md"),
         *ROOT.glob("*/README.md"),
         *ROOT.glob("rehearsal/*/README.md"),
