@@ -140,6 +140,7 @@ swept:
 
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import progress
 from ansible.module_utils.docker_ml_api.gke import cluster_options
 from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailedError, run_module
 
@@ -213,6 +214,7 @@ class Search:
         end = self._session.clock() + seconds
         found = self.look()
         while found.leftovers and self._session.clock() < end:
+            progress.say(f"still there: {', '.join(one.path for one in found.leftovers)}")
             self._session.sleep(_INTERVAL)
             found = self.look()
         return found

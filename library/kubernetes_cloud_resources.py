@@ -112,6 +112,7 @@ problems:
 import time
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import progress
 from ansible.module_utils.docker_ml_api.gke import naming
 from ansible.module_utils.docker_ml_api.kubernetes import cloud_resources, module_common, teardown
 
@@ -171,6 +172,7 @@ class Removal:
         end = self._clock() + self._timeout
         pause = _FIRST
         while left and self._clock() < end:
+            progress.say(f"still there: {', '.join(map(cloud_resources.title, left))}")
             self._sleep(pause)
             pause = min(2 * pause, _LONGEST)
             left = self._look()

@@ -92,6 +92,7 @@ problems:
 import time
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import progress
 from ansible.module_utils.docker_ml_api.kubernetes import module_common, teardown
 
 if TYPE_CHECKING:
@@ -321,6 +322,7 @@ class Teardown:
         end = self._clock() + self._timeout
         left = {name: items for name in names if (items := look(name))}
         while left and self._clock() < end:
+            progress.say(f"still there: {', '.join(left)}")
             self._sleep(_INTERVAL)
             left = {name: items for name in left if (items := look(name))}
         return left

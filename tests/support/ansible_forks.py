@@ -79,6 +79,9 @@ def _run(request: dict[str, Any], stdout: int, stderr: int, status: int) -> NoRe
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = request["command"]
+    # The one setting that differs between runs of a server.
+    callback = constants.config.get_config_value("DEFAULT_STDOUT_CALLBACK")
+    constants.DEFAULT_STDOUT_CALLBACK = callback
     # The server's own files go with the server.
     atexit._clear()
     tempfile.tempdir = None

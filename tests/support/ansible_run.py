@@ -11,10 +11,13 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from support import ROOT
 from support.ansible_server import Server, decisive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 
@@ -120,6 +123,20 @@ def _server() -> Server:
 
 def run_playbook(*arguments: str | Path, **environment: str) -> Run:
     """Run ansible-playbook with these arguments in the project's folder, to its end."""
+    status, *written = _run(arguments, environment)
+    # Warnings may stand before the report.
+    start = written[0].find("{\n")
+    assert start >= 0, "".join(written)
+    return Run(status, json.loads(written[0][start:]), "".join(written))
+
+
+def show_playbook(*arguments: str | Path, **environment: str) -> tuple[int, str]:
+    """Return the exit status of such a run, and what people see of it."""
+    status, out, err = _run(arguments, {**environment, "ANSIBLE_STDOUT_CALLBACK": "stages"})
+    return status, err + out
+
+
+def _run(arguments: Sequence[str | Path], environment: Mapping[str, str]) -> tuple[int, str, str]:
     command = [PLAYBOOK, *map(str, arguments)]
     whole = os.environ | REPORTING | environment
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
@@ -136,11 +153,7 @@ def run_playbook(*arguments: str | Path, **environment: str) -> Run:
                 check=False,
             )
             status = done.returncode
-        written = [_text(file) for file in (stdout, stderr)]
-    # Warnings may stand before the report.
-    start = written[0].find("{\n")
-    assert start >= 0, "".join(written)
-    return Run(status, json.loads(written[0][start:]), "".join(written))
+        return status, _text(stdout), _text(stderr)
 
 
 def _text(file: IO[bytes]) -> str:

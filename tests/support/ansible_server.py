@@ -36,11 +36,17 @@ KNOWN = importlib.metadata.version("ansible-core").startswith("2.19.")
 _LONGEST_REQUEST = 1 << 20
 # By these prefixes: what is read by the imports, and not again.
 _DECISIVE = ("ANSIBLE_", "LANG", "LC_", "PYTHON", "XDG_")
+# What a run tells its process by itself.
+CALLBACK = "ANSIBLE_STDOUT_CALLBACK"
 
 
 def decisive(environment: Mapping[str, str]) -> dict[str, str]:
     """Return what must be the same in the server's environment and in that of a run."""
-    return {key: value for key, value in environment.items() if key.startswith(_DECISIVE)}
+    return {
+        key: value
+        for key, value in environment.items()
+        if key.startswith(_DECISIVE) and key != CALLBACK
+    }
 
 
 class Server:

@@ -20,7 +20,8 @@ def kill_at(command: list[str], task: str, program: str) -> None:
         command,
         cwd=ROOT,
         # Else the name of a task comes through the pipe long after the task.
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ
+        | {"PYTHONUNBUFFERED": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import progress
 from ansible.module_utils.docker_ml_api.docker import apt_sources
 from ansible.module_utils.docker_ml_api.docker.engine import run_command
 from ansible.module_utils.docker_ml_api.docker.local_images import RECIPE_LABEL
@@ -446,6 +447,7 @@ def _run(argv: list[str], *, log: Path, timeout: float, env: dict[str, str], loc
             pass_fds=(lock,),
             start_new_session=True,
         )
+        progress.follow(log)
         try:
             return process.wait(timeout)
         except subprocess.TimeoutExpired as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import progress
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -77,6 +79,10 @@ def wait(
                 return health, stopped or container
         elif health in (Health.HEALTHY, Health.FAILED) or now >= end:
             return health, container
+        state = container["State"]
+        progress.say(
+            f"{state['Status']}, {(state.get('Health') or {}).get('Status', 'no health check')}"
+        )
         sleep(interval)
         container = inspect()
 

@@ -6,6 +6,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import progress
 from ansible.module_utils.docker_ml_api.gke import urls
 from ansible.module_utils.docker_ml_api.google import errors
 from ansible.module_utils.docker_ml_api.google.errors import GoogleError, LostAnswerError
@@ -119,6 +120,7 @@ def wait(
     url = f"{urls.operations(session.project, location)}/{seen['name']}"
     deadline.restart()
     while seen.get("status") != "DONE":
+        progress.say(f"{described(seen)}: {seen.get('status')}{_progress(seen)}")
         if not deadline.pause():
             raise timeout(
                 f"The operation {described(seen)} has not ended within {deadline.seconds:g} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import progress
 from ansible.module_utils.docker_ml_api.gke import cluster_options, operations, urls
 from ansible.module_utils.docker_ml_api.gke import live as gke_live
 from ansible.module_utils.docker_ml_api.google import errors
@@ -68,6 +69,7 @@ class Readiness:
             missing = self.missing(live)
             if not missing:
                 return live
+            progress.say(*missing)
             under_way = self._under_way()
             if not under_way:
                 self._refuse_broken(live)

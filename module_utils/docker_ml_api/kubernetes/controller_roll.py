@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import progress
 from ansible.module_utils.docker_ml_api.kubernetes import rollout
 from ansible.module_utils.docker_ml_api.kubernetes.pod_diagnosis import (
     Object,
@@ -270,5 +271,6 @@ def roll(
         if not outcome.waiting or now >= end:
             outcome.timed_out = now >= latest
             break
+        progress.say(*(f"{key.name}: {what}" for key, what in outcome.waiting.items()))
         sleep(min(limits.interval, end - now))
     return outcome

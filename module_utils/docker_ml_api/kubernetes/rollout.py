@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.docker_ml_api import progress
 from ansible.module_utils.docker_ml_api.kubernetes import pod_diagnosis
 from ansible.module_utils.docker_ml_api.kubernetes.pod_diagnosis import (
     Object,
@@ -372,5 +373,6 @@ def wait(
         if not outcome.waiting or now >= end:
             outcome.timed_out = now >= latest
             break
+        progress.say(*(f"{key.name}: {what}" for key, what in outcome.waiting.items()))
         sleep(min(limits.interval, end - now))
     return outcome

@@ -15,6 +15,8 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ansible.module_utils.docker_ml_api import progress
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -435,6 +437,7 @@ class Search:
                     )
                 break
             pending = list(waiting)
+            progress.say(*waiting.values())
             self.clock.sleep(min(poll, left))
             poll = min(poll * 2, POLL_MAX)
         self._add_nodes()
