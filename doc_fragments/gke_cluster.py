@@ -22,7 +22,7 @@ options:
       mode:
         description:
           - With V(standard) the nodes are those of O(cluster.node_pools). With V(autopilot)
-            Google cares for them and bills by pod; it needs a region.
+            Google manages them and bills by pod; it needs a region.
         type: str
         choices: [standard, autopilot]
         default: standard

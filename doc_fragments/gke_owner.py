@@ -2,14 +2,14 @@
 
 
 class ModuleDocFragment:
-    """By what ours are told."""
+    """By which ours are recognized."""
 
     DOCUMENTATION = r"""
 options:
   managed_by:
     description:
-      - Value of the label C(managed-by), by which the clusters of this project are told from
-        those of others.
+      - Value of the label C(managed-by), by which the clusters of this project are
+        distinguished from those of others.
     type: str
     default: docker-ml-api
 """

@@ -39,7 +39,7 @@ const (
 	quietLooks   = 10
 )
 
-// A drain is how long the server takes leave of its clients at most, in three steps.
+// A drain is how long the server drains its connections at most, in three steps.
 type drain struct {
 	// leave: it still answers, and ends each connection with its answer.
 	leave time.Duration

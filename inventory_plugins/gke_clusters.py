@@ -113,7 +113,7 @@ options:
     elements: str
     default: []
   managed_by:
-    description: Value of the label C(managed-by) by which clusters of ours are told from others.
+    description: Value of the label C(managed-by) by which clusters of ours are recognized.
     type: str
     default: docker-ml-api
   only_ours:

@@ -341,7 +341,7 @@ def _wait(session: GoogleSession, operation: dict[str, Any], end: float, failing
     if operation.get("error"):
         said = str(operation["error"].get("message")).rstrip(".")
         raise ModuleFailedError(
-            f"Google {failing} ({said}): mend that, and run the same command again."
+            f"Google {failing} ({said}): fix that, and run the same command again."
         )
     return seen
 

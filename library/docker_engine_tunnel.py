@@ -70,7 +70,7 @@ requirements: [ssh]
 """
 
 EXAMPLES = r"""
-- name: Lead to the engine
+- name: Open a tunnel to the engine
   docker_engine_tunnel:
     engine: ssh://ada@server.example.com
   register: way

@@ -9,7 +9,7 @@ module: docker_windows_installer_end
 short_description: Says what a failed installation of Docker Desktop means
 description:
   - Takes the result of the module that failed and says in a sentence what its exit code means and
-    what mends it.
+    what fixes it.
   - Reads and changes nothing; it runs on the controller.
 version_added: 0.1.0
 author:

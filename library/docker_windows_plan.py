@@ -9,7 +9,7 @@ module: docker_windows_plan
 short_description: Decides what a Windows machine needs for a Docker engine
 description:
   - Takes what was read of a machine and what is wanted of it, and says either what stands in
-    the way, a sentence each with what mends it, or what has to be done.
+    the way, a sentence each with what fixes it, or what has to be done.
   - Reads and changes nothing; it runs on the controller.
 version_added: 0.1.0
 author:
@@ -140,7 +140,7 @@ plan:
   type: dict
   contains:
     problems:
-      description: A sentence for each thing that stands in the way, with what mends it.
+      description: A sentence for each thing that stands in the way, with what fixes it.
       type: list
       elements: str
       sample: []

@@ -9,7 +9,7 @@ module: gke_cluster_absent
 short_description: Deletes a GKE cluster of ours and waits until it is gone
 description:
   - Waits for operations that run on the cluster, deletes it with all its node pools, and waits
-    until Google no longer has it. What an operation fails with is told in Google's own words.
+    until Google no longer has it. What an operation fails with is reported in Google's own words.
   - A cluster that another module, person or killed run is deleting already is only waited for.
   - A cluster without the label C(managed-by) of this project is never deleted, nor is one with
     the label C(deletion-protection=true); the module fails.

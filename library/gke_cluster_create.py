@@ -109,7 +109,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     if not pool and not cluster_options.is_ours(body, params["managed_by"]):
         raise ModuleFailedError(
             f"body.resourceLabels must hold {cluster_options.OWNER_LABEL}: {params['managed_by']}, "
-            "by which the cluster is told to be ours."
+            "by which the cluster is recognized as ours."
         )
     place = params["location"], params["name"], params["managed_by"], pool
     creation = gke_creation.Creation(session, *place)

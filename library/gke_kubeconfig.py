@@ -122,7 +122,8 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
     if cluster is None:
         raise ModuleFailedError(
             f"There is no cluster {params['name']} in {params['location']} of project "
-            f"{session.project}: create it first (--tags clusters), or mend its name or location."
+            f"{session.project}: create it first (--tags clusters), or correct the name or the "
+            "location."
         )
     try:
         # What secrets have to be kept is decided here as well, but not in check mode.

@@ -54,7 +54,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Learn by what the cluster's resources are told
+- name: Find out how the cluster's resources are recognized
   gke_leftovers:
     project: my-project
     auth_kind: application
@@ -214,7 +214,7 @@ class Search:
         end = self._session.clock() + seconds
         found = self.look()
         while found.leftovers and self._session.clock() < end:
-            progress.say(f"still there: {', '.join(one.path for one in found.leftovers)}")
+            progress.say(f"still there: {', '.join(one.found.path for one in found.leftovers)}")
             self._session.sleep(_INTERVAL)
             found = self.look()
         return found

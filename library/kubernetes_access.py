@@ -10,7 +10,7 @@ short_description: Makes sure that a cluster can be worked with
 description:
   - Asks the API server of a kubeconfig's context for its version, with the context's login.
   - A kubeconfig, a context, a server, a certificate or a login that does not work ends the task
-    with a sentence that says what mends it.
+    with a sentence that says what fixes it.
 version_added: 0.1.0
 author:
   - docker-ml-api

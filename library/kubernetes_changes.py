@@ -220,7 +220,9 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     params = module.params
     labels = params["labels"]
     if not labels:
-        raise ModuleFailedError("labels must hold at least one label, by which ours are told.")
+        raise ModuleFailedError(
+            "labels must hold at least one label, by which ours are recognized."
+        )
     places = live_objects.read_namespaces(cluster, params["namespaces"], labels)
     live = live_objects.read_objects(cluster, params["workloads"], places.missing, labels)
     secrets, other_secrets = _secrets(cluster, params, places.missing)

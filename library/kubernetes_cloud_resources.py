@@ -69,7 +69,7 @@ retained:
     disk: {description: The disk's name., type: str, sample: pvc-1}
 identity:
   description:
-    - By what the cluster's resources in the cloud are told from those of others, for the option
+    - By which the cluster's resources in the cloud are distinguished from others, for the option
       O(gke_leftovers#module:identity) of the module M(gke_leftovers).
   returned: always, but for an unreachable cluster
   type: dict
@@ -106,7 +106,7 @@ problems:
   elements: str
   sample:
     - "Service default/hello-web is still there after 600 s: Error syncing load balancer: quota.
-      Mend that, and run the same command again."
+      Fix that, and run the same command again."
 """
 
 import time
@@ -295,7 +295,7 @@ class Removal:
             )
             said = teardown.last_warning(events)
         if said:
-            return f"{str(said).rstrip('.')}. Mend that"
+            return f"{str(said).rstrip('.')}. Fix that"
         finalizers = ", ".join(metadata.get("finalizers") or [])
         if finalizers:
             return f"it waits for {finalizers}. See to that"

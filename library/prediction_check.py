@@ -15,7 +15,7 @@ description:
     time-out, an unreachable host, a name that cannot be looked up for now, and the statuses
     in O(retry_statuses). Any other failure is final at once, such as a wrong answer, another
     status, a refused certificate, an unknown name.
-  - Every problem of every check is told in words, in one message.
+  - Every problem of every check is reported, in one message.
   - Redirects are answers like any other, they are not followed. Proxies of the environment
     are used, but never for this machine's own addresses (C(localhost), loopback).
 version_added: 0.1.0

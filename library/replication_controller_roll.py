@@ -262,7 +262,7 @@ def _planned(
 
 
 def main() -> None:
-    """Be the module."""
+    """Run the module."""
     run_module(ARGUMENTS, run)
 
 

@@ -85,7 +85,7 @@ problems:
       description: The sentence.
       type: str
       sample: "Workload hello-web in default: its Service hello-web is still there after 300 s:
-        Error syncing load balancer: failed to delete load balancer: quota. Mend that, and run
+        Error syncing load balancer: failed to delete load balancer: quota. Fix that, and run
         the same command again."
 """
 
@@ -239,7 +239,7 @@ class Teardown:
         )
         said = teardown.last_warning(events)
         if said:
-            return f"{said.rstrip('.')}. Mend that"
+            return f"{said.rstrip('.')}. Fix that"
         finalizers = ", ".join(metadata.get("finalizers") or [])
         if finalizers:
             return f"it waits for {finalizers}. See to that"

@@ -12,8 +12,8 @@ description:
     until a load balancer's host name can be looked up.
   - Ends at once for a load balancer that cannot be made, with the words of the Service's events,
     as soon as the same failure came twice and was last seen within a minute. One that is older
-    may have been mended since, so the next try is waited for.
-  - A cluster without a load balancer (kind, a plain kubeadm) is told by nothing at all having
+    may have been fixed since, so the next try is waited for.
+  - A cluster without a load balancer (kind, a plain kubeadm) is recognized by nothing at all having
     happened to the Service within O(no_load_balancer_after) seconds of its creation, no
     finalizer, no status, no event. That is no failure; such a workload is reached by
     port-forward, like one whose Service is of another type.
@@ -64,7 +64,7 @@ options:
   no_load_balancer_after:
     description:
       - Seconds after a Service's creation within which a cluster that has a load balancer shows
-        that it cares for the Service.
+        that it handles the Service.
     type: float
     default: 20
 attributes:

@@ -12,7 +12,7 @@ description:
     a Deployment or ReplicationController and a Service, and where asked a
     HorizontalPodAutoscaler, a PodDisruptionBudget and a NetworkPolicy.
   - Asks no cluster. The same input gives the same manifests, byte by byte.
-  - All that is wrong with the input is told at once, a sentence each.
+  - All that is wrong with the input is reported at once, a sentence each.
   - The pods meet the Pod Security level C(restricted), have a read-only root with a C(/tmp) of
     their own and no service-account token, and are spread over the nodes. A pod that is to go is
     first taken out of its Service, then told to finish.
@@ -65,7 +65,7 @@ options:
         type: list
         elements: str
       service_annotations:
-        description: Annotations of the Service, by which clouds are told about load balancers.
+        description: Annotations of the Service, which configure the cloud's load balancer.
         type: dict
       replicas:
         description: Number of pods; the default is O(replicas). With O(workloads[].autoscale) the
@@ -183,7 +183,7 @@ options:
     type: str
     default: ""
   labels:
-    description: Labels of every object, by which ours are told from others.
+    description: Labels of every object, by which ours are recognized from others.
     type: dict
     required: true
   namespace:

@@ -33,7 +33,7 @@ options:
         type: str
         required: true
       configuration:
-        description: Hash over its objects, by which releases are told apart.
+        description: Hash over its objects, by which releases are distinguished.
         type: str
         required: true
       image:

@@ -205,7 +205,7 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Be the module."""
+    """Run the module."""
     run_module(ARGUMENTS, run)
 
 

@@ -90,7 +90,7 @@ def _install(name: str, folder: Path, files: Sequence[Path]) -> None:
         )
         if done.returncode:
             raise MeasurementError(
-                f"The environment of {name} could not be made; leave it out by --peers, or mend: "
+                f"The environment of {name} could not be made; leave it out by --peers, or fix: "
                 f"{done.stderr.strip()[-1500:]}"
             )
 

@@ -81,7 +81,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Fault:
-    """What befalls the requests that match, instead of, before or after their handling."""
+    """What affects the requests that match, instead of, before or after their handling."""
 
     kind: str
     """One of `KINDS`."""
@@ -90,11 +90,11 @@ class Fault:
     method: str = ""
     """Regular expression, searched in the method id; empty: every method."""
     count: int | None = 1
-    """How many requests it befalls; None: all, until the faults are cleared."""
+    """How many requests it affects; None: all, until the faults are cleared."""
     after: int = 0
     """How many matching requests pass unharmed before it."""
     lasting: float | None = None
-    """Seconds after the first one that it befalls, when it is over whatever `count` says."""
+    """Seconds after the first one that it affects, when it is over whatever `count` says."""
     retry_after: int | None = None
     """Seconds of the header Retry-After (kinds rate-limit, unavailable)."""
     seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""Faults: what is to befall which requests."""
+"""Faults: what is to affect which requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class _Waiting:
     fault: Fault
     passed: int = 0
-    befallen: int = 0
+    affected: int = 0
     over: float = math.inf
 
 
@@ -34,7 +34,7 @@ class Faults:
         self._waiting: list[_Waiting] = []
 
     def add(self, fault: Fault) -> None:
-        """Let a fault befall what it matches.
+        """Let a fault affect what it matches.
 
         :raises ValueError: no such kind, or no regular expression.
         """
@@ -53,7 +53,7 @@ class Faults:
             self._waiting.clear()
 
     def take(self, api: str, method_id: str) -> Fault | None:
-        """Return the fault that befalls this request, which then counts as befallen."""
+        """Return the fault that affects this request, which then counts as affected."""
         with self._lock:
             for waiting in self._waiting:
                 fault = waiting.fault
@@ -63,11 +63,11 @@ class Faults:
                     waiting.passed += 1
                     continue
                 now = self._clock.now()
-                if now >= waiting.over or waiting.befallen == fault.count:
+                if now >= waiting.over or waiting.affected == fault.count:
                     continue
-                if fault.lasting is not None and waiting.befallen == 0:
+                if fault.lasting is not None and waiting.affected == 0:
                     waiting.over = now + fault.lasting
-                waiting.befallen += 1
+                waiting.affected += 1
                 return fault
         return None
 
@@ -75,7 +75,7 @@ class Faults:
         """Return the faults, with how often each befell and how many matches passed before."""
         with self._lock:
             return [
-                {**asdict(each.fault), "befallen": each.befallen, "passed": each.passed}
+                {**asdict(each.fault), "affected": each.affected, "passed": each.passed}
                 for each in self._waiting
             ]
 

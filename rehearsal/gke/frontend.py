@@ -121,7 +121,7 @@ class Frontend:
         path = urlsplit(request.path).path
         if request.host == _TOKEN_HOST and path in _TOKEN_PATHS and request.http_method == "POST":
             entry.api = entry.method_id = "token"
-            return self._befallen(request, entry, lambda _: self._token(request, entry))
+            return self._affected(request, entry, lambda _: self._token(request, entry))
         meant = discovery.find(request.host, request.http_method, path)
         if meant is None:
             return Reply(404, _NOT_FOUND.format(path=html.escape(path)))
@@ -132,15 +132,15 @@ class Frontend:
             answer = self._called(request, entry, meant, operation)
             return Reply(answer.status, answer.body, answer.headers)
 
-        return self._befallen(request, entry, handled)
+        return self._affected(request, entry, handled)
 
-    def _befallen(
+    def _affected(
         self,
         request: Request,
         entry: Entry,
         handled: Callable[[OperationFault | None], Reply],
     ) -> Reply:
-        """Handle the request with the fault that befalls it, if any."""
+        """Handle the request with the fault that affects it, if any."""
         fault = self.faults.take(entry.api, entry.method_id)
         if fault is None:
             return handled(None)

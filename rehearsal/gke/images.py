@@ -157,7 +157,7 @@ class Images:
             )
             return _refused(403, "DENIED", said)
         if fault:
-            return _befallen(fault)
+            return _affected(fault)
         store = self._store(repository, token)
         if not store:
             return _refused(404, "NAME_UNKNOWN", f'Repository "{name}" not found')
@@ -208,7 +208,7 @@ class Images:
         return Reply(answer.status_code, answer.content, back)
 
 
-def _befallen(fault: Fault) -> Reply:
+def _affected(fault: Fault) -> Reply:
     if fault.kind == "rate-limit":
         return _refused(429, "TOOMANYREQUESTS", fault.message or "Quota exceeded.")
     return _refused(503, "UNAVAILABLE", fault.message or "The service is currently unavailable.")

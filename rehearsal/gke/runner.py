@@ -145,7 +145,7 @@ def ask(plain_url: str, verb: str, path: str, arguments: Mapping[str, Any] | Non
 
 
 def serve(folder: Path) -> None:
-    """Be the server until SIGTERM."""
+    """Serve until SIGTERM."""
     paths = Layout(folder)
     # The lock is inherited: who holds it is what matters, the number is for `down`.
     paths.record.write_text(f"{os.getpid()}\n", encoding="ascii")

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class RehearsalError(Exception):
-    """One sentence: what is wrong, and what mends it."""
+    """One sentence: what is wrong, and what fixes it."""

@@ -103,7 +103,7 @@ def bootstrapped(tmp_path_factory):
 def registry(tmp_path_factory, bootstrapped):
     """A mirror with an image under each official one's name; and the digests in it.
 
-    It is the smallest image in all three places: what is pulled is told by its digest.
+    It is the smallest image in all three places: what is pulled is recognized by its digest.
     """
     with real_registry.running(tmp_path_factory.mktemp("registry"), private=False) as running:
         digests = {}

@@ -112,9 +112,9 @@ def test_a_version_that_is_unhealthy(play):
     assert "404 Not Found" in result.failure
     # The next run does not take it for well.
     assert play.run("--tags=containers").status != 0
-    (play.app / "index.html").write_text("mended")
+    (play.app / "index.html").write_text("fixed")
     play.succeed()
-    assert play.answer() == "mended"
+    assert play.answer() == "fixed"
 
 
 def test_a_broken_build_leaves_the_container_alone(play):

@@ -1,4 +1,4 @@
-"""What befalls a run on GKE: what the user reads, and what the next run makes of it.
+"""What affects a run on GKE: what the user reads, and what the next run makes of it.
 
 Google's side is the double, the clusters' API server answers for an empty cluster, all else is
 what users run. A sentence that a user reads is here as a whole.
@@ -224,7 +224,7 @@ def test_creations_that_fail_or_never_end(plays: Play) -> None:
     fault("operation-error", method="nodePools.create$", message="No disk could be attached.")
     assert read(play) == (
         f"Node pool main of cluster {broken} could not be created, it is ERROR; Google said: No "
-        "disk could be attached. Mend that, and run the same command again; what is broken is "
+        "disk could be attached. Fix that, and run the same command again; what is broken is "
         "made anew."
     )
     assert play.calls()[:2] == [f"delete {broken}", f"create {broken}"]
@@ -255,14 +255,14 @@ def test_changes_and_deletions_that_fail_or_never_end(play: Play) -> None:
     fault("operation-error", method="setResourceLabels$", message="Labels are not well.")
     assert read(play) == (
         "Cluster one (labels.team: none → a): The operation SET_LABELS of cluster one "
-        "(operation-N) ended in an error; Google said: Labels are not well. Mend that and run the "
+        "(operation-N) ended in an error; Google said: Labels are not well. Fix that and run the "
         "same command again."
     )
     fault("operation-error", method="nodePools.setSize$", message="No IP space is left.")
     assert read(play) == (
         "Node pool main of cluster one (node_pools.main.nodes: 1 → 2): The operation "
         "SET_NODE_POOL_SIZE of cluster one, node pool main (operation-N) ended in an error; "
-        "Google said: No IP space is left. Mend that and run the same command again."
+        "Google said: No IP space is left. Fix that and run the same command again."
     )
     play.succeed()
     assert play.calls() == ["nodePools.setSize one/main"]
@@ -280,7 +280,7 @@ def test_changes_and_deletions_that_fail_or_never_end(play: Play) -> None:
     fault("operation-error", method="clusters.delete$", message="It is in use.", count=None)
     assert read(play, "--tags=teardown") == (
         "The operation DELETE_CLUSTER of cluster one (operation-N) ended in an error; Google "
-        "said: It is in use. Mend that and run the same command again."
+        "said: It is in use. Fix that and run the same command again."
     )
     play.google.clear_faults()
     fault("rate-limit", method="clusters.delete$", count=2, retry_after=1)

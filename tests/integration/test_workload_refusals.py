@@ -1,4 +1,4 @@
-"""Wrong input: a sentence that says how to mend it, before anything is changed."""
+"""Wrong input: a sentence that says how to fix it, before anything is changed."""
 
 import json
 

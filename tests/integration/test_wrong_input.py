@@ -1,4 +1,4 @@
-"""Wrong input: one sentence that names the mend, and nothing changed."""
+"""Wrong input: one sentence that names the fix, and nothing changed."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def serve(longest_request: int) -> None:
 
 
 def _run(request: dict[str, Any], stdout: int, stderr: int, status: int) -> NoReturn:
-    """Be the run."""
+    """Run the playbook in this process, and end it."""
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     os.set_inheritable(status, False)

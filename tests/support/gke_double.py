@@ -103,7 +103,7 @@ class Google:
         return self.double.access_token(scopes) if scopes else self.double.access_token()
 
     def fault(self, kind: str, **fields: Any) -> None:
-        """Let a fault befall requests: fields as of rehearsal.gke.call.Fault."""
+        """Let a fault affect requests: fields as of rehearsal.gke.call.Fault."""
         self.double.faults.add(Fault(kind, **fields))
 
     def make_repository(self, name: str, location: str = "europe-west1") -> str:
@@ -123,7 +123,7 @@ class Google:
         return f"{location}-docker.pkg.dev/{self.project}/{name}"
 
     def clear_faults(self) -> None:
-        """Let no fault befall anything any more."""
+        """Let no fault affect anything any more."""
         self.double.faults.clear()
 
     def requests(self, *, mutating: bool | None = None) -> list[dict[str, Any]]:

@@ -238,7 +238,7 @@ def _empty_cluster(request: api_server.Request) -> api_server.Answer:
     answers = {
         "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.1-gke.1829001"},
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
-        # By its identity the cluster's resources in the cloud are told.
+        # By its identity the cluster's resources in the cloud are recognized.
         "/api/v1/namespaces/kube-system": {"metadata": {"name": "kube-system", "uid": "cluster"}},
     }
     return api_server.Answer(answers.get(request.path, {"kind": "List", "items": []}))

@@ -1,7 +1,7 @@
 """Connection draining: a server that is told to stop loses no request.
 
 A client that keeps its connection open sends its next request there, however long the
-connection's other end has been told to stop. So the server takes leave first:
+connection's other end has been told to stop. So the server lets its clients finish first:
 
 1. It still answers everybody, and each answer ends its connection (`Connection: close`).
 2. When no connection is open any more, or the leave is over, it takes no new connection:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class DrainingServer(Server):  # type: ignore[misc, valid-type] # one of two, by interpreter
-    """A server that takes leave of its clients when SIGTERM asks it to stop."""
+    """A server that drains its connections when SIGTERM asks it to stop."""
 
     def __init__(self, settings: ServerSettings, **options: Any) -> None:
         """Take the leave's limits from the settings; the options are granian's."""

@@ -204,7 +204,7 @@ _SAID = (
     ),
     (
         r"docker[:']? (command )?not found|not found: docker|'docker' is not recognized",
-        "a login without a terminal finds no docker command there: install it or mend its PATH",
+        "a login without a terminal finds no docker command there: install it or correct its PATH",
     ),
     (
         r"host identification has changed",
@@ -220,13 +220,13 @@ _SAID = (
     ),
     (
         r"identity file .* not accessible|no such identity|bad permissions",
-        "ssh cannot use its key: mend docker_engine_ssh_args or the file's mode",
+        "ssh cannot use its key: correct docker_engine_ssh_args or the file's mode",
     ),
-    (r"connection refused", "nothing listens there: mend the port, or start sshd there"),
+    (r"connection refused", "nothing listens there: correct the port, or start sshd there"),
     (r"could not resolve hostname", "the name of that machine is unknown"),
     (
         r"timed out|no route to host|network is unreachable",
-        "that machine does not answer: mend the name, or let the firewall pass ssh",
+        "that machine does not answer: correct the name, or let the firewall pass ssh",
     ),
     (
         r"administratively prohibited|open failed",
@@ -266,16 +266,16 @@ def explain_tls(address: Address, certificates: Certificates, error: OSError | V
         # It may have said why, but it was gone before that could be read.
         reason = (
             f"it hangs up on {certificates.cert}, so it does not accept it or speaks no TLS: set "
-            "docker_engine_tls_cert to one signed for it, or mend the port"
+            "docker_engine_tls_cert to one signed for it, or correct the port"
         )
     elif isinstance(error, ssl.SSLError):
         said = (error.reason or str(error)).replace("_", " ").lower()
         meaning = next(text for word, text in _TLS_SAID if word in said)
         reason = meaning.format(said=said, **asdict(certificates))
     elif isinstance(error, ConnectionRefusedError):
-        reason = "nothing listens there: mend the port, or let that engine listen on tcp"
+        reason = "nothing listens there: correct the port, or let that engine listen on tcp"
     elif isinstance(error, TimeoutError):
-        reason = "it does not answer: mend the name, or let the firewall pass its port"
+        reason = "it does not answer: correct the name, or let the firewall pass its port"
     else:
         reason = getattr(error, "strerror", None) or str(error)
     return f"docker_engine {address} cannot be reached: {reason}."
@@ -288,11 +288,11 @@ _TLS_SAID = (
     ),
     (
         "mismatch",
-        "{cert} and {key} are no pair: mend docker_engine_tls_cert or docker_engine_tls_key",
+        "{cert} and {key} are no pair: correct docker_engine_tls_cert or docker_engine_tls_key",
     ),
     ("wrong version", "what listens there does not speak TLS: name the port that does"),
     ("record layer", "what listens there does not speak TLS: name the port that does"),
-    ("", "TLS fails ({said}): mend what docker_engine_tls names"),
+    ("", "TLS fails ({said}): fix what docker_engine_tls names"),
 )
 
 

@@ -181,7 +181,7 @@ def failure(error: str) -> str:
 
 
 def pull_error(kind: str, name: str, reference: str, error: str) -> str:
-    """Say in one sentence what is wrong with a pull, and what mends it."""
+    """Say in one sentence what is wrong with a pull, and what fixes it."""
     error = error.strip().rstrip(".")
     if kind == "unknown":
         return (
@@ -189,7 +189,7 @@ def pull_error(kind: str, name: str, reference: str, error: str) -> str:
             f"base_images_catalogue.{name}.pull or the mirror in base_images_registry, or set "
             "base_images_source=bootstrap."
         )
-    what, mend = (
+    what, fix = (
         (
             "The registry refuses",
             "log in to it (docker login) or set base_images_registry to a mirror",
@@ -200,7 +200,7 @@ def pull_error(kind: str, name: str, reference: str, error: str) -> str:
             "set base_images_registry to a mirror that answers",
         )
     )
-    return f"{what} {reference} ({error}): {mend}, or set base_images_source=bootstrap."
+    return f"{what} {reference} ({error}): {fix}, or set base_images_source=bootstrap."
 
 
 def sentence(

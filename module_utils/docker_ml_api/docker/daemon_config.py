@@ -105,13 +105,13 @@ def parse(text: str, path: str) -> dict[str, Any]:
     """
     if not text.strip():
         return {}
-    mend = "mend or remove that file."
+    fix = "fix or remove that file."
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ConfigError(f"{path} is no valid JSON ({error}): {mend}") from error
+        raise ConfigError(f"{path} is no valid JSON ({error}): {fix}") from error
     if not isinstance(value, dict):
-        raise ConfigError(f"{path} is no JSON object: {mend}")
+        raise ConfigError(f"{path} is no JSON object: {fix}")
     return value
 
 

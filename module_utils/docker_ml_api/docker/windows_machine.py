@@ -212,7 +212,7 @@ def machine_problems(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> Ite
 def problems(
     machine: Machine, facts: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield a sentence for each thing that stands in the way, with what mends it."""
+    """Yield a sentence for each thing that stands in the way, with what fixes it."""
     hopeless = list(system_problems(machine, facts))
     if hopeless:
         # What else may be wrong there is of no use to anybody.

@@ -44,7 +44,7 @@ _OF_RUN = "run-"
 
 
 class AccessError(Exception):
-    """There can be no kubeconfig: one sentence, with what mends it."""
+    """There can be no kubeconfig: one sentence, with what fixes it."""
 
 
 def context_name(project: str, location: str, name: str) -> str:

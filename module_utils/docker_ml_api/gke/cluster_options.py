@@ -376,7 +376,7 @@ def _mode(cluster: Options) -> Iterator[str]:
                 f"{region_of(cluster['location'])} instead of {cluster['location']}"
             )
         if pools:
-            yield "mode autopilot has no node_pools: Google cares for the nodes, leave them out"
+            yield "mode autopilot has no node_pools: Google manages the nodes, leave them out"
         if not cluster["workload_identity"]:
             yield "mode autopilot always has workload_identity: leave it out"
         if not cluster["shielded_nodes"]:

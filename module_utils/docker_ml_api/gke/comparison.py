@@ -158,7 +158,7 @@ def plan(
 
 
 def _broken_cluster(live: Object) -> list[Field]:
-    """Return why the cluster cannot be mended: its creation failed."""
+    """Return why the cluster cannot be fixed: its creation failed."""
     if live.get("status") != ERROR:
         return []
     said = live.get("statusMessage")

@@ -74,7 +74,7 @@ class Creation:
         status = str((made or {}).get("status") or "missing")
         if made is None or status == "ERROR":
             said = str((made or {}).get("statusMessage") or "nothing of it").rstrip(".")
-            advice = errors.quota_advice(said, self.session.project) or "mend that"
+            advice = errors.quota_advice(said, self.session.project) or "fix that"
             raise GoogleError(
                 0,
                 "CREATION_FAILED",

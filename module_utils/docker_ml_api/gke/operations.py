@@ -93,13 +93,13 @@ def failure(operation: Operation, project: str) -> GoogleError | None:
         return None
     exhausted = " RESOURCE_EXHAUSTED" if error.get("code") == _RESOURCE_EXHAUSTED else ""
     advice = errors.quota_advice(message + exhausted, project)
-    mends = f"Then: {advice}." if advice else "Mend that and run the same command again."
+    fixes = f"Then: {advice}." if advice else "Fix that and run the same command again."
     return GoogleError(
         0,
         "OPERATION_FAILED",
         message,
         f"The operation {described(operation)} ended in an error; Google said: "
-        f"{message.rstrip('.')}. {mends}",
+        f"{message.rstrip('.')}. {fixes}",
     )
 
 

@@ -144,7 +144,7 @@ class Readiness:
         return None
 
     def _refuse_broken(self, live: Mapping[str, Any]) -> None:
-        """Raise for what no waiting mends, with the words of the operation that broke it."""
+        """Raise for what no waiting fixes, with the words of the operation that broke it."""
         things = {f"Cluster {self.name}": live}
         for pool in live.get("nodePools") or []:
             if pool["name"] in self.pools:
@@ -176,7 +176,7 @@ class Readiness:
             0,
             NOT_READY,
             said,
-            f"{said}. Mend that and run the same command again; what could not be created is "
+            f"{said}. Fix that and run the same command again; what could not be created is "
             "made anew.",
         )
 

@@ -29,7 +29,7 @@ _TIMEOUT = 20.0
 
 
 class LoginError(Exception):
-    """There is no token: one sentence, with what mends it."""
+    """There is no token: one sentence, with what fixes it."""
 
 
 def read_file(path: str, option: str) -> str:
@@ -39,7 +39,7 @@ def read_file(path: str, option: str) -> str:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise LoginError(f"{option} {path} cannot be read ({reason}): mend that.") from error
+        raise LoginError(f"{option} {path} cannot be read ({reason}): fix that.") from error
 
 
 def key_of(login: dict[str, Any], environ: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What Google refused, as one sentence with what mends it.
+"""What Google refused, as one sentence with what fixes it.
 
 Google's JSON of a refusal: `{"error": {"code": 403, "message": …, "status": "PERMISSION_DENIED",
 "details": [{"@type": …ErrorInfo, "reason": "SERVICE_DISABLED", "metadata": {…}}],
@@ -44,7 +44,7 @@ class GoogleError(Exception):
 
     status: of HTTP, 0 without an answer; reason: Google's word (`SERVICE_DISABLED`,
     `PERMISSION_DENIED`, `notFound`, …) or one of this module's; message: Google's own text. As
-    text it is one sentence, which says what mends it.
+    text it is one sentence, which says what fixes it.
     """
 
     def __init__(self, status: int, reason: str, message: str, sentence: str = "") -> None:
@@ -103,7 +103,7 @@ def is_transient(error: GoogleError) -> bool:
 
 
 def quota_advice(message: str, project: str) -> str:
-    """Return what mends an exceeded quota or a zone without machines; empty for other messages."""
+    """Return what fixes an exceeded quota or a zone without machines; empty for other messages."""
     if _STOCKOUT.search(message):
         return (
             "set another location (gcp_location) or machine_type (gke_machine_type), since Google "

@@ -1,7 +1,7 @@
 """Talks to one Kubernetes cluster: the objects are plain dicts, as in the API's JSON.
 
 The access is the user's kubeconfig. Every error that has to do with the access is a
-ClusterError, one sentence that names the context and what mends it.
+ClusterError, one sentence that names the context and what fixes it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NOT_FOUND = 404
 _GONE = 410
 
 # Reading again does no harm: when the API server sheds load (it says how long to wait), or closed
-# a connection that was kept. What cannot be connected is told at once.
+# a connection that was kept. A connection that fails is reported at once.
 _RETRIES = urllib3.Retry(
     total=3,
     connect=0,

@@ -30,7 +30,7 @@ _SECTIONS = ("clusters", "contexts", "users")
 
 
 class ClusterError(Exception):
-    """The cluster cannot be worked with: one sentence, with what mends it."""
+    """The cluster cannot be worked with: one sentence, with what fixes it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def load(source: Any) -> Kubeconfig:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise ClusterError(
-                f"The kubeconfig {name} cannot be read ({reason}): mend that, or name another "
+                f"The kubeconfig {name} cannot be read ({reason}): fix that, or name another "
                 "with kubernetes_kubeconfig or KUBECONFIG."
             ) from error
         found = True

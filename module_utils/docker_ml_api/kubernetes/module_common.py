@@ -35,7 +35,7 @@ class ModuleFailedError(Exception):
 
 
 def advise(error: ApiError) -> str:
-    """Return what the API server said, with what mends it."""
+    """Return what the API server said, with what fixes it."""
     said = str(error).rstrip(".")
     if error.status == _FORBIDDEN and "system:anonymous" in said:
         return f"{said}. The context has no login: write it anew with your cluster's tool."

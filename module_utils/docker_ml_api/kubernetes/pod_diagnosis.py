@@ -325,7 +325,7 @@ def _preparation(pod: Object, events: Sequence[Object]) -> Iterator[Trouble]:
             pod,
             "sandbox",
             f"cannot be set up by its node {pod['spec'].get('nodeName')} ({event['reason']}: "
-            f"{message}): mend the node",
+            f"{message}): fix the node",
             grace=_SLOW_GRACE,
         )
 

@@ -37,7 +37,7 @@ PRIVILEGED_OFFSET = 8000
 
 # A failure that came again is final: the controllers try again for ever, more and more rarely.
 REPEATED = 2
-# A failure that was last seen longer ago may have been mended since: the controllers wait up to
+# A failure that was last seen longer ago may have been fixed since: the controllers wait up to
 # five minutes between two tries.
 RECENT = 60.0
 POLL_FIRST = 0.25
@@ -185,7 +185,7 @@ def ingress_of(service: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def taken_up(service: Mapping[str, Any], happenings: Sequence[Happening]) -> bool:
-    """Return whether somebody cares for the Service's load balancer."""
+    """Return whether a controller handles the Service's load balancer."""
     finalizers = set(service["metadata"].get("finalizers") or []) - OWN_FINALIZERS
     conditions = (service.get("status") or {}).get("conditions")
     return bool(finalizers or conditions or happenings)
@@ -224,7 +224,7 @@ def examine(
 def _missing(name: str, service: Mapping[str, Any] | None) -> str:
     if service is None:
         return (
-            f"Service {name} is not there: deploy the workload first (--tags workloads), or mend "
+            f"Service {name} is not there: deploy the workload first (--tags workloads), or fix "
             "its service_name."
         )
     return f"Service {name} is being deleted: deploy again once it is gone."
@@ -242,7 +242,7 @@ def _without_address(
     failure = repeated_failure(happenings, moment)
     if failure:
         return Failed(
-            f"Service {name} gets no load balancer: {failure}. Mend that and run again, or set "
+            f"Service {name} gets no load balancer: {failure}. Fix that and run again, or set "
             f"workload_expose: {OTHERS}."
         )
     if taken_up(service, happenings):

@@ -136,7 +136,7 @@ def _general(params: Options) -> Iterator[str]:
     yield from _replicas(params["replicas"])
     if not params["labels"]:
         yield (
-            "labels must hold at least one label, by which our objects are told from others, as in "
+            "labels must hold at least one label, by which our objects are recognized, as in "
             "app.kubernetes.io/managed-by: docker-ml-api."
         )
     yield from _labels("labels", params["labels"] or {}, reserved=_reserved({}))

@@ -62,7 +62,7 @@ def is_google(host: str) -> bool:
 
 
 def grant(role: str = _PULL_ROLE) -> str:
-    """Return what mends that the login of Google Cloud may not do something in a registry."""
+    """Return what fixes that the login of Google Cloud may not do something in a registry."""
     return _GRANT.format(role=role)
 
 
@@ -91,7 +91,7 @@ def check_access(
             return "accepted"
     raise RegistryError(
         f"The registry {host} refuses the password of {credentials.username}: "
-        "mend image_registry_username and image_registry_password."
+        "correct image_registry_username and image_registry_password."
     )
 
 
@@ -140,7 +140,7 @@ def ask_api(
     except requests.exceptions.RequestException as error:
         raise RegistryError(
             f"The registry {host} cannot be reached ({root_cause(error)}): "
-            "start it, or mend image_registry."
+            "start it, or correct image_registry."
         ) from error
 
 
@@ -241,11 +241,13 @@ def explain(reference: str, status: int, explanation: str) -> str | None:
         or "unauthorized" in text
         or "denied" in text
     ):
-        mend = grant(_PUSH_ROLE) if is_google(host) else _LOGIN.format(host=host)
-        return f"The registry {host} refuses access to {reference}: {mend}."
+        fix = grant(_PUSH_ROLE) if is_google(host) else _LOGIN.format(host=host)
+        return f"The registry {host} refuses access to {reference}: {fix}."
     cause = explanation.rpartition(": ")[2].strip('"\n ')
     if any(sign in text for sign in _UNREACHABLE):
-        return f"The registry {host} cannot be reached ({cause}): start it, or mend image_registry."
+        return (
+            f"The registry {host} cannot be reached ({cause}): start it, or correct image_registry."
+        )
     return f"The registry {host} cannot be asked for {reference}: {explanation.strip()}"
 
 

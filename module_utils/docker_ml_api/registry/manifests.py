@@ -217,10 +217,10 @@ class Registry:
         if status == requests.codes.unauthorized and Challenge.of(answer).kind == "basic":
             raise self._refusal()
         if status in (requests.codes.unauthorized, requests.codes.forbidden):
-            mend = grant() if is_google(self.host) and self.credentials else self._remedy
+            fix = grant() if is_google(self.host) and self.credentials else self._remedy
             raise RegistryError(
                 f"The registry {self.host} has no {reference.name} that {self._reader} may see: "
-                f"mend image_registry, push the image, or {mend}."
+                f"correct image_registry, push the image, or {fix}."
             )
         raise RegistryError(
             f"The registry {self.host} answers {_status_line(answer)} about {reference.name}."
@@ -283,7 +283,7 @@ class Registry:
             return f"set {_VARIABLES}, or run: {login}"
         if self.credentials.stored:
             return f"run: {login}, or set {_VARIABLES}"
-        return f"mend {_VARIABLES}"
+        return f"correct {_VARIABLES}"
 
     def _refusal(self) -> RegistryError:
         if not self.credentials:
@@ -332,7 +332,7 @@ def look_up(
     """Ask the registries for each reference.
 
     *credentials*: of a host. Returns what was found, and a sentence for each trouble, in the
-    order of the references. A registry that cannot be asked at all is told of once.
+    order of the references. A registry that cannot be reached at all is reported once.
     """
     found: dict[str, Manifest] = {}
     problems: list[str] = []

@@ -128,7 +128,7 @@ def test_an_operation_that_fails(tmp_path, capsys, monkeypatch):
         answer = repository(Site(google, capsys, monkeypatch))
     assert answer["failed"]
     assert "Google could not make" in answer["msg"]
-    assert "(Quota exceeded): mend that, and run the same command again." in answer["msg"]
+    assert "(Quota exceeded): fix that, and run the same command again." in answer["msg"]
 
 
 def test_an_operation_that_never_ends(site):
@@ -248,4 +248,4 @@ def test_removing_that_does_not_succeed(tmp_path, capsys, monkeypatch):
         answer = repository(site, state="absent")
     assert answer["failed"]
     assert "Google could not remove" in answer["msg"]
-    assert "(Internal error): mend that" in answer["msg"]
+    assert "(Internal error): fix that" in answer["msg"]

@@ -256,7 +256,7 @@ def test_google_clouds_module_deletes_it(quick):
     assert quick.mutations() == []
 
 
-# What befalls the first deletion, and how many are sent.
+# What affects the first deletion, and how many are sent.
 STUMBLES = {
     "not well": ("unavailable", 2),
     "no answer": ("drop-after", 1),

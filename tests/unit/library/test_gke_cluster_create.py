@@ -94,7 +94,7 @@ def test_what_google_cloud_stumbles_over_is_gone_on_with(gke, fault, sent):
     [
         (
             {"kind": "operation-error", "message": "No."},
-            "Cluster hello-cluster could not be created, it is ERROR; Google said: No. Mend that,",
+            "Cluster hello-cluster could not be created, it is ERROR; Google said: No. Fix that,",
         ),
         (
             {"kind": "operation-error", "message": "Quota 'CPUS' exceeded."},

@@ -759,5 +759,5 @@ def test_an_api_server_in_trouble_about_one_namespace(capsys):
 def test_no_labels(capsys):
     with serving(Live([])) as server:
         answer = ask(capsys, server, rendered_by(), labels={})
-    assert answer["msg"] == "labels must hold at least one label, by which ours are told."
+    assert answer["msg"] == "labels must hold at least one label, by which ours are recognized."
     assert server.requests == []

@@ -355,7 +355,7 @@ def test_why_it_does_not_go(kube):
     event(kube, "u")
     (problem,) = run(kube, timeout=0).problems
     assert problem == (
-        "Ingress n/front is still there after 0 s: googleapi: quota exceeded. Mend that, and run "
+        "Ingress n/front is still there after 0 s: googleapi: quota exceeded. Fix that, and run "
         "the same command again."
     )
 
@@ -370,7 +370,7 @@ def test_a_volume_that_cannot_be_deleted(kube):
     assert made.problems == [
         (
             "PersistentVolume pvc-data is still there after 10 s: the disk is attached elsewhere. "
-            "Mend that, and run the same command again."
+            "Fix that, and run the same command again."
         )
     ]
     del volume["status"]["message"]

@@ -124,7 +124,7 @@ def test_a_wrong_password_does_not_show(private, capsys):
     assert answer["failed"]
     assert answer["msg"] == (
         f"The registry {private.host} refuses the login of tom: "
-        "mend IMAGE_REGISTRY_USERNAME and IMAGE_REGISTRY_PASSWORD."
+        "correct IMAGE_REGISTRY_USERNAME and IMAGE_REGISTRY_PASSWORD."
     )
     assert "not-this-one" not in json.dumps(answer)
 

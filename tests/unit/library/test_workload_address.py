@@ -137,7 +137,7 @@ def test_a_load_balancer_that_cannot_be_made(run, cluster, namespace):
         f"Workload poor in {namespace}: Service poor gets no load balancer: SyncLoadBalancerFailed"
     )
     assert "Quota 'FORWARDING_RULES' exceeded" in result["msg"]
-    assert "Mend that and run again" in result["msg"]
+    assert "Fix that and run again" in result["msg"]
     assert [one["name"] for one in result["workloads"]] == ["rich"]
 
     # Mended, the Service gets its address: what failed before is not held against it.

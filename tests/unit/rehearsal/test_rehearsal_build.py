@@ -247,7 +247,7 @@ def test_source_that_does_not_compile(cache, sources, requirements):
         ensure(cache, sources, requirements)
     assert [path for path in cache.iterdir() if not path.name.startswith((".", "lock"))] == []
 
-    (sources / "two" / "main.go").write_text(PROGRAM.format(text="mended"))
+    (sources / "two" / "main.go").write_text(PROGRAM.format(text="fixed"))
     folder, _ = ensure(cache, sources, requirements)
     assert (folder / "two").exists()
     assert list(cache.glob(".building-*")) == []

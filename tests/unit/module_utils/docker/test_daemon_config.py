@@ -74,7 +74,7 @@ def test_parse(text, expected):
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("{", "daemon.json is no valid JSON"), ("[]", "daemon.json is no JSON object: mend")],
+    [("{", "daemon.json is no valid JSON"), ("[]", "daemon.json is no JSON object: fix")],
 )
 def test_parse_refuses(text, expected):
     with pytest.raises(daemon_config.ConfigError, match=expected):

@@ -1,4 +1,4 @@
-"""google.cloud's own modules at a double of Google's API, whatever befalls them."""
+"""google.cloud's own modules at a double of Google's API, whatever affects them."""
 
 import signal
 

@@ -144,7 +144,7 @@ def test_problem_of_pools_that_are_there_or_not():
     ]
     autopilot = {**examples.wanted(), "mode": "autopilot", "location": "europe-west1"}
     assert cluster_options.problems(autopilot) == [
-        "mode autopilot has no node_pools: Google cares for the nodes, leave them out."
+        "mode autopilot has no node_pools: Google manages the nodes, leave them out."
     ]
 
 

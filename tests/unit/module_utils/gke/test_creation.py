@@ -1,4 +1,4 @@
-"""Creations on a double of Google's API, whatever befalls them."""
+"""Creations on a double of Google's API, whatever affects them."""
 
 from datetime import UTC, datetime
 

@@ -125,7 +125,7 @@ def test_a_pool_that_nobody_created(google, session):
     before = google.clock.now()
     with pytest.raises(GoogleError) as raised:
         readiness(session).wait(600)
-    assert "Cluster hello-cluster has no node pool main. Mend that" in str(raised.value)
+    assert "Cluster hello-cluster has no node pool main. Fix that" in str(raised.value)
     assert google.clock.now() == before
 
 
@@ -137,7 +137,7 @@ def test_a_cluster_whose_creation_failed(google, session):
     with pytest.raises(GoogleError) as raised:
         readiness(session, pools=()).wait(600)
     assert str(raised.value).startswith(
-        "Cluster hello-cluster is ERROR; Google said: No addresses left. Mend that and run"
+        "Cluster hello-cluster is ERROR; Google said: No addresses left. Fix that and run"
     )
 
 
@@ -164,11 +164,11 @@ def test_the_words_are_those_of_the_operation_if_nothing_else_has_them(google, s
     live["nodePools"] = [failed]
     with pytest.raises(GoogleError) as raised:
         made._refuse_broken(live)
-    assert "is ERROR; Google said: No machines. Mend" in str(raised.value)
+    assert "is ERROR; Google said: No machines. Fix" in str(raised.value)
     live["nodePools"] = [{**failed, "conditions": [{"message": "Stockout."}]}]
     with pytest.raises(GoogleError) as raised:
         made._refuse_broken(live)
-    assert "Google said: Stockout. Mend" in str(raised.value)
+    assert "Google said: Stockout. Fix" in str(raised.value)
 
 
 def test_an_operation_that_never_ends(google, session):

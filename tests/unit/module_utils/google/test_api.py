@@ -217,7 +217,7 @@ def test_a_certificate_that_is_not_trusted(session, clock, tmp_path):
 
 
 def test_a_token_endpoint_that_is_not_trusted(clock, tmp_path, monkeypatch):
-    """Waiting would not mend it."""
+    """Waiting would not fix it."""
     with gke_double.running(tmp_path) as google:
         for name, value in google.environment.items():
             monkeypatch.setenv(name, value)

@@ -200,7 +200,7 @@ def test_an_unreadable_file(tmp_path):
     with pytest.raises(ClusterError) as raised:
         access(str(tmp_path))
     assert str(raised.value) == (
-        f"The kubeconfig {tmp_path} cannot be read (Is a directory): mend that, or name another "
+        f"The kubeconfig {tmp_path} cannot be read (Is a directory): fix that, or name another "
         "with kubernetes_kubeconfig or KUBECONFIG."
     )
 

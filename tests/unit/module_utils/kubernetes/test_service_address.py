@@ -69,7 +69,7 @@ TOO_YOUNG = "nothing has cared for a load balancer of Service web yet; seen last
 
 def lacks(failure):
     return Failed(
-        f"Service web gets no load balancer: {failure}. Mend that and run again, or set "
+        f"Service web gets no load balancer: {failure}. Fix that and run again, or set "
         "workload_expose: NodePort or ClusterIP."
     )
 
@@ -82,7 +82,7 @@ def waits(last):
 LOAD_BALANCERS = {
     "missing": (
         None, [], MOMENT,
-        Failed("Service web is not there: deploy the workload first (--tags workloads), or mend "
+        Failed("Service web is not there: deploy the workload first (--tags workloads), or fix "
                "its service_name."),
     ),
     "being deleted": (
@@ -173,7 +173,7 @@ LOAD_BALANCERS = {
     "a minute ago": (
         service(), [event("A", "a", count=2, ago=60)], MOMENT, lacks("A: a (2 times)")
     ),
-    "longer ago, it may be mended": (
+    "longer ago, it may be fixed": (
         service(), [event("A", "a", count=2, ago=61)], MOMENT, waits("A: a (2 times)")
     ),
     "longer ago, but nobody's clock says so": (

@@ -377,7 +377,7 @@ GENERAL = {
     "no labels": (
         {"labels": {}},
         (
-            "labels must hold at least one label, by which our objects are told from others, as in "
+            "labels must hold at least one label, by which our objects are recognized, as in "
             "app.kubernetes.io/managed-by: docker-ml-api."
         ),
     ),

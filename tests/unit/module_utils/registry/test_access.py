@@ -225,7 +225,7 @@ EXPLANATIONS = {
         'Get "http://x/v2/": dial tcp 127.0.0.1:5000: connect: connection refused',
         (
             "The registry registry.example.com:5000 cannot be reached (connection refused): "
-            "start it, or mend image_registry."
+            "start it, or correct image_registry."
         ),
     ),
     "unknown name": (
@@ -234,7 +234,7 @@ EXPLANATIONS = {
         'Get "https://x/v2/": dial tcp: lookup x on 127.0.0.1:53: no such host',
         (
             "The registry registry.example.com:5000 cannot be reached (no such host): "
-            "start it, or mend image_registry."
+            "start it, or correct image_registry."
         ),
     ),
     "anything else": (

@@ -190,13 +190,13 @@ def test_a_token_service_knows_everybody():
 def test_what_a_token_does_not_show():
     with serving(hub) as double:
         assert ask(double) == (
-            f"The registry {double.host} has no team/app:v1 that everybody may see: mend "
+            f"The registry {double.host} has no team/app:v1 that everybody may see: correct "
             "image_registry, push the image, or set IMAGE_REGISTRY_USERNAME and "
             f"IMAGE_REGISTRY_PASSWORD, or run: docker login {double.host}."
         )
         assert ask(double, TOM, "team/app:v2") == (
-            f"The registry {double.host} has no team/app:v2 that tom may see: mend "
-            "image_registry, push the image, or mend IMAGE_REGISTRY_USERNAME and "
+            f"The registry {double.host} has no team/app:v2 that tom may see: correct "
+            "image_registry, push the image, or correct IMAGE_REGISTRY_USERNAME and "
             "IMAGE_REGISTRY_PASSWORD."
         )
 
@@ -205,7 +205,7 @@ def test_a_token_service_that_refuses():
     with serving(hub) as double:
         assert ask(double, Credentials("tom", "wrong")) == (
             f"The registry {double.host} refuses the login of tom: "
-            "mend IMAGE_REGISTRY_USERNAME and IMAGE_REGISTRY_PASSWORD."
+            "correct IMAGE_REGISTRY_USERNAME and IMAGE_REGISTRY_PASSWORD."
         )
 
 
@@ -268,7 +268,7 @@ def test_a_registry_that_lets_in_but_does_not_show():
         assert double.asked() == ["GET /v2/", f"HEAD {PATH}", f"HEAD {PATH}"]
         assert ask(double).startswith(f"The registry {double.host} wants a login: set IMAGE_")
         assert ask(double, Credentials("tom", "wrong")).startswith(
-            f"The registry {double.host} refuses the login of tom: mend"
+            f"The registry {double.host} refuses the login of tom: correct"
         )
 
 
@@ -276,7 +276,7 @@ def test_what_a_user_may_not_see():
     with serving(lambda r: NOTHING if r.path == "/v2/" else (403, {}, b"")) as double:
         stored = Credentials("", "opaque", stored=True)
         assert ask(double, stored) == (
-            f"The registry {double.host} has no team/app:v1 that the stored login may see: mend "
+            f"The registry {double.host} has no team/app:v1 that the stored login may see: correct "
             f"image_registry, push the image, or run: docker login {double.host}, or set "
             "IMAGE_REGISTRY_USERNAME and IMAGE_REGISTRY_PASSWORD."
         )
@@ -365,7 +365,7 @@ def test_a_registry_that_hangs_up():
 def test_nobody_there_is_told_of_once():
     host = f"127.0.0.1:{ports.closed()}"
     found, problems = look_up([f"{host}/a", f"{host}/b"], lambda _: None, Trust(), 5)
-    sentence = "cannot be reached (Connection refused): start it, or mend image_registry."
+    sentence = "cannot be reached (Connection refused): start it, or correct image_registry."
     assert (found, problems) == ({}, [f"The registry {host} {sentence}"])
 
 

@@ -1,4 +1,4 @@
-"""Which requests a fault befalls."""
+"""Which requests a fault affects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def faults(clock):
     return Faults(clock)
 
 
-def befallen(faults, *requests):
+def affected(faults, *requests):
     return [fault.kind if (fault := faults.take(*each)) else "" for each in requests]
 
 
@@ -45,34 +45,34 @@ def befallen(faults, *requests):
 )
 def test_what_a_fault_befalls(faults, fault, expected):
     faults.add(fault)
-    assert befallen(faults, CREATE, GET, DISKS, TOKEN, CREATE) == expected
+    assert affected(faults, CREATE, GET, DISKS, TOKEN, CREATE) == expected
 
 
 def test_fault_that_lasts(faults, clock):
     faults.add(Fault("unavailable", count=None, lasting=20))
     clock.advance(100)
-    assert befallen(faults, GET) == ["unavailable"]
+    assert affected(faults, GET) == ["unavailable"]
     clock.advance(19)
-    assert befallen(faults, GET) == ["unavailable"]
+    assert affected(faults, GET) == ["unavailable"]
     clock.advance(1)
-    assert befallen(faults, GET) == [""]
+    assert affected(faults, GET) == [""]
 
 
 def test_faults_come_in_their_order(faults):
     faults.add(Fault("slow", api="compute"))
     faults.add(Fault("internal"))
     faults.add(Fault("unavailable"))
-    assert befallen(faults, GET, DISKS, GET, GET) == ["internal", "slow", "unavailable", ""]
+    assert affected(faults, GET, DISKS, GET, GET) == ["internal", "slow", "unavailable", ""]
 
 
 def test_faults_can_be_seen_and_cleared(faults):
     faults.add(Fault("slow", after=1, count=3))
-    befallen(faults, GET, GET)
+    affected(faults, GET, GET)
     (seen,) = faults.dump()
-    assert (seen["kind"], seen["passed"], seen["befallen"]) == ("slow", 1, 1)
+    assert (seen["kind"], seen["passed"], seen["affected"]) == ("slow", 1, 1)
     faults.clear()
     assert faults.dump() == []
-    assert befallen(faults, GET) == [""]
+    assert affected(faults, GET) == [""]
 
 
 @pytest.mark.parametrize(
