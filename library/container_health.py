@@ -14,6 +14,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
+extends_documentation_fragment: read_only
 options:
   names:
     description: The containers.
@@ -28,13 +29,6 @@ options:
     description: How many of the last lines of its log a failure shows.
     type: int
     default: 15
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
 requirements: [docker]
 """
 

@@ -17,6 +17,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
+extends_documentation_fragment: read_only
 options:
   executables:
     description:
@@ -37,13 +38,6 @@ options:
     description: Where the engine will keep its images, if it does not answer yet.
     type: path
     default: /var/lib/docker
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
 """
 
 EXAMPLES = r"""

@@ -15,7 +15,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: [google, gke_owner]
+extends_documentation_fragment: [google, gke_owner, read_only]
 options:
   name:
     description: The cluster that RV(over) is about.
@@ -23,13 +23,6 @@ options:
   location:
     description: Its zone or region.
     type: str
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
 """
 
 EXAMPLES = r"""

@@ -14,7 +14,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: cluster
+extends_documentation_fragment: [cluster, read_only]
 options:
   minimum_version:
     description:
@@ -27,13 +27,6 @@ options:
     description: Seconds to wait for a cluster that is starting. 0 asks once.
     type: float
     default: 0
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
 """
 
 EXAMPLES = r"""

@@ -173,6 +173,7 @@ from ansible.module_utils.docker_ml_api.kubernetes import pull_secret
 from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
     ModuleFailedError,
     run_module,
+    workloads,
 )
 
 try:
@@ -186,16 +187,11 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS: dict[str, Any] = {
-    "workloads": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
+    "workloads": workloads(
+        {
             "objects": {"type": "list", "elements": "dict", "required": True},
-        },
-    },
+        }
+    ),
     "namespaces": {"type": "list", "elements": "dict", "default": []},
     "labels": {"type": "dict", "required": True},
     "adopt": {"type": "bool", "default": False},

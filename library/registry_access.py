@@ -15,19 +15,12 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
+extends_documentation_fragment: [read_only, registry_login]
 options:
   registry:
     description: The registry, with or without a path.
     type: str
     required: true
-  username:
-    description: The user's name there; empty, the login that the docker client stores is meant.
-    type: str
-    default: ""
-  password:
-    description: The user's password or access token.
-    type: str
-    default: ""
   docker_config:
     description: Folder of the docker client's configuration.
     type: path
@@ -36,13 +29,6 @@ options:
     description: Seconds that each request may take.
     type: int
     default: 10
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
 requirements: [docker, requests]
 """
 

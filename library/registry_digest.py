@@ -14,6 +14,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
+extends_documentation_fragment: [read_only, registry_login]
 options:
   images:
     description: The images.
@@ -33,21 +34,6 @@ options:
         description: The registry's name for it, with the tag.
         type: str
         required: true
-  username:
-    description: The user's name at the registry; empty, the login that the docker client stores.
-    type: str
-    default: ""
-  password:
-    description: The user's password or access token.
-    type: str
-    default: ""
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
 notes:
   - The stored login is read from E(DOCKER_CONFIG), the engine is found by E(DOCKER_HOST).
 requirements: [docker]

@@ -16,6 +16,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
+extends_documentation_fragment: [read_only, registry_login]
 options:
   images:
     description: The images.
@@ -33,16 +34,6 @@ options:
           - Without a registry it is on Docker Hub, without a tag it is V(latest).
         type: str
         required: true
-  username:
-    description:
-      - The user's name at the registries; empty, the login that the docker client stores for a
-        registry, if there is one.
-    type: str
-    default: ""
-  password:
-    description: The user's password or access token.
-    type: str
-    default: ""
   docker_config:
     description: Folder of the docker client's configuration, or the file itself.
     type: path
@@ -62,13 +53,6 @@ options:
     description: Seconds that each request may take.
     type: int
     default: 10
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
 requirements: [docker, requests]
 """
 

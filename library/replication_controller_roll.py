@@ -22,7 +22,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: cluster
+extends_documentation_fragment: [cluster, rollout_limits]
 options:
   workloads:
     description: The ReplicationControllers; their new templates have been applied.
@@ -48,26 +48,6 @@ options:
             the least number then, and the number that the roll finds is kept.
         type: bool
         default: false
-  timeout:
-    description: Seconds that all may take.
-    type: float
-    default: 300
-  settle:
-    description: Seconds that the other rolls may still take after the first has failed.
-    type: float
-    default: 15
-  unschedulable_grace:
-    description: Seconds that a pod may be without a node when no autoscaler helps.
-    type: float
-    default: 20
-  progress_deadline:
-    description: Seconds that a container may run without being ready.
-    type: float
-    default: 120
-  log_lines:
-    description: How many of the last lines of a container's log a problem shows.
-    type: int
-    default: 15
 attributes:
   check_mode:
     support: full
@@ -125,6 +105,7 @@ from ansible.module_utils.docker_ml_api.kubernetes import (
 from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
     ModuleFailedError,
     run_module,
+    workloads,
 )
 from ansible.module_utils.docker_ml_api.kubernetes.rollout import Key, Live, Workload
 
@@ -145,17 +126,12 @@ _KIND = "ReplicationController"
 _NOT_MEANT = frozenset({404, 409, 422})
 
 ARGUMENTS: dict[str, Any] = {
-    "workloads": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
+    "workloads": workloads(
+        {
             "replicas": {"type": "int", "default": 1},
             "autoscaled": {"type": "bool", "default": False},
-        },
-    },
+        }
+    ),
     **rollout_report.OPTIONS,
 }
 

@@ -102,15 +102,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster, Object
 
 ARGUMENTS: dict[str, Any] = {
-    "workloads": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
-        },
-    },
+    "workloads": module_common.workloads(),
     "labels": {"type": "dict", "required": True},
     "timeout": {"type": "float", "default": 300},
 }

@@ -164,6 +164,7 @@ from ansible.module_utils.docker_ml_api.checks.runner import SystemClock
 from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
     ModuleFailedError,
     run_module,
+    workloads,
 )
 from ansible.module_utils.docker_ml_api.kubernetes.service_address import (
     EXPOSE,
@@ -187,18 +188,13 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster, Object
 
 ARGUMENTS = {
-    "workloads": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
+    "workloads": workloads(
+        {
             "service_name": {"type": "str", "required": True},
             "service_port": {"type": "int", "required": True},
             "expose": {"type": "str", "choices": list(EXPOSE), "default": EXPOSE[0]},
-        },
-    },
+        }
+    ),
     "labels": {"type": "dict", "default": {}},
     "timeout": {"type": "float", "default": 300},
     "no_load_balancer_after": {"type": "float", "default": 20},

@@ -240,6 +240,7 @@ from ansible.module_utils.docker_ml_api.checks.runner import (
 from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
     ModuleFailedError,
     run_module,
+    workloads,
 )
 from ansible.module_utils.docker_ml_api.kubernetes.service_address import (
     forward_commands,
@@ -261,20 +262,15 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS = {
-    "workloads": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
+    "workloads": workloads(
+        {
             "service_name": {"type": "str", "required": True},
             "service_port": {"type": "int", "required": True},
             "port": {"type": "int", "required": True},
             "url": {"type": "str", "default": ""},
             "checks": CHECKS,
-        },
-    },
+        }
+    ),
     "instance_header": {"type": "str", "default": "X-Served-By"},
     "labels": {"type": "dict", "default": {}},
     "samples": {"type": "int", "default": 1},

@@ -13,19 +13,12 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: cluster
+extends_documentation_fragment: [cluster, read_only]
 options:
   labels:
     description: Labels that mark what is the project's own.
     type: dict
     required: true
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
 """
 
 EXAMPLES = r"""

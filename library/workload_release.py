@@ -107,19 +107,14 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS: dict[str, Any] = {
-    "workloads": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
+    "workloads": module_common.workloads(
+        {
             "configuration": {"type": "str", "required": True},
             "image": {"type": "str", "required": True},
             "objects": {"type": "list", "elements": "dict", "required": True},
             "checks": {"type": "list", "elements": "dict", "default": []},
-        },
-    },
+        }
+    ),
     "labels": {"type": "dict", "required": True},
     "limit": {"type": "int", "default": 10},
 }

@@ -12,7 +12,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: cluster
+extends_documentation_fragment: [cluster, read_only]
 options:
   workloads:
     description: The workloads.
@@ -41,13 +41,6 @@ options:
     description: Labels that mark what is the project's own.
     type: dict
     required: true
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
 seealso:
   - module: workload_release
 """
@@ -139,16 +132,11 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS: dict[str, Any] = {
-    "workloads": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
+    "workloads": module_common.workloads(
+        {
             "configuration": {"type": "str", "default": ""},
-        },
-    },
+        }
+    ),
     "labels": {"type": "dict", "required": True},
 }
 

@@ -23,7 +23,7 @@ description:
 version_added: 0.1.0
 author:
   - docker-ml-api
-extends_documentation_fragment: cluster
+extends_documentation_fragment: [cluster, read_only, rollout_limits]
 options:
   workloads:
     description: The workloads to wait for.
@@ -50,35 +50,6 @@ options:
             an autoscaler may have set.
         type: int
         default: 1
-  timeout:
-    description: Seconds that all may take.
-    type: float
-    default: 300
-  settle:
-    description: Seconds that the other workloads may still take after the first has failed.
-    type: float
-    default: 15
-  unschedulable_grace:
-    description: Seconds that a pod may be without a node when no autoscaler helps.
-    type: float
-    default: 20
-  progress_deadline:
-    description:
-      - Seconds that a container of a ReplicationController may run without being ready. A
-        Deployment has its own C(progressDeadlineSeconds).
-    type: float
-    default: 120
-  log_lines:
-    description: How many of the last lines of a container's log a problem shows.
-    type: int
-    default: 15
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing.
 """
 
 EXAMPLES = r"""
@@ -133,6 +104,7 @@ from ansible.module_utils.docker_ml_api.kubernetes import rollout, rollout_reade
 from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
     ModuleFailedError,
     run_module,
+    workloads,
 )
 from ansible.module_utils.docker_ml_api.kubernetes.rollout import Key, Live, Workload
 
@@ -143,21 +115,16 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import Cluster
 
 ARGUMENTS: dict[str, Any] = {
-    "workloads": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
+    "workloads": workloads(
+        {
             "kind": {
                 "type": "str",
                 "choices": ["Deployment", "ReplicationController"],
                 "default": "Deployment",
             },
             "replicas": {"type": "int", "default": 1},
-        },
-    },
+        }
+    ),
     **rollout_report.OPTIONS,
 }
 

@@ -39,12 +39,12 @@ class _Handler(WSGIRequestHandler):
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
-        """Be among what the server closes."""
+        """Register with what the server closes."""
         super().setup()
         self.server.connections.add(self.connection)
 
     def finish(self) -> None:
-        """Be no more among it."""
+        """Unregister."""
         super().finish()
         self.server.connections.discard(self.connection)
 
@@ -209,7 +209,7 @@ class Running:
 
 
 def _unused(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Be what werkzeug wants an application for: see _Handler.run_wsgi."""
+    """Serve as the application that werkzeug requires: see _Handler.run_wsgi."""
     raise NotImplementedError
 
 

@@ -58,7 +58,7 @@ def documentation(module: ModuleType) -> dict[str, Any]:
     """Return a module's documentation, that of the fragments it extends included."""
     found: dict[str, Any] = yaml.safe_load(module.DOCUMENTATION)
     fragments = found.get("extends_documentation_fragment") or []
-    options: dict[str, Any] = {}
+    whole: dict[str, dict[str, Any]] = {"options": {}, "attributes": {}}
     for name in [fragments] if isinstance(fragments, str) else fragments:
         path = ROOT / "doc_fragments" / f"{name}.py"
         spec = importlib.util.spec_from_file_location(f"doc_fragment_{name}", path)
@@ -66,8 +66,10 @@ def documentation(module: ModuleType) -> dict[str, Any]:
         assert spec.loader
         fragment = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(fragment)
-        options |= yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]
-    return {**found, "options": {**options, **(found.get("options") or {})}}
+        shared = yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)
+        for part, entries in whole.items():
+            entries.update(shared.get(part) or {})
+    return {**found, **{part: entries | (found.get(part) or {}) for part, entries in whole.items()}}
 
 
 def _text(description: Any) -> str:

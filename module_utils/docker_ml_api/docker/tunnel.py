@@ -233,7 +233,7 @@ def birth(pid: int) -> str | None:
 
 
 def main() -> None:
-    """Be the tunnel that standard input describes, until its run has ended."""
+    """Run the tunnel that standard input describes, until its run has ended."""
     plan = json.load(sys.stdin)
     run = int(plan["run"])
     born = birth(run)

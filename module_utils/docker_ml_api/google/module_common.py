@@ -66,7 +66,7 @@ def run_module(
     run: Callable[[AnsibleModule, GoogleSession], dict[str, Any]],
     **specification: Any,
 ) -> None:
-    """Be an Ansible module that works with Google's APIs; `run` returns what it exits with.
+    """Run an Ansible module that works with Google's APIs; `run` returns what it exits with.
 
     arguments: the module's own options; the access's are added. specification: further
     arguments of AnsibleModule. GoogleError and ModuleFailedError end it with their sentence.

@@ -15,7 +15,7 @@ except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import ApiError, Cluster
 
@@ -32,6 +32,17 @@ class ModuleFailedError(Exception):
         """Take the sentence and the result's other keys."""
         super().__init__(message)
         self.result = result
+
+
+def workloads(options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the specification of the option `workloads`: name, namespace, and these options."""
+    named = {name: {"type": "str", "required": True} for name in ("name", "namespace")}
+    return {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {**named, **(options or {})},
+    }
 
 
 def advise(error: ApiError) -> str:
@@ -56,7 +67,7 @@ def run_module(
     run: Callable[[AnsibleModule, Cluster], dict[str, Any]],
     **specification: Any,
 ) -> None:
-    """Be an Ansible module that works on a cluster; `run` returns what it exits with.
+    """Run an Ansible module that works on a cluster; `run` returns what it exits with.
 
     arguments: the module's own options; the cluster's are added. specification: further
     arguments of AnsibleModule. ClusterError and ModuleFailedError end it with their sentence.
