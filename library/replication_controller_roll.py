@@ -103,7 +103,7 @@ from ansible.module_utils.docker_ml_api.kubernetes import (
     rollout_report,
 )
 from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
-    ModuleFailedError,
+    checked,
     run_module,
     workloads,
 )
@@ -207,10 +207,8 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
             cluster, outcome.failed, outcome.waiting, timed_out=outcome.timed_out, params=params
         )
     ]
-    if problems:
-        message = "\n".join(problem["problem"] for problem in problems)
-        raise ModuleFailedError(message, problems=problems, workloads=rolled, changed=changed)
-    return {"changed": changed, "workloads": rolled}
+    result: dict[str, Any] = checked(problems, changed=changed, workloads=rolled)
+    return result
 
 
 def _never(_workload: Workload, _live: Live) -> bool:

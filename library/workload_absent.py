@@ -332,9 +332,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
     }
     if going.removed:
         result["diff"] = {"before": "\n".join(going.removed) + "\n", "after": ""}
-    if going.problems:
-        message = "\n".join(problem["problem"] for problem in going.problems)
-        raise module_common.ModuleFailedError(message, problems=going.problems, **result)
+    module_common.checked(going.problems, **result)
     return result
 
 

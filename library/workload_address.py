@@ -163,6 +163,7 @@ from ansible.module_utils.docker_ml_api.checks.http import bounded, proxied
 from ansible.module_utils.docker_ml_api.checks.runner import SystemClock
 from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
     ModuleFailedError,
+    checked,
     run_module,
     workloads,
 )
@@ -264,7 +265,7 @@ def find(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     )
     search.run(targets)
     access = kubectl_access(params)
-    workloads = [
+    found = [
         result_of(target, search.found[target], access)
         for target in targets
         if target in search.found
@@ -278,13 +279,8 @@ def find(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         for target in targets
         if target in search.failed
     ]
-    if problems:
-        raise ModuleFailedError(
-            "\n".join(problem["problem"] for problem in problems),
-            workloads=workloads,
-            problems=problems,
-        )
-    return {"workloads": workloads}
+    result: dict[str, Any] = checked(problems, workloads=found)
+    return result
 
 
 def main() -> None:

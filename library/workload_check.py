@@ -239,6 +239,7 @@ from ansible.module_utils.docker_ml_api.checks.runner import (
 )
 from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
     ModuleFailedError,
+    checked,
     run_module,
     workloads,
 )
@@ -369,13 +370,8 @@ def judgement(results: list[dict[str, Any]]) -> dict[str, Any]:
         for result in results
         if not result["problems"]
     ]
-    if problems:
-        raise ModuleFailedError(
-            "\n".join(problem["problem"] for problem in problems),
-            workloads=well,
-            problems=problems,
-        )
-    return {"workloads": well}
+    result: dict[str, Any] = checked(problems, workloads=well)
+    return result
 
 
 def main() -> None:

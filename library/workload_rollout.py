@@ -102,7 +102,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.docker_ml_api.kubernetes import rollout, rollout_reader, rollout_report
 from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
-    ModuleFailedError,
+    checked,
     run_module,
     workloads,
 )
@@ -165,10 +165,8 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     problems = rollout_report.problems(
         cluster, outcome.failed, outcome.waiting, timed_out=outcome.timed_out, params=params
     )
-    if problems:
-        message = "\n".join(problem["problem"] for problem in problems)
-        raise ModuleFailedError(message, problems=problems, workloads=ready)
-    return {"workloads": ready}
+    result: dict[str, Any] = checked(problems, workloads=ready)
+    return result
 
 
 def main() -> None:

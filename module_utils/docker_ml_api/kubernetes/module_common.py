@@ -15,7 +15,7 @@ except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import ApiError, Cluster
 
@@ -43,6 +43,17 @@ def workloads(options: Mapping[str, Any] | None = None) -> dict[str, Any]:
         "required": True,
         "options": {**named, **(options or {})},
     }
+
+
+def checked(problems: Sequence[Mapping[str, str]], **result: Any) -> dict[str, Any]:
+    """Return the result; raise ModuleFailedError with it if there are problems.
+
+    Each has `problem`, a sentence, and whatever else the module documents.
+    """
+    if problems:
+        sentences = "\n".join(one["problem"] for one in problems)
+        raise ModuleFailedError(sentences, problems=problems, **result)
+    return result
 
 
 def advise(error: ApiError) -> str:
