@@ -6,7 +6,7 @@ pytest_plugins = ["pytester"]
 
 TESTS = """
 import subprocess
-import passing
+from support import passing
 import pytest
 
 TRIES = []
@@ -52,7 +52,7 @@ AGAIN = ["tried", "tried"]
 )
 def test_a_fixture_is_tried_again(pytester, fixture, tries, outcome):
     scope, error, fails = fixture
-    pytester.makeconftest("from passing import pytest_fixture_setup")
+    pytester.makeconftest("from support.passing import pytest_fixture_setup")
     pytester.makepyfile(TESTS.format(scope=scope, error=error, fails=fails, tries=tries))
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     done.assert_outcomes(**outcome)
