@@ -1,6 +1,6 @@
 """Runs a module of library/ in the process of its task: see ActionModule.
 
-Whatever else is in this folder has a module's name and is a link to this file.
+Whatever else is in this folder has a module's name and is a link to this file, but for normal.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import ansible.module_utils
 from ansible.module_utils import basic
 from ansible.module_utils.common.json import Direction, get_module_decoder, get_module_encoder
-from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible.plugins import action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,27 +31,31 @@ _PROJECT = Path(__file__).parent.parent
 _PROFILE = "legacy"
 
 
-def _load(name: str) -> ModuleType | None:
-    """Return the module of library/, or nothing if it has none of this name."""
-    shared = str(_PROJECT / "module_utils")
-    if shared not in ansible.module_utils.__path__:
-        ansible.module_utils.__path__.insert(0, shared)
-    path = _PROJECT / "library" / f"{name}.py"
-    if not path.is_file():
-        return None
-    spec = importlib.util.spec_from_file_location(f"docker_ml_api_library.{name}", path)
+def _load(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        return None
+        raise ImportError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+def _module_of_library(name: str) -> ModuleType | None:
+    """Return the module of library/, or nothing if it has none of this name."""
+    shared = str(_PROJECT / "module_utils")
+    if shared not in ansible.module_utils.__path__:
+        ansible.module_utils.__path__.insert(0, shared)
+    path = _PROJECT / "library" / f"{name}.py"
+    return _load(f"docker_ml_api_library.{name}", path) if path.is_file() else None
+
+
 # Once, in the process that all tasks are forked from.
-MODULE = _load(Path(__file__).stem)
+MODULE = _module_of_library(Path(__file__).stem)
+# Ansible's own, by its path: by its name it may be the project's normal.py.
+_Normal: Any = _load("docker_ml_api_normal", Path(action.__path__[0], "normal.py")).ActionModule
 
 
-class ActionModule(NormalAction):  # type: ignore[misc]
+class ActionModule(_Normal):  # type: ignore[misc]
     """Runs the module of this name in the process that Ansible forks for its task.
 
     To run a module Ansible packs it with all that it imports, starts another Python, and compiles
@@ -64,18 +68,24 @@ class ActionModule(NormalAction):  # type: ignore[misc]
 
     def _execute_module(self, *arguments: Any, **options: Any) -> dict[str, Any]:
         task_vars = options.get("task_vars") or {}
-        if MODULE is None or arguments or not self._is_here(task_vars):
+        here = not arguments and self._is_here(task_vars)
+        module = self._module() if here else None
+        if module is None:
             result: dict[str, Any] = super()._execute_module(*arguments, **options)
             return result
         given = dict(self._task.args)
         self._update_module_args(self._task.action, given, task_vars)
         environment: dict[str, str] = {}
         self._compute_environment_string(environment)
-        written = run(MODULE, given, environment, self._loader.get_basedir())
+        written = run(module, given, environment, self._loader.get_basedir())
         decoder = get_module_decoder(_PROFILE, Direction.MODULE_TO_CONTROLLER)
         data: dict[str, Any] = json.loads(written, cls=decoder)
         # What begins so is said between modules and Ansible.
         return {key: value for key, value in data.items() if not key.startswith("_ansible_")}
+
+    def _module(self) -> ModuleType | None:
+        """Return the module, if it can be run in this process."""
+        return MODULE
 
     def _is_here(self, task_vars: Mapping[str, Any]) -> bool:
         if there := self._task.delegate_to:

@@ -16,7 +16,7 @@ SCENARIO = "tests/molecule/test_scenarios.py::test_scenario[{}]"
         ("roles/container/tasks/preflight.yml", {"tests/integration/test_container_role.py"}),
         ("scripts/apt-install", {"tests/unit/scripts/test_apt_install.py"}),
         ("molecule/gke", {SCENARIO.format("gke")}),
-        ("tests/unit/model/serving/test_csv_batches.py", {"tests/unit/model/serving/test_csv_batches.py"}),
+        ("tests/unit/docs/test_documents.py", {"tests/unit/docs/test_documents.py"}),
         (LINKS, {LINKS}),
     ],
 )
