@@ -55,8 +55,11 @@ ROLE = re.compile(r"^\S+ : ")
 # A line of BuildKit's plain progress: "#12 [trained 3/3] RUN …", "#12 5.123 what it prints".
 BUILD_STEP = re.compile(r"^#\d+ (?P<step>\[.*)$")
 BUILD_LINE = re.compile(r"^#\d+ (?:\d+\.\d+ )?(?P<line>.*)$")
-# Of results: what says how it was run, and not what came of it.
-ABOUT_THE_RUN = {"invocation", "ansible_facts", "start", "end", "delta", "attempts", "exception"}
+# Of results: what says how it was run, and not what came of it; what a message says already.
+ABOUT_THE_RUN = {
+    *("invocation", "ansible_facts", "start", "end", "delta", "attempts", "exception"),
+    *("argument_errors", "argument_spec_data", "validate_args_context"),
+}
 TICK_SECONDS = 1.0
 # Of a task: less is not worth a word.
 SHOWN_SECONDS = 1.0
@@ -315,20 +318,27 @@ class CallbackModule(Default):  # type: ignore[misc]
         self._show(result, str(self._get_item_label(result.result)), 0.0)
 
     def _show(self, result: Any, label: str, took: float) -> None:
-        if result.result.get("changed"):
-            self._count().changes += 1
+        changed = bool(result.result.get("changed"))
+        self._count().changes += changed
+        message = self._message(result)
+        color = C.COLOR_CHANGED if changed else None
+        if message:
+            self._display.display(_indented(self._of_host(result), message), color)
+        elif changed:
             name = f"{_name(result.task)}{': ' if label else ''}{label}"
             mark = "would change" if self._is_check() else "changed"
             line = f"  {mark}: {self._of_host(result)}{name}{_took(took, SHOWN_SECONDS)}"
-            self._display.display(line, C.COLOR_CHANGED)
-        # What is there to be read: of debug, of an assertion that says something.
-        if self._run_is_verbose(result):
-            self._clean_results(result.result, result.task.action)
-            told = {key: value for key, value in result.result.items() if key not in ABOUT_THE_RUN}
-            told = {key: value for key, value in told.items() if not key.startswith("_")}
-            message = told.get("msg", told)
-            if message not in ("", [], {}, "All assertions passed"):
-                self._display.display(_indented(self._of_host(result), self._text(message)))
+            self._display.display(line, color)
+
+    def _message(self, result: Any) -> str:
+        """Return what is there to be read: of debug, of an assertion that says something."""
+        if not self._run_is_verbose(result):
+            return ""
+        self._clean_results(result.result, result.task.action)
+        told = {key: value for key, value in result.result.items() if key not in ABOUT_THE_RUN}
+        told = {key: value for key, value in told.items() if not key.startswith("_")}
+        message = told.get("msg", told)
+        return "" if message == "All assertions passed" else self._text(message)
 
     @brief
     def v2_on_file_diff(self, result: Any) -> None:

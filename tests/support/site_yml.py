@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from support import ROOT, ports
-from support.ansible_run import Run, run_playbook
+from support.ansible_run import Run, run_playbook, show_playbook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,10 @@ class Site:
     def run(self, *arguments: str, **environment: str) -> Run:
         """Run site.yml to its end."""
         return run_playbook(*self.arguments(*arguments), **environment)
+
+    def show(self, *arguments: str) -> tuple[int, str]:
+        """Return the exit status of such a run, and what people see of it."""
+        return show_playbook(*self.arguments(*arguments))
 
     def state(self) -> dict[str, str]:
         """The containers and images of this set: name → identity."""

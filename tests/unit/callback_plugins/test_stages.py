@@ -104,6 +104,21 @@ CASES = {
             "one: changed=3 ok=3",
         ],
     ),
+    "changes that say what they are": (
+        [
+            play(
+                "Images",
+                task(
+                    "Say what",
+                    "debug",
+                    msg="Would build {{ item }}.",
+                    _loop=["a", "b"],
+                    _changed_when=True,
+                ),
+            )
+        ],
+        ["    Would build a.", "    Would build b.", "Images: 2 changes", "one: changed=1 ok=1"],
+    ),
     "several hosts": (
         [play("Clusters", change("Create"), hosts="all", strategy="linear")],
         [
