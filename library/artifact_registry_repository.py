@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: artifact_registry_repository
-short_description: Makes or removes a repository for images in Google's Artifact Registry
+short_description: Create or delete a repository for images in Google's Artifact Registry
 description:
   - Makes the repository when there is none. One that is there is taken as it is, whoever made
     it, if images can be pushed to it.

@@ -1,11 +1,11 @@
 #!/usr/bin/python
-"""Judges base images and pulls the ones that are to be pulled."""
+"""Ansible module base_images: see DOCUMENTATION."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: base_images
-short_description: Judge base images, and pull the ones that are to be pulled
+short_description: Decide how base images are provided, and pull those that can be pulled
 description:
   - Looks at the local images C(repository/name:base) in one go and says of each whether it is
     what the catalogue asks for, pulled or bootstrapped from the distribution's packages.
@@ -253,7 +253,7 @@ def pull_all(module: AnsibleModule, pulls: Sequence[base_image_catalogue.Entry])
 
 
 def judge(module: AnsibleModule) -> dict[str, Any]:
-    """Judge all, pull what is to be pulled and return the result."""
+    """Decide on all, pull what can be pulled, and return the result."""
     params = module.params
     host = debian_bootstrap.Host.read()
     suite = params["suite"] or host.codename

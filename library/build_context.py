@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: build_context
-short_description: Tell which images have to be built, and why
+short_description: Determine which images have to be built, and why
 description:
   - Hashes what each image is built from and compares it with the labels of the image
     that the Docker engine has under that name.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: container_health
-short_description: Waits until containers are healthy
+short_description: Wait until containers are healthy
 description:
   - Waits for the health check of each container's image; without one, for the container to run.
   - Fails as soon as a container is unhealthy, has stopped or keeps restarting, and then says what

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: debian_image
-short_description: Make a container image from Debian's or Ubuntu's packages
+short_description: Build a container image from Debian's or Ubuntu's packages
 description:
   - Makes the root file system with C(mmdebstrap) from the package sources that the host
     itself uses, and imports it into the Docker engine. No image registry is needed.

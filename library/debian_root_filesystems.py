@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: debian_root_filesystems
-short_description: Make the root file systems of several images side by side
+short_description: Build the root file systems of several images in parallel
 description:
   - Makes what M(debian_image) without O(debian_image#module:reference) makes, for several
     recipes at once, in the time of the longest. Each is put into the cache as soon as it is

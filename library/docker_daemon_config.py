@@ -6,9 +6,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: docker_daemon_config
-short_description: Merges options into the Docker engine's daemon.json
+short_description: Merge options into the Docker engine's daemon.json
 description:
-  - Judges the options first, since the engine does not start with an unknown one or with
+  - Checks the options first, since the engine does not start with an unknown one or with
     one of a wrong type. Engines that can check a file themselves (23 and later) are asked too.
   - The engine reads the file when it starts. What is to be restarted is remembered in
     O(pending), with the file as it was before, until O(state=settled) or O(state=restored).
@@ -45,7 +45,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Judges and compares, writes nothing.
+    description: Checks and compares, writes nothing.
   diff_mode:
     support: full
     description: Shows the file before and after.

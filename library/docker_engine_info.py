@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: docker_engine_info
-short_description: Finds the Docker client to build with and asks the engine
+short_description: Find a Docker client to build with and query the engine
 description:
   - Says whether a Docker engine answers and which of the installed C(docker) clients
     can build images with BuildKit on it.

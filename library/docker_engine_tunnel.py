@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: docker_engine_tunnel
-short_description: Leads to another machine's Docker engine while a run lasts
+short_description: Open a tunnel to another machine's Docker engine for the duration of a run
 description:
   - Reads where a Docker engine is and, if it is another machine's, opens a Unix socket on this
     machine that leads to it. All clients of Docker (the command, the SDK, community.docker) take

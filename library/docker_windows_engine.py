@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: docker_windows_engine
-short_description: Judges what the Docker clients of a Windows machine said
+short_description: Evaluate the output of the Docker clients of a Windows machine
 description:
   - Says of a Windows machine what M(docker_engine_info) says of a Linux host, by the answers of
     its clients, which M(ansible.windows.win_command) ran.
@@ -38,7 +38,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Judge the answers
+- name: Evaluate the answers
   docker_windows_engine:
     asked:
       - item: [docker]

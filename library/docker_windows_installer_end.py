@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: docker_windows_installer_end
-short_description: Says what a failed installation of Docker Desktop means
+short_description: Explain why an installation of Docker Desktop failed
 description:
   - Takes the result of the module that failed and says in a sentence what its exit code means and
     what fixes it.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: docker_windows_listing
-short_description: Reads what a Windows machine's docker command listed
+short_description: Parse what a Windows machine's docker command listed
 description:
   - Says what is on an engine as M(community.docker.docker_host_info) says it, by what the docker
     command printed on a Windows machine, where that module does not work.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: docker_windows_plan
-short_description: Decides what a Windows machine needs for a Docker engine
+short_description: Decide what a Windows machine needs for a Docker engine
 description:
   - Takes what was read of a machine and what is wanted of it, and says either what stands in
     the way, a sentence each with what fixes it, or what has to be done.

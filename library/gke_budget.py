@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_budget
-short_description: Shows the plans of GKE clusters as one table, and holds them to a budget
+short_description: Show the plans of GKE clusters as one table, and enforce a budget
 description:
   - Puts the plans that M(gke_plan) made into one table and adds up what the clusters cost a month.
   - With O(budget_monthly) it fails where they may cost more, so that nothing is created. The most

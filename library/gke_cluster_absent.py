@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_cluster_absent
-short_description: Deletes a GKE cluster of ours and waits until it is gone
+short_description: Delete a GKE cluster of this project and wait until it is gone
 description:
   - Waits for operations that run on the cluster, deletes it with all its node pools, and waits
     until Google no longer has it. What an operation fails with is reported in Google's own words.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_cluster_changes
-short_description: Tells what makes a live GKE cluster the wanted one
+short_description: Determine the calls that bring a live GKE cluster to the wanted state
 description:
   - Compares a wanted cluster with the live one, field by field, and returns what is to be
     created, updated, replaced and deleted, in this order. It changes nothing itself.

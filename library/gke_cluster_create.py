@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_cluster_create
-short_description: Creates a GKE cluster or node pool, by google.cloud or through the API
+short_description: Create a GKE cluster or node pool, by google.cloud or through the API
 description:
   - With O(parameters) it lets M(google.cloud.gcp_container_cluster) or
     M(google.cloud.gcp_container_node_pool) create it. These try nothing twice, stumble over a lost

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_cluster_ready
-short_description: Waits until a GKE cluster is ready, and tells how it is reached
+short_description: Wait until a GKE cluster is ready, and return its endpoint and credentials
 description:
   - Waits until the cluster is RUNNING and has an endpoint and a certificate authority, the pools
     are RUNNING, and no operation is under way but Google's own upgrades and repairs of nodes.

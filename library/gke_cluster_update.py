@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_cluster_update
-short_description: Changes a GKE cluster in place, one call at a time
+short_description: Change a GKE cluster in place, one call at a time
 description:
   - Sends the calls that M(gke_cluster_changes) found, in order, and waits for the operation of
     each before the next one, since GKE takes one at a time.

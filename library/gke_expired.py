@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_expired
-short_description: Tells which GKE clusters of ours have outlived their ttl
+short_description: List the GKE clusters of this project whose ttl is over
 description:
   - Reads the clusters of the project in all zones and regions. Those with this project's label
     C(managed-by) live as long as their label C(ttl) says (C(30m), C(8h), C(2d), C(none)) since

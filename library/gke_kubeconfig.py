@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_kubeconfig
-short_description: Writes a kubeconfig for a GKE cluster, for people and their tools
+short_description: Write a kubeconfig for a GKE cluster, for people and their tools
 description:
   - Writes a file of mode 0600 with one context, C(gke_PROJECT_LOCATION_NAME), as gcloud calls it.
     It never merges anything into a file and never replaces one that it did not write; name both

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_leftovers
-short_description: Finds what a deleted GKE cluster left in the project, and deletes it if asked
+short_description: Find what a deleted GKE cluster left in the project, and delete it on request
 description:
   - Lists forwarding rules, target pools and proxies, URL maps, backend services, health checks,
     network endpoint groups, instance groups, SSL certificates, addresses, disks and firewall

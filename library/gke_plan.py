@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_plan
-short_description: Tells what becomes of a GKE cluster, and what it costs a month
+short_description: Describe what changes in a GKE cluster, and what it costs a month
 description:
   - Puts what M(gke_cluster_changes) found into rows, one for the cluster and one for each of its
     node pools, with the fields that change, and adds what each costs a month after that.

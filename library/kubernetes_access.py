@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: kubernetes_access
-short_description: Makes sure that a cluster can be worked with
+short_description: Check that a cluster can be reached and is recent enough
 description:
   - Asks the API server of a kubeconfig's context for its version, with the context's login.
   - A kubeconfig, a context, a server, a certificate or a login that does not work ends the task

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: kubernetes_changes
-short_description: Tells which objects of workloads differ from what was rendered
+short_description: Compare the objects of workloads with what was rendered
 description:
   - Compares the objects that the module C(workload_manifests) rendered with those on a cluster,
     and returns those to apply (server-side, as O(field_manager)) and those to delete. It changes

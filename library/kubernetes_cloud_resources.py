@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: kubernetes_cloud_resources
-short_description: Removes what a cluster has in the cloud, before the cluster itself goes
+short_description: Delete a cluster's load balancers and disks before the cluster itself
 description:
   - Load balancers and disks are made and removed by controllers inside of the cluster. When the
     cluster is deleted before them, they stay, and cost.

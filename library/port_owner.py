@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: port_owner
-short_description: Tells which TCP ports are taken, and by what program
+short_description: Find out which TCP ports are in use, and by which program
 description:
   - Reads Linux' C(/proc), so that neither C(ss) nor C(netstat) nor a Python package is needed.
   - Another user's program has a name here only for root; that the port is taken is seen by all.

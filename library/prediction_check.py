@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: prediction_check
-short_description: Asks a running prediction service and judges its answers
+short_description: Query a running prediction service and verify its answers
 description:
   - Sends each input to the service and holds the answer against what is expected, status,
     content type, predicted numbers within a tolerance, and latency.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: registry_access
-short_description: Asks a registry whether it is there and accepts a login
+short_description: Check that a registry is reachable and accepts a login
 description:
   - One or two GET requests to the registry's API (C(/v2/) and, where it names one, its token
     service). Neither an engine nor a client is needed, so that a wrong password is found

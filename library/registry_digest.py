@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: registry_digest
-short_description: Tells which images a registry lacks
+short_description: Determine which images a registry lacks
 description:
   - Asks the registry, through the Docker engine, for the digest of each reference and compares
     it with the digests that the engine knows the local image by.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: registry_manifest
-short_description: Asks registries for the digests of images
+short_description: Look up the digests of images in registries
 description:
   - Asks each image's registry over HTTP what it has under the image's tag. Neither an engine nor
     a docker client is needed.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: replication_controller_roll
-short_description: Replaces the pods of ReplicationControllers whose template has changed
+short_description: Replace the pods of ReplicationControllers whose template has changed
 description:
   - A ReplicationController does not replace its pods when its template changes. This module
     does, pod by pod. Outdated are the pods whose label C(docker-ml-api/template) is not that of

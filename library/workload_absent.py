@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: workload_absent
-short_description: Removes workloads, their load balancers and their namespaces
+short_description: Delete workloads, their load balancers and their namespaces
 description:
   - Removes all objects of each workload that carry the project's labels, Services first. Waits
     until the Services are gone, by which their load balancers are, and the pods.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: workload_address
-short_description: Finds where the Services of workloads are reached
+short_description: Find the addresses at which the Services of workloads are reached
 description:
   - Waits until the Services of type C(LoadBalancer) have an address, all of them at once, and
     until a load balancer's host name can be looked up.

@@ -6,11 +6,11 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: workload_check
-short_description: Asks every replica of workloads and judges the answers
+short_description: Query every replica of workloads and verify the answers
 description:
   - Asks the address of each workload, with a new connection each time, until each of its ready
     pods has answered each check. The header O(instance_header) of an answer names its pod.
-  - Every answer must be right, as the module M(prediction_check) judges it, and the pods must
+  - Every answer must be right, as the module M(prediction_check) verifies it, and the pods must
     predict the same. Values are compared with the check's tolerances. A check with an
     C(expected_text) is judged by that alone, so that a pod may state its own name.
   - Where there is no address, or an app's answers name no pod, each pod is asked by itself, by a

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: workload_info
-short_description: Tells which workloads of ours are on a cluster
+short_description: List the workloads of this project on a cluster
 description:
   - Lists the Deployments and ReplicationControllers with the project's labels, in all namespaces
     that may be read.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: workload_manifests
-short_description: Renders apps as Kubernetes objects
+short_description: Render apps as Kubernetes objects
 description:
   - Makes the manifests of workloads, each an app that runs on a cluster under a name of its own;
     a Deployment or ReplicationController and a Service, and where asked a

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: workload_release
-short_description: Records the releases of workloads that are good
+short_description: Record the releases of workloads that were found good
 description:
   - Keeps a history of each workload beside it, one immutable ConfigMap for each release, named
     C(NAME-release-NUMBER), with the workload's objects in it.

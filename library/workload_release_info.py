@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: workload_release_info
-short_description: Says which releases of workloads were good, and which to go back to
+short_description: Return which releases of workloads were good, and which to roll back to
 description:
   - Reads what M(workload_release) recorded.
 version_added: 0.1.0

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: workload_rollout
-short_description: Waits until workloads on a cluster are rolled out
+short_description: Wait until workloads on a cluster are rolled out
 description:
   - Waits for many workloads at the same time, as C(kubectl rollout status) does for one. A
     workload is rolled out when all its pods are of its present template, ready and as many as

@@ -1,4 +1,4 @@
-"""Judges and merges the Docker engine's options, as in /etc/docker/daemon.json.
+"""Checks and merges the Docker engine's options, as in /etc/docker/daemon.json.
 
 The engine refuses to start with an option that it does not know or whose type is wrong,
 so both are refused here first. Pure: dictionaries in, dictionaries and sentences out.

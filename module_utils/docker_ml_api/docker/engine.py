@@ -215,7 +215,7 @@ def free_mb(path: str) -> int | None:
 def service_manager(root: str = "/") -> str:
     """The service manager that runs this host: systemd, openrc, sysvinit or none.
 
-    Judged by what a running manager leaves behind, not by what is installed: a
+    Detected by what a running manager leaves behind, not by what is installed: a
     container often has systemd's files and another process as its first. Systemd's sign
     is the one that sd_booted(3) names.
     """

@@ -1,4 +1,4 @@
-"""Is a container well? Judged from what the engine says of it, and waited for."""
+"""Whether a container is healthy, from the engine's description of it; and waiting for that."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Health(enum.Enum):
 
 
 def judge(container: Mapping[str, Any], restarts_before: int = 0) -> Health:
-    """Judge the engine's description (`docker inspect`) of a container.
+    """Evaluate the engine's description (`docker inspect`) of a container.
 
     *restarts_before* is the number of restarts when the waiting began.
     """

@@ -1,4 +1,4 @@
-"""Why is a pod not ready? Judged from what the API says of it, on plain dicts.
+"""Why a pod is not ready, from the API's description of it, on plain dicts.
 
 pod: the API's JSON of a Pod; events: of Events (v1), those of other objects are overlooked, so
 an earlier pod of the same name or owner never counts.

@@ -1,4 +1,4 @@
-"""Is a workload rolled out, still at it, or in trouble? Judged from its live objects, as dicts."""
+"""Whether a workload is rolled out, in progress or failed, from its live objects, as dicts."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def observed(controller: Mapping[str, Any]) -> bool:
 
 
 def assess(workload: Workload, live: Live, patience: Patience) -> Ready | Waiting:
-    """Judge one look at a workload; how long a trouble has lasted is up to Watch.
+    """Evaluate one look at a workload; how long a trouble has lasted is up to Watch.
 
     A Deployment has its own deadline for progress, so `patience.readiness` is not for it.
     """
