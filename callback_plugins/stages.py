@@ -342,10 +342,13 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     @brief
     def v2_on_file_diff(self, result: Any) -> None:
-        """Show what --diff is for, with the name of the task."""
+        """Show what --diff is for, with the name of the task.
+
+        Of tasks that compare as well, and leave the change to another one.
+        """
         looped = result.task.loop and "results" in result.result
         for one in result.result["results"] if looped else [result.result]:
-            diff = self._get_diff(one["diff"]) if one.get("diff") and one.get("changed") else ""
+            diff = self._get_diff(one["diff"]) if one.get("diff") else ""
             if diff:
                 self._worked()
                 label = f": {self._get_item_label(one)}" if looped else ""

@@ -93,7 +93,11 @@ def test_a_changed_value_changes_that_workload_alone(play):
     number = len(play.releases("plain"))
     play.workloads["plain"]["environment"] = {"GREETING": "$(PORT) hello"}
     play.mark()
-    assert play.succeed().changed == [APPLY]
+    run = play.succeed("--diff")
+    assert run.changed == [APPLY]
+    shown = str([item["diff"] for _, item in run.items if item.get("diff")])
+    assert "$(PORT) hello" in shown
+    assert "f:" not in shown
     newest = number + 1
     assert play.mutations() == [
         "patch deployments/plain",
