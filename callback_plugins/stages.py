@@ -323,7 +323,12 @@ class CallbackModule(Default):  # type: ignore[misc]
         message = self._message(result)
         color = C.COLOR_CHANGED if changed else None
         if message:
-            self._display.display(_indented(self._of_host(result), message), color)
+            host = self._of_host(result)
+            if host and "\n" in message:
+                # What stands below one another stays so.
+                self._display.display(f"  {host.rstrip()}", color)
+                host = ""
+            self._display.display(_indented(host, message), color)
         elif changed:
             name = f"{_name(result.task)}{': ' if label else ''}{label}"
             mark = "would change" if self._is_check() else "changed"
@@ -344,8 +349,11 @@ class CallbackModule(Default):  # type: ignore[misc]
     def v2_on_file_diff(self, result: Any) -> None:
         """Show what --diff is for, with the name of the task.
 
-        Of tasks that compare as well, and leave the change to another one.
+        Of tasks that compare as well, and leave the change to another one; not of those that have
+        `diff: false`.
         """
+        if result.task.diff is False:
+            return
         looped = result.task.loop and "results" in result.result
         for one in result.result["results"] if looped else [result.result]:
             diff = self._get_diff(one["diff"]) if one.get("diff") else ""

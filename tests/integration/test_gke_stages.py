@@ -28,7 +28,7 @@ NODES = "nodes@docker-ml-api-rehearsal.iam.gserviceaccount.com"
 
 
 def shown(play: Play, *arguments: str) -> str:
-    """Run it and return what people read, in Ansible's usual form."""
+    """Run it and return what people read."""
     play.google.forget_requests()
     done = subprocess.run(
         [PLAYBOOK, *play.arguments(*arguments)],
@@ -275,9 +275,9 @@ def test_the_plan_of_a_change(made: Play) -> None:
     finally:
         made.clusters["one"] = {}
     assert made.calls() == []
-    assert "-node_pools.main.nodes: 1\n+node_pools.main.nodes: 2\n" in text
-    assert "+labels.team: science\n" in text
-    lines = text[text.index("    msg: |-\n") :].splitlines()[1:9]
+    assert "    -node_pools.main.nodes: 1\n    +node_pools.main.nodes: 2\n" in text
+    assert "    +labels.team: science\n" in text
+    lines = text[text.index("    CLUSTER ") :].splitlines()[:8]
     assert [" ".join(line.split()) for line in lines] == [
         "CLUSTER POOL ACTION WHAT USD A MONTH",
         "one change standard, europe-west1-b, REGULAR at least 73.00",

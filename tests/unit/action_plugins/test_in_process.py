@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import ROOT
-from support.ansible_run import run_playbook
+from support.ansible_run import PLAIN, run_playbook
 
 FOLDER = ROOT / "action_plugins"
 LINKS = sorted(path for path in FOLDER.iterdir() if path.is_symlink())
@@ -30,11 +30,11 @@ def other_python(tmp_path_factory):
     return str(path)
 
 
-def play(folder, python, *tasks, **variables):
+def play(folder, python, *tasks, environment=None, **variables):
     book = folder / "play.yml"
     given = {"ansible_connection": "local", "ansible_python_interpreter": python, **variables}
     book.write_text(json.dumps([{"hosts": "localhost", "vars": given, "tasks": [*tasks]}]))
-    return run_playbook("--inventory=localhost,", "-vvv", "--diff", book)
+    return run_playbook("--inventory=localhost,", "-vvv", "--diff", book, **environment or {})
 
 
 def delegating_play(folder, here, there, task):
@@ -154,6 +154,45 @@ def test_a_module_that_breaks(tmp_path, other_python):
     here, _ = both(tmp_path, other_python, {**broken, "ignore_errors": True}, RENDERING)
     assert here[0]["failed"]
     assert here[1]["workloads"]
+
+
+# By the program that users call: the tests' own has them in process as well.
+OF_COLLECTIONS = {
+    "no engine": {
+        "community.docker.docker_host_info": {"images": True},
+        "environment": {"DOCKER_HOST": "unix:///nonexistent.sock"},
+        "ignore_errors": True,
+    },
+    "a wrong option": {"community.docker.docker_host_info": {"nothing": 1}, "ignore_errors": True},
+    "a secret": {
+        "community.docker.docker_container": {
+            "name": "the-very-secret",
+            "client_key": "/nonexistent/the-very-secret",
+            "docker_host": "tcp://127.0.0.1:1",
+            "tls": True,
+        },
+        "no_log": True,
+        "ignore_errors": True,
+    },
+}
+
+
+def test_modules_of_community_docker(tmp_path, other_python):
+    found = []
+    for python in (sys.executable, other_python):
+        run = play(tmp_path, python, *OF_COLLECTIONS.values(), environment=PLAIN)
+        assert (SENT in run.text) == (python == other_python)
+        assert "the-very-secret" not in run.text.replace(str(OF_COLLECTIONS["a secret"]), "")
+        found.append([result for _, result in run.tasks])
+    here, sent = found
+    assert "Error connecting" in here[0]["msg"]
+    assert "Unsupported parameters" in here[1]["msg"]
+    assert without_exceptions(here) == without_exceptions(sent)
+
+
+def test_other_modules_are_sent(tmp_path):
+    run = play(tmp_path, sys.executable, {"ansible.builtin.ping": {}}, environment=PLAIN)
+    assert SENT in run.text
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="become without a password needs root")

@@ -153,6 +153,13 @@ CASES = {
             "one: changed=0 ok=6",
         ],
     ),
+    "words of several hosts": (
+        [play("Plan", task("Say", "debug", msg="A  B\nc  d"), hosts="all")],
+        [
+            *("  one:", "    A  B", "    c  d", "  two:", "    A  B", "    c  d"),
+            *("Plan: ok", "one: changed=0 ok=1", "two: changed=0 ok=1"),
+        ],
+    ),
     "what the play deals with": (
         [
             play(
@@ -255,6 +262,12 @@ def test_check_mode_and_diff(show, tmp_path):
         "one: changed=1 ok=1",
     ]
     assert not (tmp_path / "file").exists()
+
+
+def test_a_diff_that_is_not_to_be_shown(show, tmp_path):
+    file = {"content": "new\n", "dest": f"{tmp_path}/file", "mode": "0644"}
+    _, shown = show(play("Stage", task("Write", "copy", **file, _diff=False)), options=["--diff"])
+    assert shown == ["  changed: Write", "Stage: 1 change", "one: changed=1 ok=1"]
 
 
 def test_warnings_are_shown(show):
