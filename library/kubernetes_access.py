@@ -56,6 +56,14 @@ context:
   returned: success
   type: str
   sample: kind-kind
+proxy:
+  description:
+    - The proxy by which the server is reached, without its login; empty for none.
+    - The modules of kubernetes.core 6.2 with the client 35 overlook C(proxy-url) of a kubeconfig,
+      and ask the server directly, unless they are given this as C(proxy).
+  returned: success
+  type: str
+  sample: http://proxy.example.com:3128
 no_proxy:
   description:
     - The server's host if it is reached without a proxy, else empty.
@@ -132,6 +140,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
         "version": str(answer.get("gitVersion") or version),
         "server": connected.server,
         "context": connected.access.context,
+        "proxy": connected.access.shown_proxy,
         "no_proxy": "" if connected.access.proxy else urlsplit(connected.server).hostname or "",
     }
 

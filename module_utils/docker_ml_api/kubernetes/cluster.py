@@ -376,16 +376,11 @@ class Cluster:
             )
         by = ""
         if self.access.proxy:
-            by = f" by the proxy {_without_login(self.access.proxy)}"
+            by = f" by the proxy {self.access.shown_proxy}"
         return UnreachableError(
             f"{self.name} cannot be reached at {self.server}{by} ({cause}): start it, or "
             "name a context that is reachable; 'kubectl config get-contexts' lists them."
         )
-
-
-def _without_login(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _refusal(response: urllib3.BaseHTTPResponse) -> ApiError:

@@ -136,6 +136,12 @@ class Access:
         """What messages call the cluster."""
         return f"The cluster of context {self.context}"
 
+    @property
+    def shown_proxy(self) -> str:
+        """The proxy without its login; empty for none."""
+        parts = urllib.parse.urlsplit(self.proxy)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
 
 def access(kubeconfig: Kubeconfig, context: str = "") -> Access:
     """Return the access of a context; without one, of the kubeconfig's current one."""

@@ -63,14 +63,17 @@ def test_a_version_of_a_vendor(capsys):
 def test_a_proxy_that_is_not_for_this_server(capsys, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with serving(lambda _: Answer(VERSION)) as server:
-        assert ask(capsys, server)["no_proxy"] == "127.0.0.1"
+        answer = ask(capsys, server)
+    assert (answer["no_proxy"], answer["proxy"]) == ("127.0.0.1", "")
 
 
 def test_a_proxy(capsys):
     with serving(lambda _: Answer(VERSION)) as proxy:
-        source = kubeconfig("http://cluster.invalid", proxy_url=proxy.url)
+        url = proxy.url.replace("//", "//tom:s3cret@")
+        source = kubeconfig("http://cluster.invalid", proxy_url=url)
         answer = run_module(kubernetes_access, capsys, kubeconfig=source)
     assert (answer["server"], answer["no_proxy"]) == ("http://cluster.invalid", "")
+    assert answer["proxy"] == proxy.url
 
 
 def test_too_old(capsys):

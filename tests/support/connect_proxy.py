@@ -1,0 +1,65 @@
+"""An HTTP proxy that connects to hosts which nobody else knows."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import socketserver
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from support import loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_HEAD = 65536
+
+
+@dataclass
+class Proxy:
+    """The proxy, and what it was asked for: HOST:PORT, once for each connection."""
+
+    url: str
+    asked: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def running(places: Mapping[str, str]) -> Iterator[Proxy]:
+    """Run a proxy that connects to what the places say: HOST:PORT → HOST:PORT."""
+
+    class Connection(socketserver.StreamRequestHandler):
+        """One connection through it."""
+
+        def handle(self) -> None:
+            asked = self.rfile.readline(_HEAD).split()[1].decode()
+            while self.rfile.readline(_HEAD).strip():
+                pass
+            made.asked.append(asked)
+            host, _, port = places[asked].rpartition(":")
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection((host, int(port))) as there,
+                selectors.DefaultSelector() as ready,
+            ):
+                self.connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                ready.register(self.connection, selectors.EVENT_READ, there)
+                ready.register(there, selectors.EVENT_READ, self.connection)
+                while True:
+                    for key, _ in ready.select():
+                        content = key.fileobj.recv(_HEAD)  # type: ignore[union-attr]
+                        if not content:
+                            return
+                        key.data.sendall(content)
+
+    class Server(socketserver.ThreadingTCPServer):
+        """Takes each connection in a thread of its own."""
+
+        daemon_threads = True
+        allow_reuse_address = True
+
+    server = Server(("127.0.0.1", 0), Connection)
+    made = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
+    with loopback.answering(server):
+        yield made
