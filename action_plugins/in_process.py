@@ -119,6 +119,7 @@ def run(
     _end_in_order(os.getpid())
     with (
         _as_it_was(),
+        _without_connections(),
         contextlib.redirect_stdout(output),
         contextlib.suppress(SystemExit),
     ):
@@ -140,6 +141,32 @@ def _end_in_order(_process: int) -> None:
         atexit._clear()  # noqa: SLF001 - as multiprocessing does from 3.13 on
         functions = atexit._run_exitfuncs  # noqa: SLF001 - the same; atexit has no public name for it
         util.Finalize(None, functions, exitpriority=0)
+
+
+@contextlib.contextmanager
+def _without_connections() -> Iterator[None]:
+    """Close the connections that a module leaves open, as the end of its process would.
+
+    The items of a loop share the process, and an engine by ssh has ten connections in a login.
+    """
+    requests: Any = sys.modules.get("requests")
+    if requests is None:
+        yield
+        return
+    opened: list[Any] = []
+    begin = requests.Session.__init__
+
+    def begin_noted(self: Any, *arguments: Any, **options: Any) -> None:
+        begin(self, *arguments, **options)
+        opened.append(self)
+
+    requests.Session.__init__ = begin_noted
+    try:
+        yield
+    finally:
+        requests.Session.__init__ = begin
+        for session in opened:
+            session.close()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 import subprocess
@@ -89,7 +90,8 @@ def seen() -> set[str]:
             f"file {one}"
             for folder in _FOLDERS
             for name in _NAMES
-            for one in Path(folder).glob(name)
+            # Unlike Path.glob it passes over what goes meanwhile.
+            for one in glob.glob(f"{folder}/{name}")  # noqa: PTH207 - see above
         ),
     }
 

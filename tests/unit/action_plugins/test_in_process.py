@@ -3,10 +3,13 @@
 import json
 import os
 import sys
+import types
 from pathlib import Path
 
 import pytest
+import requests
 
+from action_plugins import in_process
 from support import ROOT
 from support.ansible_run import PLAIN, run_playbook
 
@@ -188,6 +191,31 @@ def test_modules_of_community_docker(tmp_path, other_python):
     assert "Error connecting" in here[0]["msg"]
     assert "Unsupported parameters" in here[1]["msg"]
     assert without_exceptions(here) == without_exceptions(sent)
+
+
+class Session(requests.Session):
+    """One whose end is seen."""
+
+    closed = 0
+
+    def close(self):
+        super().close()
+        Session.closed += 1
+
+
+def test_connections_that_a_module_leaves_open_are_closed():
+    """The items of a loop are done in one process."""
+    left = []
+
+    def main():
+        left.append(Session())
+        sys.exit(0)
+
+    begin = requests.Session.__init__
+    for done in (1, 2):
+        assert in_process.run(types.SimpleNamespace(main=main), {}, {}) == ""
+        assert (Session.closed, len(left)) == (done, done)
+    assert requests.Session.__init__ is begin
 
 
 def test_other_modules_are_sent(tmp_path):
