@@ -1,6 +1,7 @@
-"""Runs a module of library/ in the process of its task: see ActionModule.
+"""Runs modules of library/ and of community.docker in the process of their task: see ActionModule.
 
-Whatever else is in this folder has a module's name and is a link to this file, but for normal.py.
+Whatever else is in this folder is a link to this file: by a module's name, or as `normal`, which
+Ansible takes for every module that has no plugin of its own.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import importlib
 import importlib.util
 import io
 import json
 import os
+import re
 import sys
 from multiprocessing import util
 from pathlib import Path
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _PROJECT = Path(__file__).parent.parent
+# Of those without a plugin of their own: they ask the engine and nothing else.
+_OF_COLLECTIONS = re.compile(r"community\.docker\.docker_\w+")
 # By which Ansible tells how arguments and results are written.
 _PROFILE = "legacy"
 
@@ -85,7 +90,10 @@ class ActionModule(_Normal):  # type: ignore[misc]
 
     def _module(self) -> ModuleType | None:
         """Return the module, if it can be run in this process."""
-        return MODULE
+        if MODULE is not None or not _OF_COLLECTIONS.fullmatch(self._task.action):
+            return MODULE
+        collection, _, name = self._task.action.rpartition(".")
+        return importlib.import_module(f"ansible_collections.{collection}.plugins.modules.{name}")
 
     def _is_here(self, task_vars: Mapping[str, Any]) -> bool:
         if there := self._task.delegate_to:
