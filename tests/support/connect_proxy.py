@@ -25,6 +25,19 @@ class Proxy:
     asked: list[str] = field(default_factory=list)
 
 
+def relay(one: socket.socket, other: socket.socket) -> None:
+    """Carry what either side sends to the other one, until one of them ends."""
+    with selectors.DefaultSelector() as ready:
+        ready.register(one, selectors.EVENT_READ, other)
+        ready.register(other, selectors.EVENT_READ, one)
+        while True:
+            for key, _ in ready.select():
+                content = key.fileobj.recv(_HEAD)  # type: ignore[union-attr]
+                if not content:
+                    return
+                key.data.sendall(content)
+
+
 @contextlib.contextmanager
 def running(places: Mapping[str, str]) -> Iterator[Proxy]:
     """Run a proxy that connects to what the places say: HOST:PORT → HOST:PORT."""
@@ -41,17 +54,9 @@ def running(places: Mapping[str, str]) -> Iterator[Proxy]:
             with (
                 contextlib.suppress(OSError),
                 socket.create_connection((host, int(port))) as there,
-                selectors.DefaultSelector() as ready,
             ):
                 self.connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
-                ready.register(self.connection, selectors.EVENT_READ, there)
-                ready.register(there, selectors.EVENT_READ, self.connection)
-                while True:
-                    for key, _ in ready.select():
-                        content = key.fileobj.recv(_HEAD)  # type: ignore[union-attr]
-                        if not content:
-                            return
-                        key.data.sendall(content)
+                relay(self.connection, there)
 
     class Server(socketserver.ThreadingTCPServer):
         """Takes each connection in a thread of its own."""

@@ -5,7 +5,6 @@ import contextlib
 import gc
 import hashlib
 import json
-import selectors
 import socket
 import socketserver
 import struct
@@ -23,7 +22,7 @@ from ansible.module_utils.docker_ml_api.kubernetes import cluster as cluster_acc
 from ansible.module_utils.docker_ml_api.kubernetes import port_forward
 from ansible.module_utils.docker_ml_api.kubernetes.port_forward import PodClient
 
-from support import api_server, loopback, ports
+from support import api_server, connect_proxy, loopback, ports
 
 PORT = 8080
 QUESTION = Question("GET", "http://127.0.10.1:80/p?f=1", {"X-Test": "yes"})
@@ -453,18 +452,8 @@ def proxy(status=200):
         told.heads.append(head)
         connection.sendall(f"HTTP/1.1 {status} X\r\n\r\n".encode())
         host, _, port = head.split()[1].rpartition(":")
-        with (
-            socket.create_connection((host, int(port))) as there,
-            selectors.DefaultSelector() as ready,
-        ):
-            ready.register(connection, selectors.EVENT_READ, there)
-            ready.register(there, selectors.EVENT_READ, connection)
-            while True:
-                for key, _ in ready.select():
-                    content = key.fileobj.recv(65536)
-                    if not content:
-                        return
-                    key.data.sendall(content)
+        with socket.create_connection((host, int(port))) as there:
+            connect_proxy.relay(connection, there)
 
     with listening(handle) as server:
         yield server
