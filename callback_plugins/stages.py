@@ -339,9 +339,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         """Return what is there to be read: of debug, of an assertion that says something."""
         if not self._run_is_verbose(result):
             return ""
-        self._clean_results(result.result, result.task.action)
-        told = {key: value for key, value in result.result.items() if key not in ABOUT_THE_RUN}
-        told = {key: value for key, value in told.items() if not key.startswith("_")}
+        told = self._returned(result)
         message = told.get("msg", told)
         return "" if message == "All assertions passed" else self._text(message)
 
@@ -392,9 +390,7 @@ class CallbackModule(Default):  # type: ignore[misc]
     def _fail(self, result: Any, how: str, label: str, took: float) -> None:
         self._count().failures += 1
         self._handle_warnings(result.result)
-        self._clean_results(result.result, result.task.action)
-        whole = {key: value for key, value in result.result.items() if key not in ABOUT_THE_RUN}
-        whole = {key: value for key, value in whole.items() if not key.startswith("_")}
+        whole = self._returned(result)
         message = whole.pop("msg", "")
         # An assertion says the sentence, and for people who read it the condition behind it.
         known = {"changed", "failed", "ansible_loop_var", whole.get("ansible_loop_var")}
@@ -444,6 +440,15 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     def _is_check(self) -> bool:
         return bool(self._play is not None and self._play.check_mode)
+
+    def _returned(self, result: Any) -> dict[str, Any]:
+        """Return what came of a task, without how it was run."""
+        self._clean_results(result.result, result.task.action)
+        return {
+            key: value
+            for key, value in result.result.items()
+            if key not in ABOUT_THE_RUN and not key.startswith("_")
+        }
 
     def _text(self, value: Any) -> str:
         """Return a value as people read it."""
