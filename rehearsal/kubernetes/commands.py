@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,28 @@ from rehearsal.kubernetes.errors import RehearsalError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     Arguments = Sequence[str | os.PathLike[str]]
 
 _ENDS_WITH_RUNNER = ("setpriv", "--pdeathsig", "KILL")
+# Descriptors that the commands inherit.
+_inherited: tuple[int, ...] = ()
+
+
+@contextmanager
+def inheriting(descriptor: int) -> Iterator[None]:
+    """Let the commands inherit a descriptor: a lock on it is held until the last of them has ended.
+
+    A runner that is killed while a command is only just starting leaves one that does not end
+    with it; whoever waits for the lock waits for that one, too.
+    """
+    global _inherited  # noqa: PLW0603 - as the lock, it is the process's
+    before, _inherited = _inherited, (*_inherited, descriptor)
+    try:
+        yield
+    finally:
+        _inherited = before
 
 
 def run(command: Arguments, stdin: str = "") -> str:
@@ -34,5 +52,10 @@ def succeeds(command: Arguments) -> bool:
 
 def _run(command: Arguments, stdin: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*_ENDS_WITH_RUNNER, *command], input=stdin, capture_output=True, text=True, check=False
+        [*_ENDS_WITH_RUNNER, *command],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        pass_fds=_inherited,
     )

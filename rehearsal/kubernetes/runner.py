@@ -435,7 +435,8 @@ def _lock(paths: Layout, report: Report) -> Iterator[None]:
             if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
                 continue  # the holder before removed it
             try:
-                yield
+                with commands.inheriting(file.fileno()):
+                    yield
             finally:
                 path.unlink()
             return
