@@ -45,6 +45,11 @@ _CHUNK = 65536
 _MOST_WAITING = 1 << 20
 _LOOK = 1.0
 _CONNECT = 15.0
+# How often the login is looked after. Docker from 23 on closes a connection on which nothing was
+# asked within 5 minutes (ReadHeaderTimeout); a login whose own connection is closed ends, and each
+# of the others would then log in by itself.
+_LOOK_AFTER = 60.0
+_PING = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
 # A socket's path ends at 104 characters on some systems, and ssh adds some 20 of its own.
 _LONGEST_PLACE = 40
 
@@ -142,6 +147,8 @@ class Tunnel:
         self._folder = folder
         self._log = (folder / LOG).open("ab", buffering=0)
         self._children: list[subprocess.Popen[bytes]] = []
+        self._login: list[str] = []
+        self._looked_after = 0.0
         self._selector = selectors.DefaultSelector()
         for door in doors:
             listener = socket.socket(socket.AF_UNIX)
@@ -150,14 +157,9 @@ class Tunnel:
             self._selector.register(listener, selectors.EVENT_READ, door)
 
     def log_in(self, command: list[str], seconds: float) -> bool:
-        """Start the connection that the others share; return whether it came about.
-
-        It ends with this process, since what it reads does.
-        """
-        master = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._log
-        )
-        self._children.append(master)
+        """Start the connection that the others share; return whether it came about."""
+        self._login = command
+        master = self._start_login()
         end = time.monotonic() + seconds
         while not (self._folder / CONTROL).exists():
             if master.poll() is not None:
@@ -168,9 +170,31 @@ class Tunnel:
             time.sleep(0.02)
         return True
 
+    def _start_login(self) -> subprocess.Popen[bytes]:
+        """Log in; it ends with this process, since what it reads does."""
+        self._master = subprocess.Popen(
+            self._login, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._log
+        )
+        self._children.append(self._master)
+        self._looked_after = time.monotonic()
+        return self._master
+
+    def _look_after_login(self) -> None:
+        """Keep the login's own connection to the engine in use; log in again when it has ended."""
+        if not self._login or time.monotonic() < self._looked_after + _LOOK_AFTER:
+            return
+        self._looked_after = time.monotonic()
+        if self._master.poll() is not None:
+            self._master.communicate()
+            self._start_login()
+        elif self._master.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._master.stdin.fileno(), _PING)
+
     def serve(self, lives: Callable[[], bool]) -> None:
         """Lead connections on as long as `lives` says so."""
         while lives():
+            self._look_after_login()
             for key, _ in self._selector.select(_LOOK):
                 connection, _ = key.fileobj.accept()  # type: ignore[union-attr]
                 self._lead(key.data, connection)
@@ -206,7 +230,7 @@ class Tunnel:
         for child in self._children:
             child.terminate()
         for child in self._children:
-            child.wait()
+            child.communicate()
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self._selector.close()

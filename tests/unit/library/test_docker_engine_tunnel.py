@@ -394,6 +394,42 @@ def test_a_login_that_never_ends(ssh, run, capsys, left, tmp_path):  # noqa: ARG
     assert left() == []
 
 
+# Logs in as ssh does, and notes what it is asked to pass on.
+_LOGIN = """
+import os, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+(folder / "pid").write_text(str(os.getpid()))
+(folder / "login").touch()
+for line in sys.stdin:
+    with (folder / "asked").open("a") as asked:
+        asked.write(line)
+"""
+
+
+def test_a_login_is_kept_in_use_and_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(tunnel, "_LOOK_AFTER", 0.0)
+    monkeypatch.setattr(tunnel, "_LOOK", 0.01)
+    opened = tunnel.Tunnel(tmp_path, [tunnel.Door("door", ("true",))])
+    assert opened.log_in([sys.executable, "-c", _LOGIN, str(tmp_path)], 60)
+    asked, pid = tmp_path / "asked", tmp_path / "pid"
+
+    def serve_while(holds):
+        end = time.monotonic() + 60
+        opened.serve(lambda: holds() and time.monotonic() < end)
+        assert not holds()
+
+    # What is asked is whole requests, more than one of them.
+    serve_while(lambda: not asked.exists() or asked.read_text().count("Host") < 2)
+    requests = asked.read_text().replace("\r", "").split("\n\n")
+    assert requests[0].splitlines() == ["GET /_ping HTTP/1.1", "Host: docker"]
+    assert requests[1] == requests[0]
+
+    before = pid.read_text()
+    os.kill(int(before), signal.SIGKILL)
+    serve_while(lambda: pid.read_text() in ("", before))
+    opened.close()
+
+
 def test_short_paths_for_sockets(monkeypatch, tmp_path):
     long = tmp_path / ("x" * 60)
     long.mkdir()
