@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 from pathlib import Path
 
@@ -22,7 +21,7 @@ description:
   - What a run that was killed left is removed by the next one.
 """
 
-# As module_utils/docker_ml_api/gke/access.py has it, which is loaded at the end only.
+# As module_utils/docker_ml_api/private_files.py has it, which is loaded at the end only.
 _RUN = "DOCKER_ML_API_RUN"
 _MODULE_UTILS = str(Path(__file__).resolve().parent.parent / "module_utils")
 
@@ -47,7 +46,6 @@ def _forget() -> None:
         return
     if _MODULE_UTILS not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.insert(0, _MODULE_UTILS)
-    from ansible.module_utils.docker_ml_api.gke import access  # noqa: PLC0415 - at the end only
+    from ansible.module_utils.docker_ml_api import private_files  # noqa: PLC0415 - at the end only
 
-    with contextlib.suppress(access.AccessError):
-        access.forget_run(os.environ)
+    private_files.forget_run(os.environ)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
-import hashlib
 import json
 import os
-import shutil
-import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ansible.module_utils.docker_ml_api import private_files
 from ansible.module_utils.docker_ml_api.google import credential
 
 if TYPE_CHECKING:
@@ -36,11 +32,7 @@ _WAY = (
     "CLOUDSDK_CONFIG",
     "GOOGLE_APPLICATION_CREDENTIALS",
 )
-_PRIVATE = 0o700
-
-# The variable that names the process of the run of Ansible that a module is part of.
-RUN = "DOCKER_ML_API_RUN"
-_OF_RUN = "run-"
+_PREFIX = "google-"
 
 
 class AccessError(Exception):
@@ -66,7 +58,7 @@ def kubeconfig_of(
     cluster: as the GKE API describes it (name, location, endpoint, masterAuth …); params: the
     options project, auth_kind, service_account_file, service_account_contents, access_token;
     endpoint: one of ENDPOINTS; keep: whether a secret that is in no file and no variable is kept
-    (see `keep_secret`), without which it cannot be used; lasting: whether it is kept beyond the
+    (see `private_files`), without which it cannot be used; lasting: whether it is kept beyond the
     run of Ansible. Each process that uses the kubeconfig asks for a token of its own, and again
     when that one ends.
 
@@ -140,9 +132,14 @@ def _login(
     params: Mapping[str, Any], environ: Mapping[str, str], *, keep: bool, lasting: bool
 ) -> dict[str, Any]:
     def file_of_secret(secret: str) -> str:
-        if keep:
-            return str(keep_secret(secret, environ, lasting=lasting))
-        return str(_path_of(secret, environ, lasting=lasting))
+        where = private_files.keep if keep else private_files.path_of
+        try:
+            return str(where(secret, environ, prefix=_PREFIX, lasting=lasting))
+        except private_files.PrivateFilesError as error:
+            raise AccessError(
+                f"{error}, or name the login's key with service_account_file, or export "
+                "GCP_ACCESS_TOKEN or GCP_SERVICE_ACCOUNT_CONTENTS."
+            ) from error
 
     kind = params["auth_kind"]
     login: dict[str, Any] = {"auth_kind": kind}
@@ -179,96 +176,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def private_folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder that only this user can read, for secrets given as variables.
-
-    It is in XDG_RUNTIME_DIR, else in memory (/dev/shm), else among the temporary files.
-    """
-    memory = Path("/dev/shm")  # noqa: S108 - the folder in it is checked to be the user's alone
-    places = [environ.get("XDG_RUNTIME_DIR") or "", str(memory), tempfile.gettempdir()]
-    for place in filter(None, places):
-        if os.access(place, os.W_OK | os.X_OK):
-            return Path(place) / f"docker-ml-api-{os.getuid()}"
-    raise AccessError(
-        "There is no folder for the login's secret: name the key's file with "
-        "service_account_file, or export GCP_ACCESS_TOKEN or GCP_SERVICE_ACCOUNT_CONTENTS."
-    )
-
-
-def _path_of(secret: str, environ: Mapping[str, str], *, lasting: bool) -> Path:
-    folder, run = private_folder(environ), environ.get(RUN)
-    digest = hashlib.sha256(secret.encode()).hexdigest()
-    return (folder if lasting or not run else folder / f"{_OF_RUN}{run}") / f"google-{digest[:16]}"
-
-
-def keep_secret(secret: str, environ: Mapping[str, str], *, lasting: bool = False) -> Path:
-    """Keep a secret in a file of mode 0600 and return its path.
-
-    lasting: until `forget_secrets`; else until the run of Ansible that RUN names ends, which
-    calls `forget_run`.
-    """
-    folder = private_folder(environ)
-    folder.mkdir(mode=_PRIVATE, exist_ok=True)
-    found = folder.lstat()
-    if (
-        not stat.S_ISDIR(found.st_mode)
-        or found.st_uid != os.getuid()
-        or stat.S_IMODE(found.st_mode) != _PRIVATE
-    ):
-        raise AccessError(
-            f"{folder} is not a folder of yours with mode 0700: remove it, since the login's "
-            "secret is kept there."
-        )
-    path = _path_of(secret, environ, lasting=lasting)
-    path.parent.mkdir(mode=_PRIVATE, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(secret)
-    Path(temporary).replace(path)
-    return path
-
-
 def forget_secrets(environ: Mapping[str, str]) -> list[str]:
-    """Remove the lasting secrets, and their folder; return the paths of what was removed."""
-    removed = []
-    folder = _own_folder(environ)
-    if folder:
-        for path in sorted(folder.glob("google-*")):
-            path.unlink(missing_ok=True)
-            removed.append(str(path))
-        _remove_if_empty(folder)
-    return removed
-
-
-def forget_run(environ: Mapping[str, str]) -> None:
-    """Remove the secrets of the run that RUN names, and of runs that were killed."""
-    folder = _own_folder(environ)
-    if folder:
-        for kept in folder.glob(f"{_OF_RUN}*"):
-            run = kept.name.removeprefix(_OF_RUN)
-            if run == environ.get(RUN) or not _is_alive(run):
-                shutil.rmtree(kept, ignore_errors=True)
-        _remove_if_empty(folder)
-
-
-def _own_folder(environ: Mapping[str, str]) -> Path | None:
-    """Return the folder of secrets if it is there, and this user's."""
-    folder = private_folder(environ)
-    own = folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
-    return folder if own else None
-
-
-def _remove_if_empty(folder: Path) -> None:
-    # Another run may keep something there just now.
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
-def _is_alive(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
+    """Remove the lasting secrets; return the paths of what was removed."""
+    found: list[str] = private_files.forget(environ, prefix=_PREFIX)
+    return found

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.docker_ml_api.gke import access
+from ansible.module_utils.docker_ml_api import private_files
 
 PLUGIN = Path(__file__).resolve().parents[3] / "callback_plugins/forget_run.py"
 
@@ -16,7 +16,7 @@ def begin(monkeypatch, tmp_path):
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv(access.RUN, "of a run above")
+    monkeypatch.setenv(private_files.RUN, "of a run above")
     at_the_end = []
     monkeypatch.setattr(atexit, "register", at_the_end.append)
     module.CallbackModule()
@@ -25,8 +25,8 @@ def begin(monkeypatch, tmp_path):
 
 
 def test_what_is_kept_goes_with_the_run(begin, tmp_path):
-    assert os.environ[access.RUN] == str(os.getpid())
-    path = access.keep_secret("a-token", os.environ)
+    assert os.environ[private_files.RUN] == str(os.getpid())
+    path = private_files.keep("a-token", os.environ)
     assert path.read_text() == "a-token"
     begin()
     assert list(tmp_path.iterdir()) == []
@@ -34,7 +34,7 @@ def test_what_is_kept_goes_with_the_run(begin, tmp_path):
 
 
 def test_another_process_leaves_it(begin, monkeypatch):
-    path = access.keep_secret("a-token", os.environ)
+    path = private_files.keep("a-token", os.environ)
     monkeypatch.setattr(os, "getpid", lambda: 1)
     begin()
     assert path.exists()

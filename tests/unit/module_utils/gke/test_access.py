@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.module_utils.docker_ml_api import private_files
 from ansible.module_utils.docker_ml_api.gke import access
 from ansible.module_utils.docker_ml_api.gke.access import AccessError
 from ansible.module_utils.docker_ml_api.google import credential
@@ -227,87 +228,25 @@ def test_nothing_is_kept_when_it_must_not_be(tmp_path):
     assert access.kubeconfig_of(CLUSTER, TOKENS, environ=environ) == dry
 
 
-def test_a_folder_that_others_can_read(tmp_path):
+def test_no_folder_for_secrets(tmp_path):
     (tmp_path / f"docker-ml-api-{os.getuid()}").mkdir(mode=0o755)
-    with pytest.raises(AccessError, match="is not a folder of yours with mode 0700: remove it"):
+    with pytest.raises(AccessError, match="remove it, or name the login's key with service_acc"):
         kubeconfig(environ={"XDG_RUNTIME_DIR": str(tmp_path)})
 
 
-def test_a_folder_of_another_user(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "getuid", lambda: 12345)
-    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
-    with pytest.raises(AccessError, match="remove it"):
-        kubeconfig(environ=environ)
-    assert list((tmp_path / "docker-ml-api-12345").iterdir()) == []
-    assert access.forget_secrets(environ) == []
-
-
-def test_a_folder_that_is_a_link(tmp_path):
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir(mode=0o700)
-    (tmp_path / f"docker-ml-api-{os.getuid()}").symlink_to(elsewhere)
-    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
-    with pytest.raises(AccessError, match="remove it"):
-        kubeconfig(environ=environ)
-    assert access.forget_secrets(environ) == []
-
-
-def test_what_is_not_ours_stays_in_the_folder(tmp_path):
-    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
-    kubeconfig(environ=environ)
-    other = tmp_path / f"docker-ml-api-{os.getuid()}" / "other"
-    other.touch()
-    assert len(access.forget_secrets(environ)) == 1
-    assert other.exists()
-
-
-def test_secrets_of_a_run(tmp_path):
-    """They go with it; those of other runs stay, unless these were killed."""
-    environ = {"XDG_RUNTIME_DIR": str(tmp_path), access.RUN: str(os.getpid())}
+def test_secrets_that_last_beyond_a_run(tmp_path):
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path), private_files.RUN: str(os.getpid())}
     path = Path(login_of(kubeconfig(environ=environ))["access_token_file"])
     assert path.parent.name == f"run-{os.getpid()}"
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    folder = path.parent.parent
     lasting = Path(
         login_of(access.kubeconfig_of(CLUSTER, TOKENS, environ=environ, lasting=True))[
             "access_token_file"
         ]
     )
-    assert lasting.parent == folder
-    # 1 is another process, which lives; no process has the last one's number.
-    for run in ("1", "4194305", "nonsense"):
-        (folder / f"run-{run}").mkdir()
-        (folder / f"run-{run}" / "google-0").touch()
-    access.forget_run(environ)
-    assert sorted(one.name for one in folder.iterdir()) == sorted([lasting.name, "run-1"])
-    access.forget_run({"XDG_RUNTIME_DIR": str(tmp_path), access.RUN: "1"})
+    assert lasting.parent == path.parent.parent
+    private_files.forget_run(environ)
     assert access.forget_secrets(environ) == [str(lasting)]
     assert list(tmp_path.iterdir()) == []
-    access.forget_run(environ)
-
-
-def test_a_run_of_another_user_is_alive(tmp_path, monkeypatch):
-    def refuse(_process, _signal):
-        raise PermissionError
-
-    monkeypatch.setattr(os, "kill", refuse)
-    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
-    kubeconfig(environ={**environ, access.RUN: "7"})
-    access.forget_run(environ)
-    assert list(tmp_path.glob("*/run-7/*"))
-
-
-def test_where_secrets_are_kept(monkeypatch, tmp_path):
-    name = f"docker-ml-api-{os.getuid()}"
-    memory = Path("/dev/shm") / name  # noqa: S108 - nothing is written
-    assert access.private_folder({}) == memory
-    assert access.private_folder({"XDG_RUNTIME_DIR": "/nowhere"}) == memory
-    monkeypatch.setattr(os, "access", lambda path, _: Path(path) == tmp_path)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert access.private_folder({}) == tmp_path / name
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(AccessError, match="There is no folder for the login's secret"):
-        access.private_folder({})
 
 
 # Used by clients: a server that takes the tokens that the double of Google issued.

@@ -1,0 +1,128 @@
+"""Files with secrets, which only this user may read, and which go with the run of Ansible.
+
+What has to be in a file while others read it, such as a key that was given as a variable, is here:
+in memory where that is possible, of mode 0600, in a folder of mode 0700.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PRIVATE = 0o700
+
+# The variable that names the process of the run of Ansible that a module is part of.
+RUN = "DOCKER_ML_API_RUN"
+_OF_RUN = "run-"
+
+
+class PrivateFilesError(Exception):
+    """Nothing can be kept: what is wrong and what fixes it, without a full stop."""
+
+
+def folder_for(environ: Mapping[str, str]) -> Path:
+    """Return the folder that only this user can read.
+
+    It is in XDG_RUNTIME_DIR, else in memory (/dev/shm), else among the temporary files.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - the folder in it is checked to be the user's alone
+    places = [environ.get("XDG_RUNTIME_DIR") or "", str(memory), tempfile.gettempdir()]
+    for place in filter(None, places):
+        if os.access(place, os.W_OK | os.X_OK):
+            return Path(place) / f"docker-ml-api-{os.getuid()}"
+    raise PrivateFilesError(
+        "There is no folder for files with secrets: set TMPDIR to a folder that you may write to"
+    )
+
+
+def path_of(
+    text: str, environ: Mapping[str, str], *, prefix: str = "", lasting: bool = False
+) -> Path:
+    """Return where `keep` keeps the text."""
+    folder, run = folder_for(environ), environ.get(RUN)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    place = folder if lasting or not run else folder / f"{_OF_RUN}{run}"
+    return place / f"{prefix}{digest[:16]}"
+
+
+def keep(text: str, environ: Mapping[str, str], *, prefix: str = "", lasting: bool = False) -> Path:
+    """Keep a text in a file of mode 0600 and return its path.
+
+    lasting: until `forget`; else until the run of Ansible that RUN names ends, which calls
+    `forget_run`.
+    """
+    folder = folder_for(environ)
+    folder.mkdir(mode=_PRIVATE, exist_ok=True)
+    found = folder.lstat()
+    if (
+        not stat.S_ISDIR(found.st_mode)
+        or found.st_uid != os.getuid()
+        or stat.S_IMODE(found.st_mode) != _PRIVATE
+    ):
+        raise PrivateFilesError(
+            f"{folder} is not a folder of yours with mode 0700, as one for secrets has to be: "
+            "remove it"
+        )
+    path = path_of(text, environ, prefix=prefix, lasting=lasting)
+    path.parent.mkdir(mode=_PRIVATE, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(temporary).replace(path)
+    return path
+
+
+def forget(environ: Mapping[str, str], *, prefix: str) -> list[str]:
+    """Remove what is kept to last, and the folder; return the paths of what was removed."""
+    removed = []
+    if folder := _own_folder(environ):
+        for path in sorted(folder.glob(f"{prefix}*")):
+            path.unlink(missing_ok=True)
+            removed.append(str(path))
+        _remove_if_empty(folder)
+    return removed
+
+
+def forget_run(environ: Mapping[str, str]) -> None:
+    """Remove what the run that RUN names kept, and runs that were killed."""
+    if folder := _own_folder(environ):
+        for kept in folder.glob(f"{_OF_RUN}*"):
+            run = kept.name.removeprefix(_OF_RUN)
+            if run == environ.get(RUN) or not _is_alive(run):
+                shutil.rmtree(kept, ignore_errors=True)
+        _remove_if_empty(folder)
+
+
+def _own_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder if it is there, and this user's."""
+    try:
+        folder = folder_for(environ)
+    except PrivateFilesError:
+        return None
+    own = folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+    return folder if own else None
+
+
+def _remove_if_empty(folder: Path) -> None:
+    # Another run may keep something there just now.
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
