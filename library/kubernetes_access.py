@@ -56,6 +56,16 @@ context:
   returned: success
   type: str
   sample: kind-kind
+kubeconfig:
+  description:
+    - A kubeconfig of this access alone, in a private file that goes with the run of Ansible; empty
+      where none is kept, since the callback plugin C(forget_run) is not there to remove it.
+    - For the modules of kubernetes.core, whose client reads kubeconfigs by rules of its own. Of
+      several files in E(KUBECONFIG) it takes the last one's current context, where kubectl takes
+      the first one's; a token in a file it takes with the line's end.
+  returned: success
+  type: str
+  sample: /run/user/1000/docker-ml-api-1000/run-4711/kubeconfig-0b5b1c3f5e7a9d2c
 proxy:
   description:
     - The proxy by which the server is reached, without its login; empty for none.
@@ -72,12 +82,29 @@ no_proxy:
   returned: success
   type: str
   sample: 127.0.0.1
+impersonate_user:
+  description:
+    - The user that requests are made as (C(as) of the kubeconfig); empty for the login's own.
+    - The modules of kubernetes.core 6.2 with the client 35 overlook C(as) and C(as-groups), and ask
+      as the login's own user, unless they are given this and RV(impersonate_groups).
+  returned: success
+  type: str
+  sample: deployer
+impersonate_groups:
+  description: The groups of RV(impersonate_user).
+  returned: success
+  type: list
+  elements: str
+  sample: [deployers]
 """
 
+import json
+import os
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ansible.module_utils.docker_ml_api import private_files
 from ansible.module_utils.docker_ml_api.kubernetes import module_common
 from ansible.module_utils.docker_ml_api.kubernetes import version as kubernetes_version
 
@@ -117,6 +144,17 @@ def ask(
         sleep(_INTERVAL)
 
 
+def keep(connected: Cluster) -> str:
+    """Keep a kubeconfig of this access for the run; return its path, empty if there is no run."""
+    if not os.environ.get(private_files.RUN):
+        return ""
+    text = json.dumps(connected.kubeconfig())
+    try:
+        return str(private_files.keep(text, os.environ, prefix="kubeconfig-"))
+    except private_files.PrivateFilesError as error:
+        raise module_common.ModuleFailedError(f"{error}.") from error
+
+
 def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
     """Return what is known of the cluster."""
     try:
@@ -140,8 +178,11 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
         "version": str(answer.get("gitVersion") or version),
         "server": connected.server,
         "context": connected.access.context,
+        "kubeconfig": keep(connected),
         "proxy": connected.access.shown_proxy,
         "no_proxy": "" if connected.access.proxy else urlsplit(connected.server).hostname or "",
+        "impersonate_user": connected.access.impersonated_user,
+        "impersonate_groups": list(connected.access.impersonated_groups),
     }
 
 

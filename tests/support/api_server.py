@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked."""
+    """What was asked; of a header that is there more than once, each value is a line."""
 
     method: str
     path: str
@@ -98,7 +98,10 @@ def serving(
                 self.command,
                 parts.path,
                 dict(parse_qsl(parts.query)),
-                {key.lower(): value for key, value in self.headers.items()},
+                {
+                    key.lower(): "\n".join(self.headers.get_all(key, []))
+                    for key in self.headers
+                },
                 json.loads(content) if content else None,
             )
             requests.append(request)

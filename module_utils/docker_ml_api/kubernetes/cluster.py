@@ -6,6 +6,7 @@ ClusterError, one sentence that names the context and what fixes it.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -174,25 +175,52 @@ class Cluster:
     ) -> urllib3.BaseHTTPResponse:
         url = self.server + path + (f"?{urlencode(query)}" if query else "")
         content = None if body is None else json.dumps(body)
-        login = self._authorization()
+        sent = urllib3.HTTPHeaderDict(headers)
+        sent.extend(self._authorization())
         if self._manager is None:
             self._manager = self._connections()
         try:
-            response = self._manager.request(
-                method, url, body=content, headers={**headers, **login}
-            )
+            response = self._manager.request(method, url, body=content, headers=sent)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._no_answer(error) from error
         self.date = response.headers.get("Date", "")
         return response
 
-    def credentials(self) -> tuple[dict[str, str], ssl.SSLContext | None]:
+    def credentials(self) -> tuple[list[tuple[str, str]], ssl.SSLContext | None]:
         """Return the headers and the TLS settings for a connection of one's own (a WebSocket)."""
         if self._manager is None:
             self._manager = self._connections()
         return self._authorization(), self._context
 
-    def _authorization(self) -> dict[str, str]:
+    def kubeconfig(self) -> Object:
+        """Return a kubeconfig of this access alone; it has secrets.
+
+        An `exec` plugin stays one, since what it answers may end before a run does.
+        """
+        user: dict[str, Any] = {}
+        if plugin := self._login.plugin():
+            user["exec"] = plugin
+        else:
+            kind, _, proof = self._login_headers().get("Authorization", "").partition(" ")
+            if kind == "Basic":
+                name, _, password = base64.b64decode(proof).decode().partition(":")
+                user |= {"username": name, "password": password}
+            elif proof:
+                user["token"] = proof
+            certificate, key = self._login.certificate()
+            if certificate:
+                user["client-certificate-data"] = base64.b64encode(certificate.encode()).decode()
+                user["client-key-data"] = base64.b64encode(key.encode()).decode()
+        return kubeconfig.alone(self.access, user)
+
+    def _authorization(self) -> list[tuple[str, str]]:
+        """Return the headers by which the API server knows who asks; one for each group."""
+        user, groups = self.access.impersonated_user, self.access.impersonated_groups
+        impersonation = [("Impersonate-User", user)] if user else []
+        impersonation += [("Impersonate-Group", group) for group in groups]
+        return [*self._login_headers().items(), *impersonation]
+
+    def _login_headers(self) -> dict[str, str]:
         if not self._login.provider():
             return dict(self._login.headers())
         token = self._provider.get_api_key_with_prefix("authorization")

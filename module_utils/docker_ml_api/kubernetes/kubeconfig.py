@@ -119,7 +119,9 @@ class Access:
     """How one context reaches its API server.
 
     certificate_authority: PEM text, empty for the system's certificates; server_name: what the
-    certificate is for, if it is not for the server's host; proxy: a URL, empty for none.
+    certificate is for, if it is not for the server's host; proxy: a URL, empty for none;
+    impersonated_user, impersonated_groups: whom requests are made as (`as`, `as-groups`), empty
+    for the login's own user.
     """
 
     context: str
@@ -130,6 +132,8 @@ class Access:
     server_name: str
     proxy: str
     user: Entry
+    impersonated_user: str = ""
+    impersonated_groups: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -169,6 +173,7 @@ def access(kubeconfig: Kubeconfig, context: str = "") -> Access:
             f"{place}, context {context}: its cluster's server must be https://HOST:PORT, but it "
             f"is '{server}'."
         )
+    impersonated_user, impersonated_groups = _impersonated(user, place, context)
     proxy = str(values.get("proxy-url") or "") or proxy_of(server)
     if proxy and urllib.parse.urlsplit(proxy).scheme not in {"http", "https"}:
         raise ClusterError(
@@ -183,7 +188,60 @@ def access(kubeconfig: Kubeconfig, context: str = "") -> Access:
         server_name=str(values.get("tls-server-name") or ""),
         proxy=proxy,
         user=user,
+        impersonated_user=impersonated_user,
+        impersonated_groups=impersonated_groups,
     )
+
+
+def alone(access: Access, user: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a kubeconfig of one access alone, which depends on no other file.
+
+    For clients that read a kubeconfig by rules of their own: of several files they take another's
+    context, or a token with the line's end. user: what proves who asks, as a kubeconfig has it.
+    """
+    name = access.context
+    cluster: dict[str, Any] = {"server": access.server}
+    if access.certificate_authority:
+        authority = base64.b64encode(access.certificate_authority.encode()).decode()
+        cluster["certificate-authority-data"] = authority
+    if not access.verify:
+        cluster["insecure-skip-tls-verify"] = True
+    if access.server_name:
+        cluster["tls-server-name"] = access.server_name
+    if access.proxy:
+        cluster["proxy-url"] = access.proxy
+    impersonated: dict[str, Any] = {}
+    if access.impersonated_user:
+        impersonated = {"as": access.impersonated_user, "as-groups": [*access.impersonated_groups]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": name, "user": {**user, **impersonated}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "current-context": name,
+    }
+
+
+def _impersonated(user: Entry, place: str, context: str) -> tuple[str, tuple[str, ...]]:
+    """Return the user and the groups that requests are made as."""
+    who = f"{place}, context {context}: its user has"
+    values = user.values
+    for name in ("as-uid", "as-user-extra"):
+        if values.get(name):
+            # The modules of kubernetes.core have no option for it.
+            raise ClusterError(
+                f"{who} {name}, with which objects cannot be applied: remove it, or name another "
+                "context with kubernetes_context."
+            )
+    name, groups = values.get("as") or "", values.get("as-groups") or []
+    if not isinstance(name, str):
+        raise ClusterError(f"{who} an 'as' that is no text.")
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        raise ClusterError(f"{who} as-groups that are no list of texts.")
+    if groups and not name:
+        raise ClusterError(f"{who} as-groups without 'as': name the user, too.")
+    return name, tuple(groups)
 
 
 def _referred(kubeconfig: Kubeconfig, context: str, kind: str, name: str) -> Entry:
@@ -271,6 +329,13 @@ class Login:
         """Return the name of the user's auth-provider, which is the official client's business."""
         return str((self._user.get("auth-provider") or {}).get("name") or "")
 
+    def plugin(self) -> dict[str, Any]:
+        """Return the `exec` plugin, as a kubeconfig in any folder has it; nothing if there is none."""
+        if not self.renewable:
+            return {}
+        plugin: dict[str, Any] = dict(self._user["exec"])
+        return {**plugin, "command": _command(self._access, plugin)}
+
     def headers(self) -> dict[str, str]:
         """Return the headers of a request."""
         user = self._user
@@ -330,9 +395,7 @@ def run_plugin(access: Access) -> dict[str, Any]:
             f"{access.place}, context {access.context}: the user's exec must have command and "
             "apiVersion."
         )
-    command = str(plugin["command"])
-    if os.sep in command:
-        command = str(access.user.folder / command)
+    command = _command(access, plugin)
     which = f"{access.name}: the login's command {plugin['command']}"
     try:
         done = subprocess.run(
@@ -374,6 +437,12 @@ def run_plugin(access: Access) -> dict[str, Any]:
     ):
         raise ClusterError(f"{which} answered with neither a token nor a certificate.")
     return status
+
+
+def _command(access: Access, plugin: Mapping[str, Any]) -> str:
+    """Return the plugin's command; a path is relative to the kubeconfig."""
+    command = str(plugin["command"])
+    return str(access.user.folder / command) if os.sep in command else command
 
 
 def _plugin_environment(access: Access, plugin: Mapping[str, Any]) -> dict[str, str]:

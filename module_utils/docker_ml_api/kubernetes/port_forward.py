@@ -204,7 +204,7 @@ def open_stream(
         stream.connect(  # type: ignore[no-untyped-call]
             url,
             socket=_connect(cluster, context, timeout),
-            header=headers,
+            header=[f"{name}: {value}" for name, value in headers],
             subprotocols=[PROTOCOL],
             suppress_origin=True,
             redirect_limit=0,

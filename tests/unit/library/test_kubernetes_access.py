@@ -1,9 +1,14 @@
 """The module against the real cluster, and against a server for what that one does not answer."""
 
 import itertools
+import json
+import os
+import stat
+from pathlib import Path
 
 import kubernetes_access
 import pytest
+from ansible.module_utils.docker_ml_api import private_files
 from ansible.module_utils.docker_ml_api.kubernetes import cluster as cluster_access
 
 from support.api_server import Answer, kubeconfig, refusal, serving
@@ -74,6 +79,43 @@ def test_a_proxy(capsys):
         answer = run_module(kubernetes_access, capsys, kubeconfig=source)
     assert (answer["server"], answer["no_proxy"]) == ("http://cluster.invalid", "")
     assert answer["proxy"] == proxy.url
+
+
+def test_whom_requests_are_made_as(capsys):
+    user = {"token": "t", "as": "deployer", "as-groups": ["a", "b"]}
+    with serving(lambda _: Answer(VERSION)) as server:
+        answer = run_module(kubernetes_access, capsys, kubeconfig=server.kubeconfig(user))
+    assert (answer["impersonate_user"], answer["impersonate_groups"]) == ("deployer", ["a", "b"])
+
+
+def test_a_kubeconfig_for_the_run(capsys, monkeypatch, tmp_path):
+    """Of two files the first one's context, as kubectl takes it; a token without the line's end."""
+    (tmp_path / "token").write_text("t\n")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv(private_files.RUN, str(os.getpid()))
+    with serving(lambda _: Answer(VERSION)) as server:
+        first = kubeconfig(server.url, {"tokenFile": "token"}, context="a")
+        (tmp_path / "a").write_text(json.dumps(first))
+        (tmp_path / "b").write_text(json.dumps(kubeconfig("http://127.0.0.1:1", context="b")))
+        source = f"{tmp_path / 'a'}:{tmp_path / 'b'}"
+        answer = run_module(kubernetes_access, capsys, kubeconfig=source)
+        kept = Path(answer["kubeconfig"])
+        again = run_module(kubernetes_access, capsys, kubeconfig=str(kept))
+    assert (again["context"], again["server"]) == (answer["context"], answer["server"])
+    assert (answer["context"], answer["server"]) == ("a", server.url)
+    assert [one.headers.get("authorization") for one in server.requests] == ["Bearer t"] * 4
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+    (tmp_path / f"docker-ml-api-{os.getuid()}").chmod(0o755)
+    with serving(lambda _: Answer(VERSION)) as server:
+        answer = ask(capsys, server)
+    assert answer["msg"].endswith("as one for secrets has to be: remove it.")
+
+
+def test_none_is_kept_without_a_run(capsys, monkeypatch):
+    monkeypatch.delenv(private_files.RUN, raising=False)
+    with serving(lambda _: Answer(VERSION)) as server:
+        assert ask(capsys, server)["kubeconfig"] == ""
 
 
 def test_too_old(capsys):

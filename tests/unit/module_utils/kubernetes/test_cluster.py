@@ -73,7 +73,7 @@ def test_paths(arguments, path):
 
 def test_get(answers):
     connected, server = answers(Answer(POD), user={"token": TOKEN})
-    assert connected.credentials() == ({"Authorization": f"Bearer {TOKEN}"}, None)
+    assert connected.credentials() == ([("Authorization", f"Bearer {TOKEN}")], None)
     assert connected.get("Pod", "n", "p") == POD
     assert connected.server == server.url
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
@@ -414,6 +414,56 @@ def test_a_loopback_server_needs_no_proxy(answers, monkeypatch):
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{ports.closed()}")
     connected, _ = answers(Answer(POD))
     assert connected.get("Pod", "n", "p") == POD
+
+
+def test_whom_requests_are_made_as(answers):
+    """A header for each group: the API server takes no list."""
+    user = {"token": TOKEN, "as": "deployer", "as-groups": ["a", "b"]}
+    connected, server = answers(Answer(POD), user=user)
+    connected.get("Pod", "n", "p")
+    assert server.requests[0].headers["impersonate-user"] == "deployer"
+    assert server.requests[0].headers["impersonate-group"] == "a\nb"
+    headers, _ = connected.credentials()
+    assert headers == [
+        ("Authorization", f"Bearer {TOKEN}"),
+        ("Impersonate-User", "deployer"),
+        ("Impersonate-Group", "a"),
+        ("Impersonate-Group", "b"),
+    ]
+
+
+PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1", "command": "./plugin", "args": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("user", "alone"),
+    [
+        ({}, {}),
+        ({"token": "t"}, {"token": "t"}),
+        ({"tokenFile": "token", "token": "older"}, {"token": "t"}),
+        ({"username": "tom", "password": "x:y"}, {"username": "tom", "password": "x:y"}),
+        (
+            {"client-certificate": "me.crt", "client-key-data": base64.b64encode(b"k").decode()},
+            {
+                "client-certificate-data": base64.b64encode(b"certificate").decode(),
+                "client-key-data": base64.b64encode(b"k").decode(),
+            },
+        ),
+        ({"exec": PLUGIN}, {"exec": {**PLUGIN, "command": "FOLDER/plugin"}}),
+        ({"exec": {**PLUGIN, "command": "gcloud"}}, {"exec": {**PLUGIN, "command": "gcloud"}}),
+        ({"token": "t", "as": "a"}, {"token": "t", "as": "a", "as-groups": []}),
+    ],
+)
+def test_its_kubeconfig_needs_no_other_file(tmp_path, user, alone):
+    (tmp_path / "token").write_text("t\n")
+    (tmp_path / "me.crt").write_text("certificate")
+    source = tmp_path / "config"
+    source.write_text(json.dumps(kubeconfig("https://192.0.2.1", user)))
+    [found] = connect(str(source)).kubeconfig()["users"]
+    assert found == {
+        "name": "here",
+        "user": json.loads(json.dumps(alone).replace("FOLDER", str(tmp_path))),
+    }
 
 
 def jwt(content):

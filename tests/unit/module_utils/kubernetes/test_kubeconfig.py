@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import json
 import os
 import sys
@@ -99,6 +100,36 @@ def test_what_a_cluster_says():
     )
 
 
+@pytest.mark.parametrize(
+    ("user", "impersonated"),
+    [
+        ({}, ("", ())),
+        ({"as": "", "as-groups": []}, ("", ())),
+        ({"as": "deployer"}, ("deployer", ())),
+        ({"as": "deployer", "as-groups": ["a", "b"]}, ("deployer", ("a", "b"))),
+    ],
+)
+def test_whom_requests_are_made_as(user, impersonated):
+    found = access(configuration(SERVER, user))
+    assert (found.impersonated_user, found.impersonated_groups) == impersonated
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"certificate_authority_data": base64.b64encode(b"authority").decode()},
+        {"insecure_skip_tls_verify": True, "tls_server_name": "kubernetes"},
+        {"proxy_url": "http://tom:secret@proxy:3128"},
+    ],
+)
+@pytest.mark.parametrize("user", [{}, {"as": "a"}, {"as": "a", "as-groups": ["b", "c"]}])
+def test_an_access_alone_is_the_same_access(given, user):
+    found = access(configuration(SERVER, user, context="a/b", **given))
+    again = access(kubeconfig.alone(found, {}))
+    assert again == dataclasses.replace(found, user=again.user)
+
+
 def without(key):
     source = configuration(SERVER)
     del source[key]
@@ -158,6 +189,27 @@ GIVEN = "The kubeconfig given as a mapping"
             configuration(SERVER, proxy_url="socks5://a:1"),
             "",
             "the proxy socks5://a:1 is no http:// or https:// URL",
+        ),
+        (
+            configuration(SERVER, {"as": "a", "as-uid": "7"}),
+            "",
+            (
+                "context here: its user has as-uid, with which objects cannot be applied: remove "
+                "it, or name another context with kubernetes_context."
+            ),
+        ),
+        (
+            configuration(SERVER, {"as": "a", "as-user-extra": {"b": ["c"]}}),
+            "",
+            "has as-user-extra, with",
+        ),
+        (configuration(SERVER, {"as": ["a"]}), "", "its user has an 'as' that is no text."),
+        (configuration(SERVER, {"as": "a", "as-groups": "b"}), "", "has as-groups that are no li"),
+        (configuration(SERVER, {"as": "a", "as-groups": [5]}), "", "has as-groups that are no li"),
+        (
+            configuration(SERVER, {"as-groups": ["b"]}),
+            "",
+            "its user has as-groups without 'as': name the user, too.",
         ),
         (
             configuration(SERVER, certificate_authority="/nonexistent"),
