@@ -98,10 +98,7 @@ def serving(
                 self.command,
                 parts.path,
                 dict(parse_qsl(parts.query)),
-                {
-                    key.lower(): "\n".join(self.headers.get_all(key, []))
-                    for key in self.headers
-                },
+                {key.lower(): "\n".join(self.headers.get_all(key, [])) for key in self.headers},
                 json.loads(content) if content else None,
             )
             requests.append(request)

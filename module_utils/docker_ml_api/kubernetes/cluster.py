@@ -211,7 +211,8 @@ class Cluster:
             if certificate:
                 user["client-certificate-data"] = base64.b64encode(certificate.encode()).decode()
                 user["client-key-data"] = base64.b64encode(key.encode()).decode()
-        return kubeconfig.alone(self.access, user)
+        alone: Object = kubeconfig.alone(self.access, user)
+        return alone
 
     def _authorization(self) -> list[tuple[str, str]]:
         """Return the headers by which the API server knows who asks; one for each group."""

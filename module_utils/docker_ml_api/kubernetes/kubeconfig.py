@@ -330,7 +330,7 @@ class Login:
         return str((self._user.get("auth-provider") or {}).get("name") or "")
 
     def plugin(self) -> dict[str, Any]:
-        """Return the `exec` plugin, as a kubeconfig in any folder has it; nothing if there is none."""
+        """Return the `exec` plugin, with a command that works in any folder, or nothing."""
         if not self.renewable:
             return {}
         plugin: dict[str, Any] = dict(self._user["exec"])
