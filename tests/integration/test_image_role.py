@@ -194,6 +194,11 @@ WRONG_INPUT = {
 }
 
 
+def test_a_number_of_builds_that_is_none(play):
+    play.variables["image_builds_at_once"] = 0
+    assert "image_builds_at_once is 0: set it to 1 or more." in play.fail(IMAGES)
+
+
 @pytest.mark.parametrize(("setting", "message"), WRONG_INPUT.values(), ids=WRONG_INPUT)
 def test_wrong_input(play, setting, message):
     app = {**play.inventory()["image_apps"][0], **setting}
