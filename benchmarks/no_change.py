@@ -45,7 +45,10 @@ def run(command: list[str], **environment: str) -> str:
         check=False,
     )
     if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        said = f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        print(f"{' '.join(command)} failed:\n{said}", file=sys.stderr)
+        # Nothing could be measured.
+        sys.exit(2)
     return done.stdout
 
 

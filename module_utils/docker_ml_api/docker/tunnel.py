@@ -45,7 +45,7 @@ _CHUNK = 65536
 _MOST_WAITING = 1 << 20
 _LOOK = 1.0
 _CONNECT = 15.0
-# How often the login is looked after. Docker from 23 on closes a connection on which nothing was
+# How often the login is looked after. Docker (seen with 20.10.24) closes a connection on which nothing was
 # asked within 5 minutes (ReadHeaderTimeout); a login whose own connection is closed ends, and each
 # of the others would then log in by itself.
 _LOOK_AFTER = 60.0
