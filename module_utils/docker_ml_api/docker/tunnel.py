@@ -45,9 +45,9 @@ _CHUNK = 65536
 _MOST_WAITING = 1 << 20
 _LOOK = 1.0
 _CONNECT = 15.0
-# How often the login is looked after. Docker (seen with 20.10.24) closes a connection on which nothing was
-# asked within 5 minutes (ReadHeaderTimeout); a login whose own connection is closed ends, and each
-# of the others would then log in by itself.
+# How often the login is looked after. Docker (seen with 20.10.24) closes a connection on which
+# nothing was asked within 5 minutes (ReadHeaderTimeout); a login whose own connection is closed
+# ends, and each of the others would then log in by itself.
 _LOOK_AFTER = 60.0
 _PING = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
 # A socket's path ends at 104 characters on some systems, and ssh adds some 20 of its own.
