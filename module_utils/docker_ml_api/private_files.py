@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PRIVATE = 0o700
+_TRIES = 100
 
 # The variable that names the process of the run of Ansible that a module is part of.
 RUN = "DOCKER_ML_API_RUN"
@@ -61,6 +62,23 @@ def keep(text: str, environ: Mapping[str, str], *, prefix: str = "", lasting: bo
     `forget_run`.
     """
     folder = folder_for(environ)
+    path = path_of(text, environ, prefix=prefix, lasting=lasting)
+    for _ in range(_TRIES):
+        # Another run that ends at the same time removes the folder if there is nothing in it yet.
+        with contextlib.suppress(FileNotFoundError):
+            _make_private(folder)
+            if path.parent != folder:
+                path.parent.mkdir(mode=_PRIVATE, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(temporary).replace(path)
+            return path
+    raise PrivateFilesError(f"{path.parent} is removed again and again: see what does so")
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder; raise PrivateFilesError if it is there and not this user's alone."""
     folder.mkdir(mode=_PRIVATE, exist_ok=True)
     found = folder.lstat()
     if (
@@ -72,13 +90,6 @@ def keep(text: str, environ: Mapping[str, str], *, prefix: str = "", lasting: bo
             f"{folder} is not a folder of yours with mode 0700, as one for secrets has to be: "
             "remove it"
         )
-    path = path_of(text, environ, prefix=prefix, lasting=lasting)
-    path.parent.mkdir(mode=_PRIVATE, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(temporary).replace(path)
-    return path
 
 
 def forget(environ: Mapping[str, str], *, prefix: str) -> list[str]:

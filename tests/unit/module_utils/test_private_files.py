@@ -28,6 +28,28 @@ def test_only_the_user_may_read_it(environ, tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("run", ["", "1"])
+def test_another_run_that_ends_meanwhile(environ, monkeypatch, run):
+    """It removes the folder, which is empty still: that is no error of this run."""
+    make, ended = private_files._make_private, []
+
+    def make_and_lose(folder):
+        make(folder)
+        if len(ended) < 3:
+            ended.append(folder.rmdir())
+
+    monkeypatch.setattr(private_files, "_make_private", make_and_lose)
+    environ |= {private_files.RUN: run} if run else {}
+    assert private_files.keep("secret", environ).read_text() == "secret"
+    assert len(ended) == 3
+
+
+def test_a_folder_that_does_not_stay(environ, monkeypatch):
+    monkeypatch.setattr(private_files, "_make_private", lambda _: None)
+    with pytest.raises(PrivateFilesError, match="is removed again and again"):
+        private_files.keep("secret", environ)
+
+
 def test_a_folder_that_others_can_read(environ, tmp_path):
     (tmp_path / NAME).mkdir(mode=0o755)
     with pytest.raises(PrivateFilesError, match="is not a folder of yours with mode 0700, as"):
