@@ -1,1 +1,1 @@
-"""The prediction API: `train` makes the model, `service` saves, loads and serves it."""
+"""The prediction API: `train` creates the model; `service` saves, loads and serves it."""

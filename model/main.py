@@ -1,7 +1,7 @@
 """Serve the model: `python -m model.main`.
 
-The model is loaded before the server starts: a bad one ends the process with one sentence,
-and the workers, forked from it, share its memory.
+The model is loaded before the server starts. If it is invalid, the process exits with a
+one-sentence message. The workers are forked from this process and share its memory.
 """
 
 import functools
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
     from model.service.serving.front import Front
 
-# What is answered from templates and descriptions that are kept once they are made.
+# Documents rendered from templates and descriptions that are cached after the first request.
 DOCUMENTS = ("/", "/docs", "/model", "/openapi.json", "/metrics")
-# Of the model card, for the metrics.
+# Fields of the model card that label the model's metric.
 MODEL_LABELS = ("name", "version", "task", "form", "data_sha256")
-# To granian's allocator, jemalloc, which reads it when granian is imported: a cache and an arena
-# for each thread are six megabytes that save no time.
+# Settings of jemalloc, granian's allocator, which reads them when granian is imported. Caches and
+# arenas per thread would cost six megabytes and save no time.
 ALLOCATOR = ("_RJEM_MALLOC_CONF", "narenas:1,tcache:false")
 
 
 def _stop(_signal: int, _frame: object) -> NoReturn:
-    """End at once: as a container's first process this one gets no default action."""
+    """Exit at once: as PID 1 of a container, this process has no default signal actions."""
     sys.exit(0)
 
 
 @functools.cache
 def load_app() -> "Front":
-    """Return what is served, made once in this process or in the one it was forked from.
+    """Return the WSGI application, created once in this process or in its parent before the fork.
 
     Raises ArtifactError or SettingsError.
     """
@@ -62,8 +62,8 @@ def load_app() -> "Front":
 
 
 def warm_up(app: "Flask") -> None:
-    """Have the documents made once, here: each worker would, in memory of its own."""
-    # Flask's own imports a debugger.
+    """Render the documents before the fork, so that the workers share the memory they take."""
+    # Flask's own test client imports a debugger.
     from werkzeug.test import Client  # noqa: PLC0415 - after the signal handler is set
 
     client = Client(app)
@@ -74,19 +74,19 @@ def warm_up(app: "Flask") -> None:
 def check_free(host: str, port: int) -> None:
     """Raise OSError if the address cannot be listened on.
 
-    Asked here because granian would tell it by a trace, and share the port with a granian
-    that is already there.
+    granian itself would report the error with a traceback, and would share the port with a granian
+    process that already listens on it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     socket.create_server((host, port), family=family).close()
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests under way."""
+    """Serve until SIGTERM or SIGINT, then finish the requests in progress."""
     signal.signal(signal.SIGTERM, _stop)
     os.environ.setdefault(*ALLOCATOR)
 
-    # The container may be stopped while these are imported: the handler is set before.
+    # The signal handler is set first, as the container may be stopped during these imports.
     from model.service.contract.card import ArtifactError  # noqa: PLC0415 - see above
     from model.service.serving import server  # noqa: PLC0415 - see above
     from model.service.serving.settings import SettingsError, server_settings  # noqa: PLC0415 - see above
@@ -100,7 +100,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"PREDICTION_HOST {settings.host}, PORT {settings.port}: {error.strerror}.")
     warm_up(front.app)
-    # Not every Python's default; the workers share this process's memory.
+    # Not the default in every Python version; forked workers share this process's memory.
     multiprocessing.set_start_method("fork", force=True)
     server.serve(settings, "model.main:load_app", load_app, front.log)
 

@@ -1,9 +1,9 @@
 """Train the model: the one file to replace with your own.
 
-`train` takes no argument and returns a `Training` (see `service/training/result.py`): any
-estimator or Pipeline of scikit-learn, fitted on all rows of a DataFrame (numbers, booleans and
-texts, some of them missing) or of an array of numbers, how well it does on rows it has not seen,
-and the least that this may be. That is enough:
+`train` takes no arguments and returns a `Training` (see `service/training/result.py`): any
+scikit-learn estimator or Pipeline, fitted on all rows of a DataFrame (numbers, booleans and texts,
+with missing values) or of an array of numbers, its metrics on unseen rows, and bounds for these
+metrics. A minimal example:
 
     def train():
         frame = pandas.read_csv("data.csv")
@@ -21,8 +21,8 @@ and the least that this may be. That is enough:
             floors={"r2": 0.5},
         )
 
-It runs once, while the image is built; saving, compiling, the model card and the server are not
-its business.
+It runs once, while the image is built. Saving, compilation, the model card and the server are
+implemented elsewhere.
 """
 
 from sklearn.datasets import load_diabetes
@@ -32,7 +32,7 @@ from sklearn.model_selection import KFold, cross_val_predict, cross_validate
 from model.service.training import HeldOut, Training
 
 FEATURE = 2  # the body mass index
-# scikit-learn negates errors, so that greater is better: the sign is given back.
+# scikit-learn negates errors, so that greater is better; the factor restores the sign.
 SCORERS = {
     "r2": ("r2", 1),
     "root_mean_squared_error": ("neg_root_mean_squared_error", -1),

@@ -1,7 +1,7 @@
-"""Start the service of a new image and ask for everything that it offers, once.
+"""Start the service in a new image and request each endpoint once.
 
-An image whose service cannot answer is not built; and what is imported for an answer, at the start
-or later, leaves its bytecode behind.
+If a request fails, so does the build of the image. The requests also import every module that the
+service uses, at startup or later, so that the bytecode of all of them is written.
 """
 
 import csv
@@ -25,7 +25,7 @@ TYPES = ("application/json", "text/html", "text/csv", "application/openmetrics-t
 
 
 def main() -> None:
-    """Start it, ask, end it; leave with one sentence if anything fails."""
+    """Start the service, send the requests and stop it; exit with a message if anything fails."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = os.environ | {"PORT": str(port), "PREDICTION_HOST": "127.0.0.1"}
@@ -50,7 +50,7 @@ def _wait_ready(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 def ask_all(port: int) -> list[str]:
-    """Return a line for each request that the server failed at."""
+    """Return a line for each request that failed with a server error or without a response."""
     card = json.loads(_body(port, "/model"))
     name = quote(card["name"])
     row = {feature["name"]: _typical(feature) for feature in card["features"]}
@@ -75,7 +75,7 @@ def ask_all(port: int) -> list[str]:
             for kind, content in (
                 ("application/json", json.dumps({"records": [row]})),
                 ("application/json", json.dumps({"columns": columns})),
-                # What small ones do not import.
+                # A large document imports modules that a small one does not.
                 ("application/json", json.dumps({"columns": many})),
                 ("text/csv", table.getvalue().strip()),
             )
@@ -91,7 +91,7 @@ def ask_all(port: int) -> list[str]:
 
 
 def _typical(feature: Mapping[str, Any]) -> Any:
-    """Return a value that the training data had for a feature of the card."""
+    """Return a typical value of a feature of the card: the median or the first category."""
     match feature["kind"]:
         case "number":
             return feature["median"]
@@ -109,7 +109,7 @@ def _text(value: Any) -> str:
 
 
 def _status(port: int, path: str, body: tuple[str, bytes] | None = None, accept: str = "") -> int:
-    """Return the status of the answer, 0 if there is none."""
+    """Return the HTTP status of the response, or 0 if the request failed without one."""
     headers = {"Accept": accept} if accept else {}
     if body:
         headers["Content-Type"] = body[0]
@@ -136,7 +136,7 @@ def _body(port: int, path: str) -> bytes:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Return what opens URLs without a proxy, whatever the build's environment says."""
+    """Return a URL opener that ignores the proxy settings of the build environment."""
     return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

@@ -1,1 +1,1 @@
-"""Everything around the model that stays when the model is replaced."""
+"""The code around the model, which stays the same when the model is replaced."""

@@ -1,1 +1,1 @@
-"""What training writes and serving reads: features, the card, the forms of a model."""
+"""The interface between training and serving: features, the model card, the forms of a model."""

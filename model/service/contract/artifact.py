@@ -1,7 +1,7 @@
 """The estimator on disk, `model.skops`.
 
-skops, not pickle: reading a pickle runs whatever code is in it. Of the types in the file only
-those that skops knows to be harmless, and those named in TRUSTED_TYPES, are ever made.
+The format is skops, not pickle, because unpickling can run arbitrary code. Only types that skops
+considers safe, and those listed in TRUSTED_TYPES, are instantiated.
 """
 
 import gc
@@ -23,10 +23,10 @@ from model.service.contract.card import ArtifactError, read_file
 
 MODEL_FILE = "model.skops"
 
-# Full names of further types a model may hold. Each one is code that loading may run:
-# name only types you have read.
+# Full names of further types that a model may contain. Loading may run the code of each of them:
+# add only types whose code you have reviewed.
 TRUSTED_TYPES: tuple[str, ...] = (
-    "functools.partial",  # of a function that is named here, too
+    "functools.partial",  # the wrapped function must be listed here, too
     "numpy.dtype",
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
@@ -51,7 +51,7 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.utils._bunch.Bunch",
     "sklearn.utils.validation.check_array",
-    # Predicting follows the indices in these unchecked: `_has_sound_indices` looks at them.
+    # Prediction uses the indices in these types unchecked: `_has_sound_indices` validates them.
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.neighbors._kd_tree.KDTree",
@@ -68,14 +68,14 @@ class Estimator(Protocol):
     """A fitted scikit-learn estimator or Pipeline."""
 
     def predict(self, X: Any, /) -> NDArray[Any]:  # noqa: N803 - scikit-learn's name
-        """Predict one value for each row of the frame it was fitted on."""
+        """Return one prediction for each row of X, which has the columns of the training frame."""
 
 
 def load_estimator(folder: Path, card: Mapping[str, Any]) -> Estimator:
-    """Read the estimator that the card in `folder` describes.
+    """Load the estimator that the card in `folder` describes.
 
-    Raises ArtifactError if its file is missing or another one, holds types that are not
-    trusted, or was made by another scikit-learn.
+    Raises ArtifactError if its file is missing or does not match the card, contains types that are
+    not trusted, or was created by another version of scikit-learn.
     """
     model = read_file(folder, card, MODEL_FILE)
     trained, installed = card["libraries"].get("scikit-learn"), version("scikit-learn")
@@ -88,17 +88,17 @@ def load_estimator(folder: Path, card: Mapping[str, Any]) -> Estimator:
 
 
 def dump(estimator: Estimator) -> bytes:
-    """Return the content of an estimator's file, the same for the same estimator.
+    """Return the content of an estimator's file, byte for byte reproducible.
 
-    skops numbers objects and names members by memory address, zip records the time, and arrays
-    of records have gaps between their fields.
+    What differs between runs is normalized: skops numbers objects and names archive members by
+    memory address, zip records the time, and structured arrays have padding between their fields.
 
-    Raises ArtifactError if it has parts that skops cannot write.
+    Raises ArtifactError if the estimator has parts that skops cannot write.
     """
     try:
         model = skops.io.dumps(estimator)
     except Exception as error:
-        # What cannot be written surfaces as whatever its parts raise.
+        # A part that cannot be written may raise any exception.
         raise ArtifactError(f"skops cannot write the estimator: {error}.") from error
     with zipfile.ZipFile(io.BytesIO(model)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -108,7 +108,7 @@ def dump(estimator: Estimator) -> bytes:
 
     def renumber(node: Any) -> Any:
         if isinstance(node, dict):
-            # Whether two constants are one object depends on where they are from.
+            # Whether two equal constants are the same object depends on their origin.
             constant = node.get("__loader__") in CONSTANTS
             return {
                 key: numbers.setdefault(value, len(numbers) + 1)
@@ -133,9 +133,9 @@ def dump(estimator: Estimator) -> bytes:
 
 
 def restore(model: bytes) -> Estimator:
-    """Return the estimator of a file's content.
+    """Return the estimator from the content of its file.
 
-    Raises ArtifactError.
+    Raises ArtifactError if the content is damaged, not trusted or not an estimator.
     """
     try:
         estimator = skops.io.loads(model, trusted=list(TRUSTED_TYPES))
@@ -146,7 +146,7 @@ def restore(model: bytes) -> Estimator:
             f"to be harmless, name them in TRUSTED_TYPES of {__name__}."
         ) from error
     except Exception as error:
-        # A damaged file surfaces as whatever its parts raise.
+        # A damaged file may raise any exception.
         raise ArtifactError(f"The model cannot be read: {error!r}.") from error
     if not callable(getattr(estimator, "predict", None)):
         raise ArtifactError(f"The model is a {type(estimator).__name__}, which cannot predict.")
@@ -159,7 +159,7 @@ def restore(model: bytes) -> Estimator:
 
 
 def _without_gaps(member: bytes) -> bytes:
-    """Return an array's file with the bytes between the fields of its records zeroed."""
+    """Return the .npy content of an array with the padding between record fields set to zero."""
     array = np.load(io.BytesIO(member), allow_pickle=False)
     if array.dtype.names is None:
         return member
@@ -167,13 +167,13 @@ def _without_gaps(member: bytes) -> bytes:
     for kind, offset, *_ in array.dtype.fields.values():
         meant[offset : offset + kind.itemsize] = True
     head = member[: len(member) - array.nbytes]
-    # numpy's own copies of records leave the gaps as they find them.
+    # Copying records with numpy would not clear the padding.
     records = np.frombuffer(member[len(head) :], np.uint8).reshape(-1, array.dtype.itemsize)
     return head + np.where(meant, records, np.uint8(0)).tobytes()
 
 
 def _parts(root: object) -> Iterator[object]:
-    """Yield each object that the root holds, however deep; of code nothing."""
+    """Yield each object reachable from the root, except types, modules and functions."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:
@@ -223,7 +223,7 @@ def _has_sound_indices(part: Any) -> bool:
 
 
 def _descend(left: NDArray[Any], right: NDArray[Any], inner: NDArray[Any]) -> bool:
-    """Whether each inner node has its children behind it, so that every way down ends."""
+    """Return whether each inner node's children follow it, so that every descent terminates."""
     own = np.arange(len(left))
     return all(bool(((child > own) & (child < len(left)))[inner].all()) for child in (left, right))
 

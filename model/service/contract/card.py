@@ -1,4 +1,4 @@
-"""The model card as it is read: `card.json`, and the files beside it that it vouches for."""
+"""Reading the model card, `card.json`, and the files beside it whose checksums it contains."""
 
 import hashlib
 import json
@@ -10,18 +10,18 @@ from model.service.contract.features import from_card
 
 MODEL_FOLDER = Path(__file__).resolve().parents[2] / "artifact"
 CARD_FILE = "card.json"
-# Of this service's cards; another one is another service's.
+# The schema version of this service's cards; cards with any other version are rejected.
 SCHEMA = 1
 
 
 class ArtifactError(Exception):
-    """The folder holds no model that can be served: one sentence says why."""
+    """The folder contains no model that can be served; the message is one sentence."""
 
 
 def read_card(folder: Path) -> Mapping[str, Any]:
     """Return the card of the model in `folder`.
 
-    Raises ArtifactError if it is missing, or not of this service.
+    Raises ArtifactError if the card is missing or was not written by this service.
     """
     path = folder / CARD_FILE
     try:
@@ -47,7 +47,7 @@ def read_card(folder: Path) -> Mapping[str, Any]:
 def read_file(folder: Path, card: Mapping[str, Any], name: str) -> bytes:
     """Return the content of a file beside the card.
 
-    Raises ArtifactError if it is missing, or is not the one that the card describes.
+    Raises ArtifactError if the file is missing or its checksum differs from the card's.
     """
     content = _read(folder / name)
     if hashlib.sha256(content).hexdigest() != card["files"].get(name):

@@ -1,11 +1,11 @@
-"""The inputs of a model: what requests may say for each, and what the training data had."""
+"""The inputs of a model: the values that requests may send, and those in the training data."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 Kind = Literal["number", "integer", "boolean", "category", "text"]
-# A missing value is None (numbers: NaN as well, once they are in an array).
+# A missing value is None; in arrays of numbers also NaN.
 Value = float | int | bool | str | None
 
 
@@ -13,17 +13,18 @@ Value = float | int | bool | str | None
 class Feature:
     """One column of the training frame.
 
-    name: what requests call it. column: what the frame calls it.
-    kind: "number" is any finite number, "integer" a whole one, "category" one of few
-        texts, "text" any.
-    nullable: whether the training data had missing values here, so that requests may.
-    closed: of a category: whether the model refuses what is not among `categories`.
-    least, most, median: of the training data, of numbers and integers.
-    categories: of a category or boolean, the texts that the training data had, sorted.
-    edges: of numbers and integers, the inner edges of the bins by which drift is measured,
-        ascending: a value v is in bin `bisect_right(edges, v)`. Empty for others.
-    shares: how much of the training data is in each bin; of a category or boolean, has each
-        of `categories`. Adds up to at most 1: missing values are in none.
+    name: its name in requests. column: its name in the frame.
+    kind: "number" is any finite number, "integer" a whole number, "category" one of a small set
+        of texts, "text" any text.
+    nullable: whether the training data has missing values in this column; if so, requests may
+        omit the value.
+    closed: for a category, whether the model rejects values that are not in `categories`.
+    least, most, median: for numbers and integers, statistics of the training data.
+    categories: for a category or boolean, the texts that occur in the training data, sorted.
+    edges: for numbers and integers, the inner edges of the bins used to measure drift, in
+        ascending order: a value v is in bin `bisect_right(edges, v)`. Empty for other kinds.
+    shares: the fraction of the training data in each bin or, for a category or boolean, with
+        each of `categories`. The sum is at most 1: missing values are in no bin.
     """
 
     name: str
@@ -40,19 +41,19 @@ class Feature:
 
     @property
     def is_numeric(self) -> bool:
-        """Whether values are numbers."""
+        """Return whether the values are numbers."""
         return self.kind in ("number", "integer")
 
 
 def to_card(feature: Feature) -> dict[str, Any]:
-    """Return the feature as the model card has it, in JSON's types."""
+    """Return the feature's entry in the model card, in JSON types."""
     return asdict(feature)
 
 
 def from_card(entry: Mapping[str, Any]) -> Feature:
     """Return the feature that an entry of the model card describes.
 
-    Raises ValueError if it describes none.
+    Raises ValueError if the entry is invalid.
     """
     try:
         fields: dict[str, Any] = {

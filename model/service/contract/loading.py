@@ -1,4 +1,4 @@
-"""From the folder of a model to its predictor, in the form that the card names."""
+"""Loading the predictor from a model's folder, in the form that its card names."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ ONNX_FILE = "model.onnx"
 
 
 def load_predictor(folder: Path) -> Predictor:
-    """Read the model in `folder`, once, in the form that its card names.
+    """Load the model in `folder` in the form that its card names.
 
-    Only what that form needs is imported.
+    Only the modules that this form needs are imported.
 
-    Raises ArtifactError.
+    Raises ArtifactError if the folder contains no model that can be served.
     """
     card = read_card(folder)
     predictor: Predictor

@@ -1,20 +1,20 @@
-"""Numbers as numpy prints them, without numpy."""
+"""Formatting numbers as numpy prints them, without importing numpy."""
 
 import sys
 
-# The most digits after the point that numpy prints.
+# The maximum number of fractional digits that numpy prints.
 PRECISION = 8
-# From here on, and below the least, numpy writes an exponent.
+# numpy uses exponent notation from MOST on and below LEAST.
 MOST = 1e8
 LEAST = 1e-4
-# Below this, halves of the eighth digit are greater than what numbers can be apart: rounding
-# to eight digits gives the shortest digits that tell the number from its neighbours, if these
-# are not more.
+# Below this, adjacent floats differ by less than one unit of the eighth fractional digit. If a
+# number's shortest representation has at most eight fractional digits, rounding to eight digits
+# therefore gives it.
 COARSE = 67108864.0
 
 
 def array_text(number: float) -> str:
-    """Return a finite number as numpy prints an array of it alone: `[199.60524718]`."""
+    """Return a finite number as numpy prints an array of it alone, e.g. `[199.60524718]`."""
     size = abs(number)
     if LEAST <= size < COARSE or not size:
         return f"[{number:.8f}".rstrip("0") + "]"
@@ -22,10 +22,10 @@ def array_text(number: float) -> str:
 
 
 def _rare(number: float, size: float) -> str:
-    """Return a number that is beyond what most models predict.
+    """Return the text of a number outside the range that most models predict.
 
-    numpy writes the shortest digits that tell the number from its neighbours, rounded if they
-    are more than it prints; Python's `repr` finds the same.
+    numpy writes the shortest digits that identify the float, rounded if there are more than it
+    prints; Python's `repr` finds the same digits.
     """
     if LEAST <= size < MOST:
         whole, _, fraction = repr(number).partition(".")
@@ -34,7 +34,7 @@ def _rare(number: float, size: float) -> str:
         return f"{whole}.{fraction.rstrip('0')}"
     digits, _, exponent = f"{number:.{PRECISION}e}".partition("e")
     if size < sys.float_info.min:
-        # So few bits that nine digits may be more than tell it from its neighbours.
+        # Subnormal numbers have so few bits that fewer than nine digits may identify them.
         shortest, _, power = repr(number).partition("e")
         if len(shortest.replace(".", "").lstrip("-")) <= PRECISION + 1:
             digits, exponent = shortest if "." in shortest else f"{shortest}.", power

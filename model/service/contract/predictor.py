@@ -1,4 +1,4 @@
-"""Values in, prediction out: the model without HTTP, in whatever form it is served."""
+"""The interface of a model without HTTP, independent of the form in which it is served."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -14,41 +14,41 @@ Columns = Sequence[Sequence[Value]]
 
 
 class OverflowedError(ValueError):
-    """The inputs are finite, and too large: so is their prediction, or a step to it."""
+    """The finite inputs are so large that the prediction, or an intermediate result, overflows."""
 
 
 class Predictor(Protocol):
-    """What the service asks of a model. Values are valid for their features already.
+    """The interface of a model. Callers have validated the values for their features.
 
-    Safe to be called by several threads at a time, and to be forked.
+    Implementations are thread-safe and fork-safe.
     """
 
     features: tuple[Feature, ...]
     form: Form
     task: Task
-    # How many values one prediction has: 1, or the target's columns.
+    # The number of values in one prediction: 1, or the number of the target's columns.
     outputs: int
-    # Of a classifier with probabilities, its classes; otherwise empty.
+    # The classes of a classifier with probabilities; otherwise empty.
     classes: tuple[Any, ...]
-    # What predicts from columns of nothing but numbers, with no Python object for each.
+    # Predicts from columns of numbers without creating a Python object for each value, or None.
     weighted_sum: "WeightedSum | None"
 
     def text(self, row: Sequence[Value]) -> str:
         """Return the prediction for one row as numpy prints it: `[199.60524718]`.
 
-        The hot path. Raises OverflowedError.
+        This is the hot path. Raises OverflowedError.
         """
 
     def predict(self, columns: Columns) -> Any:
-        """Return the predictions for rows given by column, all of one length of at least 1.
+        """Return the predictions for rows given by column.
 
-        A list, or an array of shape (rows,), or (rows, outputs) for several outputs; in the
-        order of the rows. What overflows is infinite or not a number, or None instead of a
-        label.
+        columns: all of the same length, at least 1. Returns a list or an array of shape (rows,),
+        or (rows, outputs) for several outputs, in the order of the rows. A prediction that
+        overflows is infinite or NaN, or None instead of a label.
         """
 
     def probabilities(self, columns: Columns) -> Any:
         """Return the probability of each class for each row, shape (rows, classes).
 
-        Only of predictors with `classes`.
+        Only for predictors with `classes`.
         """

@@ -1,1 +1,1 @@
-"""What serves a model over HTTP: never imported by what trains it."""
+"""Serving a model over HTTP; the training code never imports this package."""

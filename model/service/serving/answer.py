@@ -1,4 +1,4 @@
-"""From a query string to the text of the prediction: the API without a web framework."""
+"""From a query string to the text of the prediction, independent of any web framework."""
 
 import contextlib
 import functools
@@ -17,10 +17,10 @@ ALIVE = "true"
 # other scripts, inf and nan.
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"[+-]?[0-9]+")
-# Any float's shortest form has at most 24 characters.
+# The shortest representation of a float has at most 24 characters.
 NUMBER_LENGTH = 64
 TEXT_LENGTH = 256
-# What NumPy's columns of whole numbers hold.
+# The range of NumPy's int64.
 LEAST_INTEGER, MOST_INTEGER = -(1 << 63), (1 << 63) - 1
 BOOLEANS = {"true": True, "false": False}
 
@@ -30,17 +30,17 @@ Reader = Callable[[str], Value]
 
 @dataclass(frozen=True)
 class ParameterError:
-    """What is wrong with one query parameter."""
+    """An error in one query parameter."""
 
     parameter: str
     detail: str
 
 
 class InvalidParametersError(ValueError):
-    """The query cannot be answered; `errors` names each parameter at fault."""
+    """The query is invalid; `errors` names each parameter at fault."""
 
     def __init__(self, errors: Iterable[ParameterError]) -> None:
-        """Take each parameter at fault, at least one."""
+        """Initialize with the errors, at least one."""
         self.errors = tuple(errors)
         super().__init__(
             " ".join(f"Query parameter {error.parameter} {error.detail}." for error in self.errors)
@@ -48,13 +48,13 @@ class InvalidParametersError(ValueError):
 
 
 class ValueTextError(ValueError):
-    """A text is no value of a feature: what is wrong, to follow the feature's name."""
+    """A text is not a valid value of a feature; the message continues the feature's name."""
 
 
 def answer(predictor: Predictor, query: str) -> str:
-    """Return the prediction as numpy prints it: `[199.60524718]`.
+    """Return the prediction as numpy prints it, e.g. `[199.60524718]`.
 
-    query: the raw query string of the URL. Parameters the model does not know are ignored.
+    query: the raw query string of the URL. Unknown parameters are ignored.
 
     Raises InvalidParametersError.
     """
@@ -66,7 +66,7 @@ def answer(predictor: Predictor, query: str) -> str:
 
 
 def overflowed(features: Sequence[Feature]) -> InvalidParametersError:
-    """Return what is to be said of inputs whose prediction is no number."""
+    """Return the error for inputs whose prediction overflows."""
     return InvalidParametersError(
         ParameterError(feature.name, "is too large: the prediction is beyond the largest number")
         for feature in [feature for feature in features if feature.is_numeric] or features
@@ -75,12 +75,12 @@ def overflowed(features: Sequence[Feature]) -> InvalidParametersError:
 
 @functools.lru_cache(maxsize=8)
 def parser(features: tuple[Feature, ...]) -> Parser:
-    """Return what turns a query string into the value of each feature, in their order.
+    """Return a function that parses a query string into a list of values, one for each feature.
 
-    It raises InvalidParametersError.
+    The values are in the order of the features. The function raises InvalidParametersError.
     """
-    # The usual query: each feature once and in order, nothing else, nothing encoded. Whatever
-    # is unusual about it is left to the careful way.
+    # Fast path for the common query: each feature once and in order, nothing else, nothing encoded.
+    # Any other query is parsed by `_parse_carefully`.
     usual = re.compile(
         "&".join(f"{re.escape(feature.name)}={_usual(feature)}" for feature in features)
     )
@@ -107,14 +107,14 @@ def parser(features: tuple[Feature, ...]) -> Parser:
 def _usual(feature: Feature) -> str:
     if feature.kind != "number":
         return "([!-$'-*,-~]*)"  # ASCII without %, & and +
-    # So short that it is finite; a plus sign stands for a space.
+    # Short enough to be finite. No plus sign, because it encodes a space.
     return r"(-?(?:[0-9]{1,20}(?:\.[0-9]{0,24})?|\.[0-9]{1,24})(?:[eE]-?[0-9]{1,2})?)"
 
 
 def reader(feature: Feature) -> Reader:
-    """Return what turns the text of a value, decoded, into the value.
+    """Return a function that converts a decoded text into a value of the feature.
 
-    It raises ValueTextError.
+    The function raises ValueTextError.
     """
     read = {
         "number": _number,

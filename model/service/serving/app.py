@@ -35,10 +35,10 @@ def create_app(
     metrics: Metrics | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> Flask:
-    """Return the application; its model is loaded now, once, unless `predictor` is given.
+    """Return the application; loads the model unless `predictor` is given.
 
-    metrics: what counts for all workers; only this process's own counts if there is none.
-    card: the model card; of a predictor that is given without one, what it says of itself.
+    metrics: counts for all workers; by default, counts for this process only.
+    card: the model card; by default, derived from `predictor` if that is given.
 
     Raises ArtifactError if there is no model that can be served.
     """
@@ -56,7 +56,7 @@ def create_app(
     app.extensions["openapi"] = functools.cache(
         functools.partial(openapi.document, card, predictor)
     )
-    # `/prediction//` is not found, rather than sent elsewhere.
+    # `/prediction//` is not found, instead of redirected.
     app.url_map.merge_slashes = False
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
@@ -100,9 +100,9 @@ def _problem(error: ProblemError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    """Turn any other error into a problem; its headers (Allow, …) stay.
+    """Convert any other HTTP error into a problem document; its headers (Allow, …) are kept.
 
-    Flask has logged an unexpected exception before it comes here as a 500.
+    Flask has already logged an unexpected exception when it arrives here as a 500.
     """
     original = error.get_response(request.environ)
     status = original.status_code

@@ -1,7 +1,7 @@
-"""Many rows at once: values are checked by column, and what cannot be predicted is named by row.
+"""Predictions for many rows: values are validated by column, errors are reported by row.
 
-A column of a thousand good values costs a few passes in C over it; only a column in which
-one is not good is looked at value by value.
+A column of valid values needs only a few passes in C. Only a column with an invalid value is
+checked value by value.
 """
 
 import math
@@ -13,22 +13,22 @@ from model.service.contract.features import Feature, Kind
 from model.service.contract.predictor import Predictor
 from model.service.serving.answer import NUMBER, ParameterError
 
-# As in a query.
+# The same limit as in a query.
 TEXT_LENGTH = 256
-# What arrays of whole numbers can hold.
+# The range of NumPy's int64.
 LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1
 
 TOO_LARGE = "is too large: the largest number is 1.7976931348623157e+308"
 OVERFLOW = "is too large: the prediction is beyond the largest number"
 NONE = type(None)
 
-# A value that a feature does not take, and why.
+# Row number: why the feature rejects the value.
 Faults = dict[int, str]
 RowErrors = dict[int, tuple[ParameterError, ...]]
 
 
 class Counter(Protocol):
-    """What is told of each batch, for the metrics."""
+    """Counts the rows of each batch, for the metrics."""
 
     def predicted_rows(
         self,
@@ -37,15 +37,15 @@ class Counter(Protocol):
         bounds: Sequence[tuple[float, float]] | None = None,
         /,
     ) -> None:
-        """Take the values of rows that were predicted, by feature, and their bounds if known."""
+        """Count predicted rows; gets their values by feature, and the values' bounds if known."""
 
     def rejected_rows(self, rows: int, /) -> None:
-        """Take how many rows were not."""
+        """Count rows that were not predicted."""
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Predictions in the order of the rows; None where `errors` says why there is none."""
+    """Predictions in the order of the rows; None for a row that has an entry in `errors`."""
 
     predictions: list[Any]
     probabilities: list[Any] | None = None
@@ -61,10 +61,10 @@ def predict(
     probabilities: bool = False,
     faulty: Mapping[int, tuple[ParameterError, ...]] | None = None,
 ) -> Predicted:
-    """Predict each row whose values their features take.
+    """Predict each row whose values are valid.
 
-    columns: of any values, in the order of the features, each of `rows` values.
-    faulty: rows that are known not to be predictable already.
+    columns: unvalidated values in the order of the features, each column of length `rows`.
+    faulty: rows already known to be invalid, with their errors.
     """
     errors: RowErrors = dict(faulty or {})
     checked: list[Sequence[Any]] = []
@@ -106,7 +106,7 @@ def _overflow(predictor: Predictor) -> tuple[ParameterError, ...]:
 
 
 def check(feature: Feature, column: Sequence[Any]) -> tuple[Sequence[Any], Faults]:
-    """Return the column as the model takes it, and what is wrong with which of its values."""
+    """Return the column as the model takes it, and the error of each invalid value by row."""
     types = set(map(type, column))
     missing = feature.nullable and NONE in types
     if missing:
@@ -163,7 +163,7 @@ _QUICK: Mapping[Kind, Callable[[Feature, set[type], Sequence[Any]], bool]] = {
 
 
 def _value(feature: Feature, value: Any) -> tuple[Any, str]:
-    """Return one value as the model takes it, or what is wrong with it."""
+    """Return one value as the model takes it, and its error, empty if the value is valid."""
     if value is None:
         return None, "" if feature.nullable else "is missing"
     return _TAKEN[feature.kind](feature, value)
@@ -215,12 +215,12 @@ _TAKEN: Mapping[Kind, Callable[[Feature, Any], tuple[Any, str]]] = {
 
 
 def _list(values: Any) -> list[Any]:
-    """Return a list or array as a list; numpy may not be there."""
+    """Return a list or array as a list; numpy may not be installed."""
     return values if isinstance(values, list) else list(values.tolist())
 
 
 def _overflowed(predictions: Sequence[Any]) -> list[int]:
-    """Return the indices of predictions that are beyond the largest number."""
+    """Return the indices of the predictions that overflowed."""
     first = predictions[0] if predictions else ""
     if isinstance(first, float):
         # A sum of numbers is finite only if each is, and may overflow where none does.
@@ -237,7 +237,7 @@ def _overflowed(predictions: Sequence[Any]) -> list[int]:
 
 
 def _spread(values: Sequence[Any], kept: Sequence[int], rows: int) -> list[Any]:
-    """Return the values at the rows that were kept, None at the others."""
+    """Return a list of length `rows` with the values at the rows `kept` and None elsewhere."""
     spread: list[Any] = [None] * rows
     for row, value in zip(kept, values, strict=False):
         spread[row] = value

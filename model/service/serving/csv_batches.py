@@ -1,14 +1,14 @@
-"""CSV in, CSV out, block by block: any number of rows in a fixed amount of memory.
+"""Predictions for CSV, block by block: any number of rows in a fixed amount of memory.
 
-A client may send its whole table before it reads a byte of the answer, and then neither
-side may wait for the other for ever: the answer is kept until the last row has come, numbers
-packed, up to KEPT_BYTES. With that the status is also right, whatever is wrong in the last
-row, and the Content-Length is known, so that a cut answer is seen to be one. Only a longer
-answer begins before the body has ended; such a client must read while it sends (as curl
-does), for what it does not read keeps the server from reading what it sends.
+A client may send its whole table before it reads a byte of the response. To avoid a deadlock,
+the response is buffered until the last row has arrived, with numbers packed, up to KEPT_BYTES.
+Buffering also makes the status correct even if the last row is invalid, and the Content-Length
+known, so that the client detects a truncated response. Only a longer response begins before the
+request body has ended. The client must then read while it sends, as curl does: as long as it
+does not read, the server cannot read what it sends.
 
-Kept in memory, not in a file: what a container with a read-only root has for temporary files
-is memory too, and smaller.
+The buffer is in memory, not in a file: a container with a read-only root file system has only
+a tmpfs for temporary files, which is memory too, and smaller.
 """
 
 import csv
@@ -33,7 +33,7 @@ from model.service.serving.problem import DocumentError, ProblemError
 READ_BYTES = 1 << 17
 LINE_BYTES = 1 << 18
 BLOCK_ROWS = 4096
-# A number takes eight of them: this is a million rows.
+# A number takes eight bytes, so this is about a million rows.
 KEPT_BYTES = 1 << 23
 
 TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
@@ -47,12 +47,12 @@ class Stream(Protocol):
     """A request's body."""
 
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, none at the end."""
+        """Return up to `size` bytes, or no bytes at the end."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows, as `batches.predict` takes them."""
+    """A block of rows as `batches.predict` takes them."""
 
     columns: list[Sequence[Any]]
     rows: int
@@ -60,9 +60,9 @@ class Block:
 
 
 def blocks(stream: Stream, features: Sequence[Feature]) -> Iterator[Block]:
-    """Read rows from a body: a header line, then a line for each row.
+    """Yield blocks of rows from a body that consists of a header line and a line for each row.
 
-    Columns that are no feature are ignored. An empty field is a missing value.
+    Columns that are not features are ignored. An empty field is a missing value.
 
     Raises DocumentError.
     """
@@ -89,13 +89,13 @@ def blocks(stream: Stream, features: Sequence[Feature]) -> Iterator[Block]:
 
 
 def from_texts(feature: Feature, texts: Sequence[str]) -> Sequence[Any]:
-    """Return a column of values from their texts; what is none stays a text."""
+    """Return a column's texts converted to values; a text that is not a valid value is kept."""
     if "" in texts:
         return [_from_text(feature, text) if text else None for text in texts]
     if feature.kind in ("category", "text"):
         return texts
     if feature.is_numeric:
-        # Most numbers are JSON's, too: read at once by a parser that is faster than float.
+        # Most numbers are also valid JSON: parse them all at once, which is faster than float().
         try:
             numbers = orjson.loads(f"[{','.join(texts)}]")
         except orjson.JSONDecodeError:
@@ -110,7 +110,7 @@ def _from_text(feature: Feature, text: str) -> Any:
     if feature.kind == "boolean":
         return text in TRUE if text in TRUE + FALSE else text
     if feature.is_numeric and NUMBER.fullmatch(text) and math.isfinite(value := float(text)):
-        # A whole number beyond a float's 53 bits is not rounded.
+        # Keep integers exact that exceed the 53 bits of a float's significand.
         digits = text.lstrip("+-")
         exact = feature.kind == "integer" and digits.isdigit() and len(digits) <= 19  # noqa: PLR2004
         return int(text) if exact else value
@@ -118,7 +118,7 @@ def _from_text(feature: Feature, text: str) -> Any:
 
 
 def _texts(stream: Stream) -> Iterator[str]:
-    """Return the body in blocks of whole lines, each but the last with its line's end."""
+    """Yield the body in blocks of whole lines, each block but the last ending with a newline."""
     left = b""
     first = True
     while data := stream.read(READ_BYTES):
@@ -149,11 +149,11 @@ def _decoded(data: bytes) -> str:
 
 
 def _fields(texts: Iterator[str], width: int) -> Iterator[tuple[list[Sequence[str]], RowErrors]]:
-    """Return blocks of rows by column; a row of another width is all empty, and faulty."""
+    """Yield blocks of rows by column; a row of another width is empty and listed as faulty."""
     line = 2
     for text in texts:
         if '"' in text:
-            # A line end may be inside a field: from here on lines are the reader's business.
+            # A quoted field may contain a newline: from here on, csv.reader splits the lines.
             yield from _quoted(itertools.chain([text], texts), width, line)
             return
         lines = text.removesuffix("\n").split("\n")
@@ -195,12 +195,12 @@ def _broken(line: int, error: csv.Error) -> DocumentError:
 
 
 class Table:
-    """The answer as CSV: a line for each row, in their order."""
+    """The response as CSV: a line for each row, in the order of the rows."""
 
     content_type = "text/csv; charset=utf-8"
 
     def __init__(self, predictor: Predictor, *, probabilities: bool) -> None:
-        """Take what its columns depend on."""
+        """Initialize with what determines the columns."""
         outputs = predictor.outputs
         self._several = outputs > 1
         self._classes = list(predictor.classes) if probabilities else []
@@ -217,7 +217,7 @@ class Table:
         return _lines([[*self._header, "error"]])
 
     def block(self, predicted: Predicted) -> bytes:
-        """Return a line for each row: what was predicted, or why nothing was."""
+        """Return a line for each row: the prediction, or the reason why there is none."""
         values, errors = predicted.predictions, predicted.errors
         if self._plain and set(map(type, values)) <= {float, NONE}:
             numbers = orjson.dumps(values)[1:-1]
@@ -239,14 +239,14 @@ class Table:
         )
 
     def packed(self, predicted: Predicted) -> "array[float] | None":
-        """Return what `block` can be made of again, if it is smaller and loses nothing."""
+        """Return the predictions packed for a later call of `block`, or None if not lossless."""
         values = predicted.predictions
         if self._plain and not predicted.errors and set(map(type, values)) == {float}:
             return array("d", values)
         return None
 
     def end(self, fault: str = "") -> bytes:
-        """Return what comes last: nothing, or the line that says why rows are not answered."""
+        """Return the end: nothing, or a line that says why the remaining rows are not answered."""
         return _lines([[*("" for _ in self._header), fault]]) if fault else b""
 
 
@@ -267,7 +267,7 @@ def answered(
     *,
     probabilities: bool,
 ) -> Iterator[Predicted]:
-    """Predict a body's rows, block by block.
+    """Yield the predictions for a body's rows, block by block.
 
     Raises DocumentError.
     """
@@ -283,9 +283,9 @@ def answered(
 
 
 def kept(answered: Iterator[Predicted], table: Table) -> tuple[Iterator[bytes], int | None]:
-    """Return the parts of the answer, and how many bytes they are if all could be kept.
+    """Return the parts of the response, and its size in bytes if all parts fit in the buffer.
 
-    Raises what `answered` raises, while all are kept.
+    Raises what `answered` raises as long as all parts fit in the buffer.
     """
     begin = table.begin()
     keeping: list[bytes | array[float]] = []
@@ -302,7 +302,7 @@ def kept(answered: Iterator[Predicted], table: Table) -> tuple[Iterator[bytes], 
 
 
 def _let_go(keeping: "list[bytes | array[float]]", table: Table) -> Iterator[bytes]:
-    """Yield the parts; what has been sent takes no more memory."""
+    """Yield the parts and release the memory of each one after it was sent."""
     keeping.reverse()
     while keeping:
         part = keeping.pop()

@@ -1,18 +1,18 @@
 """Connection draining: a server that is told to stop loses no request.
 
-A client that keeps its connection open sends its next request there, however long the
-connection's other end has been told to stop. So the server lets its clients finish first:
+A client with a keep-alive connection sends its next request on it, even if the server was told to
+stop long before. So the server drains its connections first:
 
-1. It still answers everybody, and each answer ends its connection (`Connection: close`).
-2. When no connection is open any more, or the leave is over, it takes no new connection:
-   the kernel drops the packets that would begin one, while those that wait to be accepted
-   are still accepted and answered. A listening socket that is simply closed resets them.
+1. It still answers all requests; each response closes its connection (`Connection: close`).
+2. When no connection is open any more, or the time for step 1 is over, it takes no new connections:
+   the kernel drops the packets that would open one, while connections that wait to be accepted
+   are still accepted and answered. Just closing the listening socket would reset these.
 
-What is left: a client that sends nothing in all that time is closed while idle, and one
-that sends its next request at that very moment has to send it again, and so has one whose
-handshake is under way when the leave ends.
+Remaining limitations: a connection on which the client sends nothing during all that time is closed
+while idle. If the client sends its next request at that very moment, it must send it again. So must
+a client whose handshake is in progress when step 2 begins.
 
-Needs workers that are forked, and Linux.
+Requires forked workers and Linux.
 """
 
 import contextlib
@@ -30,28 +30,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-# Seconds: how long those who knocked before step 2 have at most; between two looks.
+# Seconds: the maximum time for connections opened before step 2; the polling interval.
 LAST_CALL = 3.0
 INTERVAL = 0.02
-# Looks without any connection after which step 1 ends.
+# The number of consecutive polls without a connection after which step 1 ends.
 QUIET = 5
-# To a worker: take no new connection.
+# Tells a worker to take no new connections.
 REFUSE = signal.SIGUSR1
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-# Of include/net/tcp_states.h: ESTABLISHED, SYN_RECV and CLOSE_WAIT (the client sends no more).
+# From include/net/tcp_states.h: ESTABLISHED, SYN_RECV and CLOSE_WAIT (client sends no more).
 OPEN_STATES = frozenset({"01", "03", "08"})
 
-# The least TTL or hop limit that a socket takes packets with: RFC 5082's guard against those
-# who are not on the link. As nearly nobody sends with 255, it keeps nearly everybody out. A
-# packet filter would do as well, but a container may not set one.
+# The minimum TTL or hop limit of the packets that a socket accepts, meant for RFC 5082's protection
+# against senders that are not on the link. As hardly any host sends with 255, this value blocks
+# nearly all packets. A packet filter would do the same, but a container may not set one.
 IP_MINTTL = 21  # linux/in.h
 IPV6_MINHOPCOUNT = 73  # linux/in6.h
 NOBODY = 255
 
 
 class Drain:
-    """The leave of one server: made before its workers are forked, which share it."""
+    """Drains the connections of one server; created before the fork and shared by the workers."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Drain:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Take the port that is listened on."""
+        """Initialize with the listening port."""
         self.port = port
         self._clock = clock
         self._sleep = sleep
@@ -67,17 +67,18 @@ class Drain:
         self._acknowledged, self._acknowledge = os.pipe()
 
     def in_worker(self, load: Callable[[], "WSGIApplication"]) -> "WSGIApplication":
-        """Return the application as a worker serves it; called once in each worker."""
+        """Return the application that a worker serves; call it once in each worker."""
         signal.signal(REFUSE, self._refuse)
         return self.announce(load())
 
     def announce(self, app: "WSGIApplication") -> "WSGIApplication":
-        """Return the application, each of whose answers ends its connection in the leave."""
+        """Return the application wrapped so that responses close their connection in a drain."""
 
         def announcing(
             environ: "WSGIEnvironment", start_response: "StartResponse"
         ) -> Iterable[bytes]:
-            # HTTP/2 has a message of its own for it, which the server sends when it stops.
+            # HTTP/2 has a message of its own for this, GOAWAY, which the server sends when it
+            # stops.
             if not self._leaving[0] or environ["SERVER_PROTOCOL"] == "HTTP/2":
                 return app(environ, start_response)
 
@@ -89,7 +90,7 @@ class Drain:
         return announcing
 
     def take_leave(self, workers: Iterable[int], leave: float, most: float) -> float:
-        """Return when no client has a connection any more, or after `most` seconds.
+        """Drain until no client has a connection any more, for at most `most` seconds.
 
         workers: their process IDs. leave: seconds for step 1. Returns the seconds it took.
         """
@@ -98,7 +99,7 @@ class Drain:
         self._wait_for_none(start + min(leave, most), QUIET)
         last = min(self._clock() + LAST_CALL, start + most)
         self._refuse_in(workers, last)
-        # As none can come any more, one look is enough.
+        # As no new connection can be opened, one poll without a connection is enough.
         self._wait_for_none(last, 1)
         return self._clock() - start
 
@@ -111,7 +112,7 @@ class Drain:
             self._sleep(INTERVAL)
 
     def _refuse_in(self, workers: Iterable[int], deadline: float) -> None:
-        """Have the workers take no new connection, and wait until they say they do so."""
+        """Tell the workers to take no new connections, and wait for their acknowledgements."""
         awaited = 0
         for worker in workers:
             with contextlib.suppress(ProcessLookupError):
@@ -123,17 +124,18 @@ class Drain:
 
     def _refuse(self, _signal: int, _frame: object) -> None:
         for listener in sockets(self.port, listening=True):
-            # A kernel without the option: what waits to be accepted is reset in the end.
+            # Without the kernel option, connections waiting to be accepted are reset when the
+            # listener is closed.
             with contextlib.suppress(OSError):
                 set_least_ttl(listener, NOBODY)
         threading.Thread(target=self._admit, daemon=True).start()
         os.write(self._acknowledge, b".")
 
     def _admit(self) -> None:
-        """Let in what is accepted in the last call.
+        """Remove the limit from connections that are accepted during the last call.
 
-        A connection that began before the refusal and is completed after it has the listener's
-        own limit: its client's request would be dropped until the client gives up.
+        A connection opened before the refusal and completed after it inherits the listener's limit:
+        its client's request would be dropped until the client gives up.
         """
         end = self._clock() + LAST_CALL
         while self._clock() < end:
@@ -144,14 +146,14 @@ class Drain:
 
 
 def open_connections(port: int, tables: Iterable[Path] = TABLES) -> bool:
-    """Tell whether a client has a connection to this TCP port, accepted or waiting for it.
+    """Return whether a client has a connection to this TCP port, accepted or waiting to be.
 
-    Where the kernel does not tell, one has to be assumed.
+    If the kernel does not expose its connections, the result is True.
     """
     told = False
     suffix = f":{port:04X}"
     for table in tables:
-        # The second is missing where there is no IPv6.
+        # The second table is missing on hosts without IPv6.
         with contextlib.suppress(FileNotFoundError):
             for line in table.read_text(encoding="ascii").splitlines():
                 _, local, _, state, *_ = line.split()
@@ -162,11 +164,11 @@ def open_connections(port: int, tables: Iterable[Path] = TABLES) -> bool:
 
 
 def sockets(port: int, *, listening: bool) -> Iterator[socket.socket]:
-    """Yield the sockets by which this process listens on a TCP port, or those accepted there."""
+    """Yield this process's listening sockets on a TCP port, or the connections accepted there."""
     for entry in Path("/proc/self/fd").iterdir():
         if not entry.is_socket():
             continue
-        # Closed by another thread in the meantime.
+        # Another thread may have closed it in the meantime.
         with (
             contextlib.suppress(OSError),
             socket.socket(fileno=os.dup(int(entry.name))) as candidate,
@@ -180,11 +182,12 @@ def sockets(port: int, *, listening: bool) -> Iterator[socket.socket]:
 
 
 def set_least_ttl(of: socket.socket, least: int) -> None:
-    """Drop the packets that come with less than this TTL or hop limit; raises OSError.
+    """Have the kernel drop a socket's packets with a lower TTL or hop limit; raises OSError.
 
-    At a listener, with NOBODY: drop what would begin a connection; those that have begun can
-    still be accepted. To a client it looks like a lost packet: it tries again, elsewhere or after
-    the socket is closed, and is refused.
+    With NOBODY on a listener, packets that would open a connection are dropped, while connections
+    already opened can still be accepted. To a client this looks like packet loss: it retries,
+    either
+    elsewhere or after the socket is closed, when the connection is refused.
     """
     of.setsockopt(socket.IPPROTO_IP, IP_MINTTL, least)
     if of.family == socket.AF_INET6:

@@ -1,9 +1,9 @@
-"""What the server calls: a short path for single predictions, in front of Flask.
+"""The WSGI entry point: a fast path for single predictions, in front of Flask.
 
-Flask's own part of a request costs several times what the prediction does. So the two
-endpoints that are asked most, and batches as JSON of the usual size, are answered here, by the
-same code that answers them there; anything else goes through the application. Every answer is
-counted, logged and named here, and what would be too much is refused.
+Flask's overhead per request is several times the cost of the prediction. So the two most requested
+endpoints, and JSON batches of the usual size, are answered here, with the same code as in the Flask
+application, which handles all other requests. This module also counts and logs every response, adds
+the request ID, and rejects requests beyond the limits.
 """
 
 import io
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("prediction")
 
-# The key of WSGI's environment under which the application finds the request's id.
+# The key of the request's ID in the WSGI environment.
 REQUEST_ID = "prediction.request_id"
 ALIVE_PATH = "/isAlive"
 PREDICTION_PATH = "/prediction/"
@@ -38,16 +38,17 @@ TEXT = ("Content-Type", "text/plain; charset=utf-8")
 JSON = ("Content-Type", json_batches.JSON)
 CLOSE = ("Connection", "close")
 RETRY = ("Retry-After", "1")
-# An answer of the application that tells its length, up to as many bytes, is sent in one go.
+# A response of the application with a Content-Length up to this many bytes is sent in one piece.
 COLLECTED = 1 << 22
 
 TOO_LARGE = (
     "The body is larger than {} bytes: send less, or start the service with a greater "
     "PREDICTION_MAX_BODY_BYTES."
 )
-# Of a body that is read whole, at a time.
+# The block size for reading a whole body.
 READ_BYTES = 1 << 16
-# Seconds for which a request waits for its turn, and after which nothing gets on.
+# Seconds for which a request waits for a permit, and without progress after which new requests are
+# rejected at once.
 PATIENCE = 0.25
 BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
@@ -55,7 +56,7 @@ Headers = list[tuple[str, str]]
 
 
 class Front:
-    """The WSGI application that is served."""
+    """The WSGI application that the server runs."""
 
     def __init__(
         self,
@@ -68,9 +69,9 @@ class Front:
         max_body_bytes: int,
         concurrency: int,
     ) -> None:
-        """Take the application for everything else, and what the settings say.
+        """Initialize with the Flask application for all other requests, and the settings.
 
-        Made before the workers are forked, each of which calls `in_worker`.
+        Created before the workers are forked, each of which calls `in_worker`.
         """
         self.app = app
         self.metrics = metrics
@@ -80,13 +81,13 @@ class Front:
         self.predictor = predictor
         self._features = predictor.features
         self._served_by: Headers = [("X-Served-By", instance)] if instance else []
-        # Looked up here, not in each request.
+        # Looked up once here, not in each request.
         self._accepted = request_id.ACCEPTED.fullmatch
         self._parse = parser(predictor.features)
         self._text = predictor.text
         self._observe = metrics.observe
         self._add = log.add if log.requests else _ignore
-        # Endpoints are told to the metrics before the fork.
+        # The metrics must know all endpoints before the fork.
         self._endpoints = {rule.rule for rule in app.url_map.iter_rules()}
         for endpoint in (*sorted(self._endpoints), OTHER):
             metrics.series(endpoint, "GET", HTTPStatus.OK)
@@ -99,7 +100,7 @@ class Front:
         self._begin()
 
     def in_worker(self) -> None:
-        """Give this process what is its own: once in each worker."""
+        """Set up the state of this process; call it once in each worker."""
         self.metrics.claim()
         self.log.start()
         self._begin()
@@ -107,7 +108,7 @@ class Front:
     def _begin(self) -> None:
         self._next_id = request_id.generator()
         self._permits = threading.BoundedSemaphore(self._concurrency)
-        # When a permit was taken at once, or given back, last.
+        # When a permit was last acquired without waiting, or released.
         self._got_on = monotonic()
 
     def __call__(
@@ -158,7 +159,7 @@ class Front:
         return _Exchange(self, environ, start_response, start, id_).by_application()
 
     def _answered_batch(self, environ: "WSGIEnvironment") -> bytes | None:
-        """Answer a batch, if it is the usual one: the application answers any other."""
+        """Return the response to a batch of the usual form; None if the application must answer."""
         get = environ.get
         given = get("CONTENT_LENGTH", "")
         if (
@@ -182,7 +183,7 @@ class Front:
             self.release()
 
     def failed(self, error: Exception, id_: str) -> tuple[HTTPStatus, bytes]:
-        """Return the status and the document of a prediction that could not be made."""
+        """Return the status and the problem document for a prediction that failed."""
         if isinstance(error, OverflowedError):
             error = overflowed(self._features)
         if isinstance(error, InvalidParametersError):
@@ -192,26 +193,27 @@ class Front:
         return status, problem.problem(status, status.description, request_id=id_)
 
     def acquire(self, path: str) -> bool | None:
-        """Return whether there is a permit to work on a request; None if it needs none.
+        """Return whether a request got a permit to be processed; None if it needs none.
 
-        Others are waited for as long as they get on: a queue of short requests is worked off,
-        but threads that are needed for single predictions do not wait for slow clients.
+        A request waits for a permit only while other requests make progress. So a queue of short
+        requests is processed, but threads needed for single predictions do not wait for slow
+        clients.
         """
         if is_probe(path):
             return None
         if self._permits.acquire(blocking=False):
-            # Of a burst after a rest, those that find no permit wait for those that found one.
+            # In a burst after an idle period, requests without a permit wait for those with one.
             self._got_on = monotonic()
             return True
         return monotonic() - self._got_on < PATIENCE and self._permits.acquire(timeout=PATIENCE)
 
     def release(self) -> None:
-        """Give a permit back."""
+        """Release a permit."""
         self._got_on = monotonic()
         self._permits.release()
 
     def headers(self, id_: str, given: Sequence[tuple[str, str]]) -> Headers:
-        """Return an answer's headers with those that every answer has."""
+        """Return a response's headers, extended by those that every response has."""
         names = {name.lower() for name, _ in given}
         return [
             *given,
@@ -223,7 +225,7 @@ class Front:
         ]
 
     def finished(self, exchange: "_Exchange", size: int) -> None:
-        """Count and log an answer that has been sent."""
+        """Count and log a response that has been sent."""
         environ, status = exchange.environ, exchange.status
         end = perf_counter_ns()
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -239,13 +241,13 @@ class Front:
         )
 
     def endpoint(self, request: Any) -> str:
-        """Return the route of Werkzeug's request, if it has one."""
+        """Return the route of a Werkzeug request, or OTHER if it has none."""
         rule = getattr(request, "url_rule", None)  # another framework's request has none
         return rule.rule if rule and rule.rule in self._endpoints else OTHER
 
 
 class _Exchange:
-    """A request that is not on the short path, until the end of its answer."""
+    """A request outside the fast path, until the end of its response."""
 
     def __init__(
         self,
@@ -262,17 +264,17 @@ class _Exchange:
         self.endpoint = OTHER
         self._front = front
         self._start_response = start_response
-        # Of the answer's body, as far as it is known.
+        # The length of the response's body, if known.
         self._length: int | None = None
 
     def failed(self, error: Exception) -> Iterable[bytes]:
-        """Answer for the short path."""
+        """Return the error response of the fast path."""
         self.endpoint = PREDICTION_PATH
         status, body = self._front.failed(error, self.id)
         return self._answer(status, body, problem.CONTENT_TYPE)
 
     def by_application(self) -> Iterable[bytes]:
-        """Have the application answer, if that is not too much."""
+        """Return the application's response, or an error if a limit is exceeded."""
         front, environ = self._front, self.environ
         path = environ["PATH_INFO"]
         most = front.max_body_bytes
@@ -314,12 +316,12 @@ class _Exchange:
         return parts
 
     def finished(self, size: int) -> None:
-        """Tell that the answer has ended."""
+        """Report that the response has been sent."""
         self._front.finished(self, size)
 
     def _started(self, status: str, headers: Headers, *error: Any) -> Any:
         self.status = int(status[:3])
-        # Flask takes its request away when it has answered.
+        # Flask removes its request from the environment when it has answered.
         if request := self.environ.get("werkzeug.request"):
             self.endpoint = self._front.endpoint(request)
         self._length = 0 if self.status in BODILESS else None
@@ -331,11 +333,11 @@ class _Exchange:
     def _refuse(
         self, status: HTTPStatus, detail: str, headers: Sequence[tuple[str, str]] = ()
     ) -> Iterable[bytes]:
-        """Answer with an error, without having read the body."""
+        """Return an error without reading the body."""
         environ = self.environ
         body, content_type = problem.error_document(environ["PATH_INFO"], status, detail, self.id)
         unread = environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ
-        # A body that is still to come would be taken for the next request; HTTP/2 has streams.
+        # On HTTP/1.1 the unread body would be parsed as the next request; HTTP/2 uses streams.
         if unread and environ.get("SERVER_PROTOCOL") != "HTTP/2":
             headers = [*headers, CLOSE]
         return self._answer(status, body, content_type, headers)
@@ -358,17 +360,17 @@ class _Exchange:
 
 
 class _LimitedInput:
-    """A body that does not tell its length, up to the limit."""
+    """A body without a Content-Length, read up to the limit."""
 
     def __init__(self, body: Any, most: int) -> None:
         self._body = body
         self._most = self._left = most
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes, or all."""
+        """Return up to `size` bytes, or all if it is negative."""
         if size < 0:
             return b"".join(iter(lambda: self.read(READ_BYTES), b""))
-        # A server waits until it has as much: one byte too many is enough.
+        # The server blocks until it has this many bytes: one byte beyond the limit is enough.
         return self._count(self._body.read(min(size, self._left + 1)))
 
     def readline(self, size: int = -1) -> bytes:
@@ -394,7 +396,7 @@ class _LimitedInput:
 
 
 class _Stream:
-    """An answer that is sent as it is made; the request lasts until it ends."""
+    """A streamed response; the request lasts until the response ends."""
 
     def __init__(self, exchange: _Exchange, chunks: Iterable[bytes], release: Any) -> None:
         self._exchange = exchange
@@ -422,7 +424,7 @@ class _Stream:
         return chunk
 
     def close(self) -> None:
-        """End the request: the answer was sent, or nobody is there any more to take it."""
+        """End the request: the response was sent, or the client has disconnected."""
         if self._open:
             self._open = False
             try:
@@ -431,12 +433,12 @@ class _Stream:
                 self._release()
                 self._exchange.finished(self._size)
 
-    # A server that does not close what it has not sent to the end.
+    # For servers that do not close a response which they did not send completely.
     __del__ = close
 
 
 def is_probe(path: str) -> bool:
-    """Whether a path is what machines ask again and again, however busy the service is."""
+    """Return whether a path is polled by probes and monitoring, however busy the service is."""
     return (
         path in (ALIVE_PATH, "/metrics")
         or path.startswith("/v2/health/")

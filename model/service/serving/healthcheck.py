@@ -1,7 +1,7 @@
-"""Ask the service on this machine whether it is alive; exit 0 if so, 1 if not.
+"""Check whether the service on this host is alive; the exit status is 0 if so, 1 if not.
 
-Run as a file (`python -S healthcheck.py`): it imports next to nothing, for it runs every
-few seconds.
+It runs as a script (`python -S healthcheck.py`) and imports as little as possible, because it runs
+every few seconds.
 """
 
 import os
@@ -13,7 +13,7 @@ REQUEST = b"GET /isAlive HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\
 
 
 def fault(port: int) -> str:
-    """Return what is wrong with the service on `port`, or nothing."""
+    """Return a description of the fault of the service on `port`, empty if there is none."""
     answer = b""
     try:
         with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:

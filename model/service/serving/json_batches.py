@@ -1,4 +1,4 @@
-"""Batches as JSON documents: of POST /v1/predictions, with and without Flask."""
+"""Batches as JSON documents for POST /v1/predictions, with and without Flask."""
 
 import itertools
 from array import array
@@ -20,16 +20,16 @@ JSON = "application/json"
 MOST_ERRORS = 100
 MEMBERS = ("records", "columns", "probabilities")
 
-# Of documents that are read whole: a value of theirs costs up to some 250 bytes while it is
-# worked on. Tables as CSV have no such limit.
+# Limits of documents that are read as a whole: each of their values takes up to about 250 bytes
+# while it is processed. CSV tables have no such limit.
 DOCUMENT_BYTES = 1 << 24
 DOCUMENT_VALUES = 500_000
-# Of a document that answers a table.
+# The limit of a JSON document in response to a CSV table.
 ANSWER_BYTES = 1 << 25
-# In smaller ones the objects that machine code saves are too few.
+# Machine code does not pay off for smaller documents: it saves too few objects.
 LEAST_BYTES = 1 << 12
-# Larger documents are worked on one at a time: side by side they would take turns at the same
-# interpreter, and add up in memory.
+# Larger documents are processed one at a time: in parallel they would compete for the GIL, and
+# their memory would add up.
 LARGE_BYTES = 1 << 19
 
 SMALLER = "send the rows in several requests, or as text/csv to /v1/predictions"
@@ -37,7 +37,7 @@ SMALLER = "send the rows in several requests, or as text/csv to /v1/predictions"
 
 @dataclass(frozen=True)
 class Asked:
-    """What a document asks: its values by column, how many rows they are."""
+    """The content of a document: its values by column and the number of rows."""
 
     columns: Sequence[Sequence[Any]]
     rows: int
@@ -45,7 +45,7 @@ class Asked:
 
 
 def answer(data: bytes, predictor: Predictor, metrics: Counter | None) -> bytes:
-    """Return the document that answers a document.
+    """Return the response document for a request document.
 
     Raises DocumentError.
     """
@@ -64,7 +64,7 @@ def answer(data: bytes, predictor: Predictor, metrics: Counter | None) -> bytes:
 def _weighted_sums(
     data: bytes, predictor: Predictor, metrics: Counter | None
 ) -> list[float] | None:
-    """Predict from a document of nothing but good columns of numbers, if it is one."""
+    """Return the predictions if the document has only valid columns of numbers, otherwise None."""
     if predictor.weighted_sum is None or len(data) < LEAST_BYTES:
         return None
     columns = numbers(data, predictor.features)
@@ -78,16 +78,16 @@ def _weighted_sums(
 
 
 def numbers(data: bytes, features: Sequence[Feature]) -> list["array[float]"] | None:
-    """Return the columns of a document that has just those, of numbers alone; otherwise None."""
+    """Return the columns of a document that consists only of columns of numbers, otherwise None."""
     if (
         any(feature.kind != "number" for feature in features)
-        # A byte order mark is no JSON.
+        # A byte order mark is not valid JSON.
         or data[:1] != b"{"
-        # Lists in lists would be taken for one.
+        # Nested lists would be flattened.
         or not _has(data, b"[", len(features))
     ):
         return None
-    # Two megabytes that a service without large batches does without.
+    # The import takes two megabytes, which a service without large batches saves.
     import simdjson  # noqa: PLC0415 - see above
 
     try:
@@ -109,7 +109,7 @@ def numbers(data: bytes, features: Sequence[Feature]) -> list["array[float]"] | 
 
 
 def _has(data: bytes, byte: bytes, times: int) -> bool:
-    """Tell whether a byte is in the data just so many times; faster than to count them."""
+    """Return whether a byte occurs in the data exactly this often; faster than count()."""
     at = -1
     for _ in range(times):
         at = data.find(byte, at + 1)
@@ -119,12 +119,12 @@ def _has(data: bytes, byte: bytes, times: int) -> bool:
 
 
 def predicted(asked: Asked, predictor: Predictor, metrics: Counter | None) -> Predicted:
-    """Predict what was asked."""
+    """Return the predictions for the content of a document."""
     return predict(predictor, metrics, asked.columns, asked.rows, probabilities=asked.probabilities)
 
 
 def listed(errors: RowErrors) -> dict[str, Any]:
-    """Return what an answer says of the rows that were not predicted."""
+    """Return the response's entries about the rows that were not predicted."""
     first = itertools.islice(errors.items(), MOST_ERRORS)
     return {
         "errors": [{"row": row, "errors": row_errors} for row, row_errors in first],
@@ -134,7 +134,7 @@ def listed(errors: RowErrors) -> dict[str, Any]:
 
 def check_size(data: bytes) -> None:
     """Raise ProblemError if a document has too many values to be worked on at once."""
-    # Each value takes a byte at least, and a comma between it and the next.
+    # Each value takes at least one byte, plus a comma before the next.
     if len(data) > 2 * DOCUMENT_VALUES:
         check_values(data.count(b",") + 1)
 
@@ -149,7 +149,7 @@ def check_values(values: int) -> None:
 
 
 def read(data: bytes, predictor: Predictor) -> Asked:
-    """Return what a document asks.
+    """Return the content of a request document.
 
     Raises DocumentError.
     """
@@ -183,7 +183,7 @@ def read(data: bytes, predictor: Predictor) -> Asked:
 
 
 def check_probabilities(predictor: Predictor, probabilities: bool) -> None:
-    """Raise DocumentError if probabilities are asked of a model without."""
+    """Raise DocumentError if probabilities are requested but the model has none."""
     if probabilities and not predictor.classes:
         raise DocumentError(
             "This model has no probabilities: leave them out.",

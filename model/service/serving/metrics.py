@@ -1,11 +1,11 @@
-"""Counts for Prometheus, right across the workers of one server.
+"""Counters for Prometheus, shared by the workers of one server.
 
-The counters lie in memory that the server's processes share: it is made before the workers
-are forked. Each process writes into a slot of its own, `/metrics` adds all slots up in
-whichever worker is asked. A slot belongs to the process that holds the kernel's lock on it,
-which ends with the process: counts of a worker that died stay, and its successor counts on.
+The counters are in shared memory that is created before the workers are forked. Each process writes
+to its own slot; whichever worker serves `/metrics` adds up all slots. A slot belongs to the process
+that holds the kernel's lock on it. The lock is released when the process ends: the counts of a
+dead worker remain, and its successor continues them.
 
-Needs Linux.
+Requires Linux.
 """
 
 import contextlib
@@ -28,36 +28,36 @@ if TYPE_CHECKING:
 
 METHODS = ("GET", "HEAD", "POST", "other")
 STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
-# Of the latency histogram: the upper bounds of its buckets, in seconds.
+# The upper bounds of the latency histogram's buckets, in seconds.
 BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-# Endpoints beyond these are counted as the last one.
+# Endpoints beyond this number are counted as the last one.
 MOST_ENDPOINTS = 64
 OTHER = "other"
-# The population stability index of fewer rows would be noise.
+# With fewer rows, the population stability index would be noise.
 DRIFT_ROWS = 100
-# A share that the index takes for none, which it could not divide by.
+# The least share used in the index, which cannot divide by zero.
 LEAST_SHARE = 1e-4
-# Of how many rows of a batch drift is estimated, at most about.
+# The approximate maximum number of rows of a batch from which drift is estimated.
 SAMPLE = 256
 
-# Two for each of as many workers as there may be, since an old one may still be there, and
-# one for the process that makes the metrics. What is not written to takes no memory.
+# Two for each of the maximum number of workers, since an old worker may still run beside its
+# successor, and one for the process that creates the metrics. Unused slots take no memory.
 SLOTS = 129
 
 WORD = 8
-# The first words of a slot; USED, in the first slot alone, says how many are or were in use.
+# The first words of a slot. USED, only in the first slot, is the number of slots ever used.
 PREDICTIONS, REJECTED, DROPPED, USED, HEAD = range(5)
 BOUNDS = tuple(round(bucket * 1e9) for bucket in BUCKETS)
-# A series is a count for each bucket, one beyond them, and the sum in nanoseconds.
+# A series consists of a count for each bucket, one for values beyond, and the sum in nanoseconds.
 SERIES = len(BUCKETS) + 2
 ENDPOINT = SERIES * len(METHODS) * len(STATUSES)
 
 
 class _Spec(NamedTuple):
-    """Where one feature is counted: inputs out of range, then each bin, then what is in none."""
+    """The words that count one feature: inputs out of range, each bin, values in no bin."""
 
     start: int
     least: float
@@ -71,7 +71,7 @@ class Metrics:
     """The counters of one server."""
 
     def __init__(self, features: Sequence[Feature], slots: int = SLOTS) -> None:
-        """Take the model's features, and how many processes may write at once."""
+        """Initialize with the model's features and the number of processes that may write."""
         self.features = tuple(features)
         self._specs: list[_Spec | None] = []
         end = HEAD
@@ -93,17 +93,17 @@ class Metrics:
         self.claim()
 
     def __del__(self) -> None:
-        """Give the memory back."""
+        """Release the shared memory."""
         if hasattr(self, "_file"):
             os.close(self._file)
 
     def claim(self) -> None:
-        """Take a slot for this process: once in each process that was forked.
+        """Claim a slot for this process; call it once in each forked process.
 
-        Raises RuntimeError if there is none left.
+        Raises RuntimeError if no slot is free.
         """
         self._lock = threading.Lock()
-        # One process at a time.
+        # Only one process at a time claims a slot.
         fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._slots)
         try:
             for slot in range(self._slots):
@@ -121,9 +121,9 @@ class Metrics:
         self._model = dict(labels)
 
     def series(self, endpoint: str, method: str, status: int) -> int:
-        """Return the number of a series, to be given to `observe`.
+        """Return the number of a series, to be passed to `observe`.
 
-        A new endpoint must be named before the workers are forked.
+        A new endpoint must be registered before the workers are forked.
         """
         index = self._endpoints.get(endpoint)
         if index is None:
@@ -138,7 +138,7 @@ class Metrics:
         )
 
     def observe(self, series: int, nanoseconds: int, row: Sequence[Value] | None = None) -> None:
-        """Count one request, and the prediction for one row if it was answered with that."""
+        """Count one request and, if `row` is given, the single prediction in its response."""
         slot = self._slot
         with self._lock:
             slot[series + bisect_right(BOUNDS, nanoseconds - 1)] += 1
@@ -167,16 +167,16 @@ class Metrics:
         rows: int,
         bounds: Sequence[tuple[float, float]] | None = None,
     ) -> None:
-        """Count the predictions of a batch; the columns are in the features' order.
+        """Count the predictions of a batch; the columns are in the order of the features.
 
-        What is out of range is counted exactly, drift is estimated from rows at even distances.
+        Values out of range are counted exactly; drift is estimated from evenly spaced rows.
 
-        bounds: of each column its least and its greatest number, if they are known already.
+        bounds: the minimum and the maximum of each column, if they are already known.
         """
         if not rows:
             return
         step = -(-rows // SAMPLE)
-        # What repeats in the rows, such as days of the week, is not to be met again and again.
+        # Avoid sampling in step with a period in the rows, such as the days of the week.
         while math.gcd(step, 2 * 3 * 5 * 7) > 1:
             step += 1
         counts: list[tuple[int, int]] = []
@@ -207,16 +207,16 @@ class Metrics:
             self._slot[REJECTED] += rows
 
     def dropped_lines(self, lines: int) -> None:
-        """Count the lines that the request log had no room for."""
+        """Count lines that the request log dropped."""
         with self._lock:
             self._slot[DROPPED] += lines
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Return all counts as Prometheus reads them, and their content type.
+        """Return the metrics in Prometheus' exposition format, and their content type.
 
-        accept: the request's header, by which the format is chosen.
+        accept: the request's Accept header, which selects the format.
         """
-        # Imported when it is asked for first: few processes are.
+        # Imported on first use: few processes are asked for metrics.
         from prometheus_client import CollectorRegistry  # noqa: PLC0415 - see above
         from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - see above
 
@@ -226,7 +226,7 @@ class Metrics:
         return encode(registry), content_type
 
     def collect(self) -> Iterator["Metric"]:
-        """Yield the metrics, as prometheus_client asks a collector for them."""
+        """Yield the metrics; prometheus_client calls this method of a collector."""
         from prometheus_client import metrics_core  # noqa: PLC0415 - see `exposition`
 
         yield self._durations()
@@ -290,7 +290,7 @@ class Metrics:
         return durations
 
     def _sums(self, start: int, words: int) -> list[int]:
-        """Return the sums over all slots of some words that follow each other."""
+        """Return the sum over all slots for each of `words` consecutive words."""
         slots = (
             self._memory[at : at + words].tolist()
             for at in range(start, self._memory[USED] * self._words, self._words)
@@ -299,9 +299,9 @@ class Metrics:
 
 
 def stability_index(shares: Sequence[float], bins: Sequence[int]) -> float:
-    """Return the population stability index of counted bins against the shares expected.
+    """Return the population stability index of counted bins against the expected shares.
 
-    The last bin is what the training data did not have.
+    The last bin counts values that do not occur in the training data.
     """
     rows, expected = sum(bins), math.fsum(shares)
     index = 0.0
@@ -313,7 +313,7 @@ def stability_index(shares: Sequence[float], bins: Sequence[int]) -> float:
 
 
 def _spec(feature: Feature, start: int) -> _Spec | None:
-    """Return where a feature is counted; None if its training data says nothing of it."""
+    """Return where a feature is counted; None if there is no training distribution for it."""
     if not any(feature.shares):
         return None
     if feature.is_numeric:
@@ -327,7 +327,7 @@ def _spec(feature: Feature, start: int) -> _Spec | None:
 
 
 def _bins(values: Sequence[Any], edges: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Yield each bin that has some of the numbers, and how many: see `Feature.edges`."""
+    """Yield each non-empty bin and the count of numbers in it: see `Feature.edges`."""
     ordered = sorted(values)
     below = 0
     for place, edge in enumerate(edges):
@@ -340,15 +340,15 @@ def _bins(values: Sequence[Any], edges: Sequence[float]) -> Iterator[tuple[int, 
 
 
 def _text_bins(values: Sequence[Any], bins: Mapping[Value, int]) -> Iterator[tuple[int, int]]:
-    """Yield the bin of each value that there is, and how many have it."""
+    """Yield the bin and the count of each distinct value."""
     for value, count in Counter(values).items():
         yield bins.get(value, len(bins)), count
 
 
 def _outside(column: Sequence[Any], spec: _Spec) -> int:
-    """Return how many values of a column the training data does not have the like of."""
+    """Return the number of a column's values outside the range of the training data."""
     if spec.bins is not None:
-        # A set is fast, and nearly always says that there is nothing to count.
+        # The set is fast and, nearly always, empty.
         unknown = set(column) - spec.bins.keys() - {None}
         return sum(value in unknown for value in column) if unknown else 0
     least, most = spec.least, spec.most
@@ -356,11 +356,11 @@ def _outside(column: Sequence[Any], spec: _Spec) -> int:
         if least <= min(column) and max(column) <= most:
             return 0
     except TypeError:
-        # There are missing values.
+        # The column has missing values.
         pass
     return sum(not (_is_missing(value) or least <= value <= most) for value in column)
 
 
 def _is_missing(value: Value) -> bool:
-    """Tell whether there is no value, of which arrays say that it is not a number."""
+    """Return whether a value is missing: None, or NaN in arrays."""
     return value is None or value != value  # noqa: PLR0124 - as only that is

@@ -1,4 +1,4 @@
-"""The API's description, OpenAPI 3.1, for the features of the model that is served."""
+"""The OpenAPI 3.1 document of the API, for the features of the served model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +13,9 @@ from model.service.serving.json_batches import DOCUMENT_BYTES, DOCUMENT_VALUES, 
 Schema = dict[str, Any]
 
 JSON, CSV, TEXT, HTML = "application/json", "text/csv", "text/plain", "text/html"
-ROWS = 2  # of the examples
+ROWS = 2  # in the examples
 
-# Status: the reason for the problem, as the description has it.
+# Status: name and description of the error response.
 PROBLEMS = {
     "400": ("BadRequest", "What was sent cannot be read."),
     "404": ("NotFound", "There is no such thing."),
@@ -37,7 +37,7 @@ KINDS: Mapping[str, Schema] = {
 
 
 def document(card: Mapping[str, Any], predictor: Predictor) -> dict[str, Any]:
-    """Return the description."""
+    """Return the OpenAPI document."""
     maker = _Maker(card, predictor)
     return {
         "openapi": "3.1.0",
@@ -68,7 +68,7 @@ def document(card: Mapping[str, Any], predictor: Predictor) -> dict[str, Any]:
 
 
 def example_value(feature: Feature) -> Any:
-    """Return a usual value of a feature."""
+    """Return a typical value of a feature."""
     if feature.is_numeric:
         value = feature.median if feature.median is not None else 0.0
         return round(value) if feature.kind == "integer" else value
@@ -114,7 +114,7 @@ def _described(feature: Feature) -> str:
 
 
 def _about(card: Mapping[str, Any]) -> str:
-    # Its class alone: with all parts and parameters it is in the card.
+    # The class name only: the card contains all parts and parameters.
     estimator = str(card.get("estimator", "")).partition("(")[0]
     parts = [f"`{estimator}`"] if estimator else []
     if card.get("target"):
@@ -129,7 +129,7 @@ def _about(card: Mapping[str, Any]) -> str:
 
 
 class _Maker:
-    """Makes the parts that depend on the model."""
+    """Creates the parts of the document that depend on the model."""
 
     def __init__(self, card: Mapping[str, Any], predictor: Predictor) -> None:
         self._card = card

@@ -1,7 +1,7 @@
-"""The model for people: a page that asks it, its card and the API's reference as HTML.
+"""HTML pages: a form that requests predictions, the model card and the API reference.
 
-The pages are made once, of the model card and the OpenAPI document alone. All their links are
-relative, so they work behind a proxy that puts a prefix before every path.
+The pages are rendered once, only from the model card and the OpenAPI document. All links are
+relative, so the pages work behind a proxy that adds a prefix to every path.
 """
 
 import functools
@@ -19,7 +19,7 @@ from model.service.contract.features import Feature, from_card, to_card
 from model.service.serving import reference
 
 FOLDER = Path(__file__).parent
-# All that is ever served of the folder static/.
+# The only files that are served from the folder static/.
 STATIC: Mapping[str, str] = {
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
@@ -35,11 +35,11 @@ HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
 }
 YEAR = 365 * 24 * 3600
-# A slider has about as many steps as a hand can tell apart.
+# About as many steps of a slider as a user can distinguish by hand.
 SLIDER_STEPS = 200
-# What the script needs of a field.
+# The entries of a field that the script needs.
 FIELD_KEYS = ("id", "name", "label", "column", "kind", "nullable", "least", "most", "options")
-# The longest number written out: beyond it, every float is whole anyway.
+# Numbers below this are written without an exponent; beyond it, every float is whole anyway.
 PLAIN = 1e15
 GROUPED = 10_000
 MINUS = "\N{MINUS SIGN}"
@@ -49,7 +49,7 @@ blueprint = Blueprint("page", __name__)
 
 @dataclass(frozen=True)
 class Static:
-    """A file of the pages. version: changes with its content."""
+    """A static file. version: a hash of its content."""
 
     content: bytes
     content_type: str
@@ -58,19 +58,19 @@ class Static:
 
 @blueprint.get("/")
 def index() -> Response:
-    """Show the page that asks the model."""
+    """Return the page with the prediction form."""
     return _page("index", lambda: model_page(_card(), _classes()))
 
 
 @blueprint.get("/docs")
 def docs() -> Response:
-    """Show the API's reference."""
+    """Return the API reference."""
     return _page("docs", lambda: docs_page(_card(), _document()))
 
 
 @blueprint.get("/static/<name>")
 def static(name: str) -> Response:
-    """Answer with a file of the pages; one asked for by its version never changes."""
+    """Return a static file; if its version is in the request, it can be cached forever."""
     if name not in STATIC:
         abort(404)
     file = static_file(name)
@@ -88,12 +88,12 @@ def static(name: str) -> Response:
 
 
 def card_response() -> Response:
-    """Answer with the model card as a page."""
+    """Return the model card as an HTML response."""
     return _page("card", lambda: card_page(_card()))
 
 
 def html_response(text: str) -> Response:
-    """Return a page as a response that loads and runs nothing but this service's own files."""
+    """Return a page with headers that restrict it to resources and scripts of this service."""
     response = Response(text, content_type="text/html; charset=utf-8")
     response.cache_control.no_cache = True
     response.headers.update(HEADERS)
@@ -103,9 +103,9 @@ def html_response(text: str) -> Response:
 
 
 def model_page(card: Mapping[str, Any], classes: Sequence[Any] = ()) -> str:
-    """Return the page that asks the model.
+    """Return the HTML of the page with the prediction form.
 
-    classes: of a classifier that tells their probabilities.
+    classes: those of a classifier with probabilities.
     """
     fields = [
         field(index, feature, card.get("sample", {}))
@@ -126,12 +126,12 @@ def model_page(card: Mapping[str, Any], classes: Sequence[Any] = ()) -> str:
 
 
 def card_page(card: Mapping[str, Any]) -> str:
-    """Return the model card as a page."""
+    """Return the HTML of the model card."""
     return _templates().get_template("card.html").render(card=card)
 
 
 def docs_page(card: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    """Return the API's reference as a page, from its OpenAPI document."""
+    """Return the HTML of the API reference, rendered from the OpenAPI document."""
     return (
         _templates()
         .get_template("reference.html")
@@ -141,13 +141,13 @@ def docs_page(card: Mapping[str, Any], document: Mapping[str, Any]) -> str:
 
 @functools.cache
 def static_file(name: str) -> Static:
-    """Return a file of the pages, one of STATIC."""
+    """Return the static file with this name, one of STATIC."""
     content = (FOLDER / "static" / name).read_bytes()
     return Static(content, STATIC[name], hashlib.sha256(content).hexdigest()[:16])
 
 
 def field(index: int, feature: Feature, sample: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the form shows for a feature, set to what is usual in the training data."""
+    """Return the form field of a feature, preset to a typical value of the training data."""
     entry: dict[str, Any] = {
         "id": f"f{index}",
         "name": feature.name,
@@ -177,7 +177,7 @@ def field(index: int, feature: Feature, sample: Mapping[str, Any]) -> dict[str, 
 
 
 def _numeric(feature: Feature) -> dict[str, Any]:
-    """Return a slider's ends, inside the training range, and the usual value on a step of it."""
+    """Return a slider's bounds, within the training range, and a typical value on a step of it."""
     least, most = feature.least or 0.0, feature.most or 0.0
     median = feature.median or 0.0
     if feature.kind == "integer":
@@ -192,7 +192,7 @@ def _numeric(feature: Feature) -> dict[str, Any]:
         return f"{steps * 10.0**exponent:.{decimals}f}"
 
     size = 10.0**exponent
-    # Rounded: an end that is itself on a step must not be lost to the division.
+    # Rounded, so that a bound that lies on a step is not lost to the division's rounding error.
     low, high = math.ceil(round(least / size, 6)), math.floor(round(most / size, 6))
     usual = min(max(round(median / size), low), high)
     return {
@@ -203,7 +203,7 @@ def _numeric(feature: Feature) -> dict[str, Any]:
 
 
 def number(value: Any) -> str:
-    """Return a number for people: four digits of a fraction, a true minus sign."""
+    """Return a formatted number: four significant digits for fractions, a typographic minus."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return str(value)
     if math.isfinite(value) and value == int(value) and abs(value) < PLAIN:
@@ -214,7 +214,7 @@ def number(value: Any) -> str:
 
 
 def file_url(name: str) -> str:
-    """Return the relative address of a file of the pages."""
+    """Return the relative URL of a static file."""
     return f"static/{name}?v={static_file(name).version}"
 
 
@@ -242,7 +242,7 @@ def _page(name: str, render: Callable[[], str]) -> Response:
 
 
 def _card() -> Mapping[str, Any]:
-    """Return the served model's card; of a predictor that was given without one, its features."""
+    """Return the served model's card; for a predictor without a card, one with its features."""
     card: Mapping[str, Any] | None = current_app.extensions.get("card")
     predictor = current_app.extensions["predictor"]
     return card or {"features": [to_card(feature) for feature in predictor.features]}

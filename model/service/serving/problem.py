@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details; under /v2, as the Open Inference Protocol has them."""
+"""Errors as RFC 9457 problem details; under /v2, in the format of the Open Inference Protocol."""
 
 import json
 from collections.abc import Iterable
@@ -10,16 +10,16 @@ from model.service.serving.answer import InvalidParametersError, ParameterError
 CONTENT_TYPE = "application/problem+json"
 INFERENCE_PATH = "/v2"
 
-# Problem types are identifiers, compared as text; this one means that `errors` names the
+# Problem types are identifiers that are compared as text. This type means that `errors` names the
 # query parameters at fault.
 INVALID_PARAMETERS = "tag:docker-ml-api,2026:invalid-parameters"
-# This one means that the document sent is not what the operation takes; `errors`, if there,
-# names its parts at fault.
+# This type means that the request document is invalid for the operation; `errors`, if present,
+# names the parts at fault.
 INVALID_DOCUMENT = "tag:docker-ml-api,2026:invalid-document"
 
 
 class ProblemError(Exception):
-    """The request cannot be answered: status and sentence of the problem to tell."""
+    """The request cannot be answered; has the status and detail of the problem document."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class ProblemError(Exception):
         type_: str = "about:blank",
         errors: Iterable[ParameterError] = (),
     ) -> None:
-        """Take what `problem` takes."""
+        """Initialize with the parameters of `problem`."""
         super().__init__(detail)
         self.status = status
         self.detail = detail
@@ -40,7 +40,7 @@ class ProblemError(Exception):
 
 
 class DocumentError(ProblemError):
-    """The document sent is not what the operation takes."""
+    """The request document is invalid for the operation."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class DocumentError(ProblemError):
         errors: Iterable[ParameterError] = (),
         status: int = HTTPStatus.UNPROCESSABLE_ENTITY,
     ) -> None:
-        """Take a sentence and the parts at fault."""
+        """Initialize with a sentence and the parts at fault."""
         super().__init__(
             status, detail, title="Invalid document", type_=INVALID_DOCUMENT, errors=errors
         )
@@ -63,7 +63,7 @@ def problem(
     errors: Iterable[ParameterError] = (),
     request_id: str = "",
 ) -> bytes:
-    """Return a problem document; without a title it has the status's own, as about:blank asks."""
+    """Return a problem document; the default title is the status phrase as for about:blank."""
     document = {
         "type": type_,
         "title": title or HTTPStatus(status).phrase,
@@ -78,7 +78,7 @@ def problem(
 
 
 def invalid_parameters(error: InvalidParametersError, request_id: str = "") -> bytes:
-    """Return the problem document of a query that cannot be answered."""
+    """Return the problem document for an invalid query."""
     return problem(
         HTTPStatus.BAD_REQUEST,
         str(error),
@@ -90,17 +90,17 @@ def invalid_parameters(error: InvalidParametersError, request_id: str = "") -> b
 
 
 def inference_error(detail: str) -> bytes:
-    """Return an error of the Open Inference Protocol."""
+    """Return an error document of the Open Inference Protocol."""
     return json.dumps({"error": detail}).encode()
 
 
 def is_inference(path: str) -> bool:
-    """Whether a path is one of the Open Inference Protocol."""
+    """Return whether a path belongs to the Open Inference Protocol."""
     return path == INFERENCE_PATH or path.startswith(f"{INFERENCE_PATH}/")
 
 
 def error_document(path: str, status: int, detail: str, request_id: str = "") -> tuple[bytes, str]:
-    """Return the body and content type of an error, as clients of the path expect it."""
+    """Return the body and content type of an error, in the format for this path."""
     if is_inference(path):
         return inference_error(detail), "application/json"
     return problem(status, detail, request_id=request_id), CONTENT_TYPE

@@ -1,4 +1,4 @@
-"""What the page of the API's reference shows, from the OpenAPI document."""
+"""The content of the API reference page, derived from the OpenAPI document."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
 LINE = 80
 CODE = re.compile("`([^`]+)`")
-# What a schema says of a value beside its type.
+# The constraints of a schema beside its type.
 LIMITS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "more than {}",
@@ -52,14 +52,14 @@ def view(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prose(text: str) -> Markup:
-    """Return text as paragraphs, with what is in backticks as code."""
+    """Return text as HTML paragraphs, with text in backticks as code."""
     paragraphs = filter(None, (part.strip() for part in re.split(r"\n\s*\n", text or "")))
     return Markup().join(Markup("<p>{}</p>").format(code(part)) for part in paragraphs)
 
 
 def code(text: str) -> Markup:
-    """Return one line of text, with what is in backticks as code."""
-    # Escaped before the tags are put in.
+    """Return one line of text as HTML, with text in backticks as code."""
+    # Escaped before the tags are inserted.
     return Markup(CODE.sub(r"<code>\1</code>", str(escape(text or ""))))  # noqa: S704
 
 
@@ -147,7 +147,7 @@ def _contents(document: Mapping[str, Any], owner: Mapping[str, Any]) -> list[dic
 
 
 def _accepts(responses: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the media types that a success may have, where there is a choice."""
+    """Return the media types of successful responses, or none if there is only one."""
     types = dict.fromkeys(
         content["type"]
         for response in responses
@@ -184,7 +184,7 @@ def _curl(
 
 
 def _schema(document: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema's type in words, what else it says, and its members."""
+    """Return a schema's type in words, its constraints and its members."""
     if "$ref" in schema:
         return {"parts": _parts(schema), "limits": [], "members": []}
     inner = schema.get("items", {}) if schema.get("type") == "array" else schema
@@ -210,7 +210,7 @@ def _schema(document: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str,
 
 
 def _parts(schema: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return a schema's type as pieces of text, each with the section it links to, if any."""
+    """Return a schema's type as pairs of text and the section it links to, empty if none."""
     if reference := schema.get("$ref"):
         name = reference.rpartition("/")[2]
         return [(name, anchor("schema", name))]
@@ -240,7 +240,7 @@ def _example(owner: Mapping[str, Any]) -> Any:
 
 
 def _resolve(document: Mapping[str, Any], owner: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow references inside the document; they end, as it has no cycle of them alone."""
+    """Resolve references inside the document, which has no cycles of references only."""
     while "$ref" in owner:
         place: Any = document
         for key in owner["$ref"].removeprefix("#/").split("/"):
@@ -250,7 +250,7 @@ def _resolve(document: Mapping[str, Any], owner: Mapping[str, Any]) -> Mapping[s
 
 
 def json_text(value: Any, indent: str = "") -> str:
-    """Return JSON for people: what fits on a line is on one."""
+    """Return formatted JSON in which whatever fits on one line is on one line."""
     line = json.dumps(value, ensure_ascii=False)
     if len(indent + line) <= LINE or not isinstance(value, dict | list):
         return line

@@ -1,8 +1,8 @@
-"""The log: one JSON line for each request, and for whatever else the server says.
+"""The log: one JSON line for each request and for each other log record of the server.
 
-Requests are not held up by it: they leave a record, which a thread of the worker turns into
-a line. If lines are not taken from standard output as fast as they come, records are
-dropped and counted; requests are not.
+Logging does not block requests: each adds a record to a queue, which a thread of the worker formats
+and writes. If standard output is not read fast enough, records are dropped and counted; requests
+are never dropped.
 """
 
 import collections
@@ -20,26 +20,27 @@ import orjson
 from model.service.serving import request_id
 
 STDOUT = 1
-# Of the queue: four times what comes between two looks at it at 100,000 requests a second.
+# The queue's capacity: four times the records per polling interval at 100,000 requests a second.
 MOST_RECORDS = 1 << 14
-INTERVAL = 0.04  # seconds between two looks
-# What the kernel writes into a pipe at once: no other process's line comes in between.
+INTERVAL = 0.04  # the polling interval in seconds
+# The kernel writes up to this many bytes to a pipe atomically, not interleaved with other
+# processes.
 WHOLE = select.PIPE_BUF
-# Characters of what a client may make as long as it likes; escaped, one is up to six bytes.
+# The maximum number of characters of client-controlled text; escaped, each takes up to six bytes.
 LONGEST = 256
-# traceparent: a version, the trace's id, its parent's, and flags.
+# traceparent: a version, the trace ID, the parent ID and flags.
 TRACEPARENT_LENGTH = 55
 SERVER_ERROR = 500
 
 
-# What is known of a request when it has been answered: when that was, as time.perf_counter_ns
-# tells it, the nanoseconds it took, its id, method, path, status, the bytes of the answer's
-# body, the client's address, and its traceparent. A plain tuple: it is made for each request.
+# The data of an answered request: the time of its end (time.perf_counter_ns), the duration in
+# nanoseconds, its ID, method, path, status, the size of the response's body in bytes, the client's
+# address, and its traceparent. A plain tuple for speed: one is created for each request.
 Record = tuple[int, int, str, str, str, int, int, str, str | None]
 
 
 class RequestLog:
-    """The log of one server; made before its workers are forked."""
+    """The log of one server; created before its workers are forked."""
 
     def __init__(
         self,
@@ -49,10 +50,12 @@ class RequestLog:
         served_by: str = "",
         descriptor: int = STDOUT,
     ) -> None:
-        """Take what counts dropped lines, and where to write.
+        """Initialize the log.
 
-        requests: whether requests are logged, or only what is logged otherwise.
+        dropped: called with the number of dropped lines.
+        requests: whether requests are logged, or only other log records.
         served_by: this instance's name.
+        descriptor: the file descriptor to write to.
         """
         self.requests = requests
         self._dropped = dropped
@@ -63,38 +66,38 @@ class RequestLog:
         self._closed = threading.Event()
 
     def start(self) -> None:
-        """Write from now on in a thread, which ends with the process or `close`."""
+        """Start the thread that writes the log; it ends with the process or with `close`."""
         self._queue = collections.deque()
         self._closed = threading.Event()
-        # No daemon: the process does not end before all is written.
+        # Not a daemon thread, so that the process does not end before everything is written.
         self._thread = threading.Thread(target=self._run, name="request-log")
         self._thread.start()
 
     def close(self) -> None:
-        """Write all that is there and end the thread."""
+        """Write everything in the queue and end the thread."""
         self._closed.set()
         if self._thread:
             self._thread.join()
             self._thread = None
 
     def add(self, record: Record | bytes) -> None:
-        """Take a record, or a line as it is."""
+        """Add a record, or a formatted line, to the queue."""
         if len(self._queue) < MOST_RECORDS:
             self._queue.append(record)
         else:
             self._dropped(1)
 
     def write(self, line: bytes) -> None:
-        """Write a line in its turn, at once where no thread runs."""
+        """Write a line through the queue, or directly if no thread is running."""
         if self._thread:
             self.add(line)
         else:
             self._put(line)
 
     def line(self, record: Record, offset: int) -> bytes:
-        """Return the line of a request.
+        """Return the log line of a request.
 
-        offset: what is to be added to time.perf_counter_ns for the time of day.
+        offset: nanoseconds to add to time.perf_counter_ns to get the time since the epoch.
         """
         ended, nanoseconds, id_, method, path, status, size, remote, traceparent = record
         fields: dict[str, Any] = {
@@ -118,12 +121,12 @@ class RequestLog:
         main = threading.main_thread()
         last = False
         while not last:
-            # The main thread ends first; what was added until then is written.
+            # The main thread ends first; everything added until then is written.
             last = self._closed.wait(INTERVAL) or not main.is_alive()
             self._drain()
 
     def _drain(self) -> None:
-        """Write what is in the queue, as many lines at once as are not divided."""
+        """Write the queue, with as many lines at a time as the kernel writes atomically."""
         queue = self._queue
         offset = time.time_ns() - time.perf_counter_ns()
         lines: list[bytes] = []
@@ -139,7 +142,7 @@ class RequestLog:
         self._put(b"".join(lines))
 
     def _put(self, lines: bytes) -> None:
-        """Write some lines; when nobody reads them, count them as dropped."""
+        """Write lines; if the reader is gone, count them as dropped."""
         left = lines
         try:
             while left:
@@ -152,10 +155,10 @@ class RequestLog:
 
 
 class JsonFormatter(logging.Formatter):
-    """Anything that is logged otherwise, as a line of the same kind."""
+    """Formats other log records as JSON lines like those of requests."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, without its end."""
+        """Return the line without its newline."""
         fields: dict[str, Any] = {
             "time": timestamp(int(record.created * 1e9)),
             "level": record.levelname.lower(),
@@ -167,7 +170,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = text(self.formatException(record.exc_info))
         line = orjson.dumps(fields)
-        # Of what is too long the end says most.
+        # If a text is too long, keep its end, which is the most informative part.
         for name in ("message", "traceback"):
             while len(line) >= WHOLE and len(fields.get(name, "")) > LONGEST:
                 fields[name] = "…" + fields[name][len(fields[name]) // 4 + 2 :]
@@ -176,10 +179,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class LogHandler(logging.Handler):
-    """Writes what is logged to the request log."""
+    """Writes log records to the request log."""
 
     def __init__(self, log: RequestLog) -> None:
-        """Take where to write."""
+        """Initialize with the log to write to."""
         super().__init__()
         self._log = log
 
@@ -192,7 +195,7 @@ class LogHandler(logging.Handler):
 
 
 def timestamp(nanoseconds: int) -> str:
-    """Return a time since the epoch as RFC 3339 has it, in UTC."""
+    """Return a time since the epoch in the format of RFC 3339, in UTC."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return f"{_second(seconds)}.{rest // 1000:06}Z"
 
@@ -203,10 +206,10 @@ def _second(seconds: int) -> str:
 
 
 def wire_text(value: str) -> str:
-    """Return what came by HTTP as text: WSGI passes bytes as Latin-1."""
+    """Decode text from an HTTP request as UTF-8: WSGI passes bytes as Latin-1."""
     return value if value.isascii() else value.encode("latin-1", "replace").decode(errors="replace")
 
 
 def text(value: str) -> str:
-    """Return a text that JSON can hold: without surrogates."""
+    """Return the text without surrogates, which JSON cannot represent."""
     return value if value.isascii() else value.encode(errors="replace").decode()

@@ -1,12 +1,12 @@
 """The HTTP server: granian, which drains its connections before it stops.
 
-Chosen by measurement (2 workers, 32 connections, the CPU of all processes for a prediction with
-metrics and log: granian 19 µs, fastpysgi 14, Go's net/http 12). fastpysgi runs one request at a
-time in each worker, so that a batch would hold up predictions and probes, does not replace a
-worker that died, and leaves its workers behind when it is told to stop. granian is maintained,
-refuses requests that are ambiguous, and finishes those under way. Eight threads a worker cost
-the least on two busy processors: with fewer they sleep too often, with more they wait for the
-interpreter's lock. Where processors idle, two cost less.
+granian was chosen by measurement (2 workers, 32 connections; CPU time of all processes per
+prediction with metrics and log: granian 19 µs, fastpysgi 14 µs, Go's net/http 12 µs). fastpysgi
+runs one request at a time in each worker, so that a batch would block predictions and probes, does
+not replace a dead worker, and leaves its workers running when it is told to stop. granian is
+maintained, rejects ambiguous requests, and finishes the requests in progress. Eight threads per
+worker cost the least on two busy processors: fewer threads sleep too often, more wait for the GIL.
+On idle processors, two threads cost less.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ class DrainingServer(Server):  # type: ignore[misc, valid-type] # one of two, by
     """A server that drains its connections when SIGTERM asks it to stop."""
 
     def __init__(self, settings: ServerSettings, **options: Any) -> None:
-        """Take the leave's limits from the settings; the options are granian's."""
+        """Initialize with the settings, which limit the drain's time, and granian's options."""
         super().__init__(**options)
         self._settings = settings
         self._terminated = False
@@ -46,7 +46,7 @@ class DrainingServer(Server):  # type: ignore[misc, valid-type] # one of two, by
         super().signal_handler_interrupt(*args, **kwargs)
 
     def shutdown(self, exit_code: int = 0) -> None:
-        """Take leave, then stop the workers, which finish their requests."""
+        """Drain the connections, then stop the workers, which finish their requests."""
         settings = self._settings
         if self._terminated and settings.leave_seconds:
             logger.info("Draining connections")
@@ -60,11 +60,11 @@ class DrainingServer(Server):  # type: ignore[misc, valid-type] # one of two, by
 
 
 class Unexpected(logging.Filter):
-    """Leaves out what granian warns of though it is meant so."""
+    """Suppresses a warning of granian about an intended configuration."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is to be logged."""
-        # More threads than processors: most wait for a client's body or the interpreter.
+        """Return whether a record is logged."""
+        # More threads than processors are intended: most wait for a client's body or the GIL.
         return not record.getMessage().startswith("Configuration allows spawning up to ")
 
 
@@ -74,7 +74,7 @@ def serve(
     load_app: "Callable[[], Front]",
     log: RequestLog,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests under way.
+    """Serve until SIGTERM or SIGINT, then finish the requests in progress.
 
     target: the name that granian shows. load_app: called in each worker.
     """
@@ -86,22 +86,23 @@ def serve(
         interface=Interfaces.WSGI,
         workers=settings.workers,
         blocking_threads=settings.threads + settings.concurrency,
-        # A thread that is there need not be waited for: granian starts one only when two
-        # requests wait. The most it allows.
+        # Seconds, the maximum that granian allows. It starts a thread only when two requests wait,
+        # so keeping idle threads avoids that wait.
         blocking_threads_idle_timeout=600,
-        # Tokio would allow 512; the service does no blocking I/O.
+        # Tokio's default is 512; the service does no blocking I/O.
         runtime_blocking_threads=1,
         workers_kill_timeout=settings.drain_seconds,
         respawn_failed_workers=True,
         websockets=False,
         log_dictconfig=logging_configuration(log),
-        # The request line and headers, and what is read of a body at a time: a quarter of it costs
-        # a large batch a tenth more.
+        # The limit of the request line and headers, and the block size for bodies. With a quarter
+        # of it, a large batch takes a tenth longer.
         http1_settings=HTTP1Settings(max_buffer_size=262144),
     )
-    # For the workers to inherit until they have a handler.
+    # Inherited by the workers, until they install a handler.
     signal.signal(REFUSE, signal.SIG_IGN)
-    # What is there already stays: the collector would copy the memory that workers share.
+    # Freeze existing objects: otherwise the garbage collector would write to shared pages, which
+    # are then copied.
     gc.collect()
     _give_back()
     gc.freeze()
@@ -115,14 +116,14 @@ def serve(
 
 
 def _give_back() -> None:
-    """Give the system the memory that is free again, where the C library can."""
+    """Return free memory to the system, if the C library supports it."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
 
 
 def logging_configuration(log: RequestLog) -> dict[str, Any]:
-    """Return the configuration by which everything is logged as JSON lines."""
+    """Return a logging configuration that writes all records as JSON lines."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

@@ -12,7 +12,7 @@ from model.service.contract.card import MODEL_FOLDER
 PREFIX = "PREDICTION"
 NUMBER = re.compile("[0-9]{1,12}")
 MOST_BODY_BYTES = 1 << 36
-# What a header can hold, and a host or pod can be called.
+# Valid as a header's value and long enough for the name of a host or pod.
 INSTANCE_NAME = re.compile("[!-~](?:[ -~]{0,251}[!-~])?")
 
 # Flask settings; each is overridden by PREDICTION_<name>.
@@ -29,20 +29,21 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 class SettingsError(Exception):
-    """A setting has no acceptable value: one sentence names the variable and what it takes."""
+    """A setting is invalid; the message names the variable and the accepted values."""
 
 
 @dataclass(frozen=True)
 class ServerSettings:
     """How the server runs.
 
-    threads: of each worker, those that are always free for single predictions and probes.
-    concurrency: how many other requests a worker works on at once; when they do not get on,
-        more are refused.
-    max_body_bytes: how long the body of a request may be.
-    drain_seconds: how long requests under way may take to end after SIGTERM.
-    leave_seconds: for how long of that clients are still answered and told to go.
-    instance: the name under which this instance answers, or nothing.
+    threads: the number of threads per worker reserved for single predictions and probes.
+    concurrency: the number of other requests that a worker processes at once; while these make
+        no progress, further ones are rejected.
+    max_body_bytes: the maximum size of a request's body in bytes.
+    drain_seconds: how long requests in progress may take to finish after SIGTERM.
+    leave_seconds: for how long of that time requests are still answered, with each response
+        closing its connection.
+    instance: the name of this instance in responses and logs, or an empty string.
     """
 
     host: str
@@ -84,7 +85,7 @@ def server_settings(
 
 
 def instance_name(value: str) -> str:
-    """Return the value of INSTANCE_NAME if a header can hold it.
+    """Return the value of INSTANCE_NAME, validated as a header's value.
 
     Raises SettingsError.
     """

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: as JSON, or as binary data after it."""
+"""Tensors of the Open Inference Protocol, as JSON or as binary data that follows the JSON."""
 
 import math
 import struct
@@ -16,12 +16,12 @@ FORMATS = {
 BYTES = "BYTES"
 DATATYPES = (*FORMATS, BYTES)
 FLOATS = ("FP16", "FP32", "FP64")
-# Of a BYTES element: the length before its bytes.
+# The length that precedes the bytes of a BYTES element.
 LENGTH = struct.Struct("<I")
 
 
 class TensorError(ValueError):
-    """A tensor is not what it says: one sentence."""
+    """A tensor does not match its declaration; the message is a clause."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Tensor:
 
 
 def decode(datatype: str, data: bytes | memoryview, elements: int) -> list[Any]:
-    """Return the elements of binary data; of BYTES as texts.
+    """Return the elements of binary data; BYTES elements as str.
 
     Raises TensorError.
     """
@@ -50,7 +50,7 @@ def decode(datatype: str, data: bytes | memoryview, elements: int) -> list[Any]:
 
 
 def encode(datatype: str, values: Sequence[Any]) -> bytes:
-    """Return the binary data of elements."""
+    """Return elements as binary data."""
     if datatype == BYTES:
         parts = []
         for value in values:
@@ -61,7 +61,7 @@ def encode(datatype: str, values: Sequence[Any]) -> bytes:
 
 
 def flat(data: Any) -> Sequence[Any]:
-    """Return the elements of a JSON tensor, whose lists may be nested by dimension."""
+    """Return the elements of a JSON tensor as a flat list; its lists may be nested by dimension."""
     if not isinstance(data, list):
         raise TensorError("must have its data in a list")
     elements: list[Any] = data
@@ -71,7 +71,7 @@ def flat(data: Any) -> Sequence[Any]:
 
 
 def check_elements(datatype: str, values: Sequence[Any]) -> Sequence[Any]:
-    """Return the elements of a JSON tensor as its datatype has them; None is a missing value.
+    """Return the elements of a JSON tensor, checked against its datatype; None is a missing value.
 
     Raises TensorError.
     """
@@ -91,14 +91,14 @@ def check_elements(datatype: str, values: Sequence[Any]) -> Sequence[Any]:
 
 
 def without_nan(values: Sequence[Any]) -> Sequence[Any]:
-    """Return the elements with None for what is not a number: a missing value."""
+    """Return the elements with NaN replaced by None, a missing value."""
     if math.isfinite(sum(values)):
         return values
     return [None if math.isnan(value) else value for value in values]
 
 
 def elements_of(shape: Iterable[int]) -> int:
-    """Return how many elements a tensor of this shape has."""
+    """Return the number of elements of a tensor of this shape."""
     return math.prod(shape)
 
 

@@ -1,6 +1,6 @@
-"""What trains a model, proves its form and writes it: never imported by what serves it.
+"""Training a model, proving its form and saving it; the serving code never imports this package.
 
-`model.train` imports from here what its `train` returns.
+`model.train` imports `Training`, the result of its `train`, from here.
 """
 
 from model.service.training.result import HeldOut, Training, TrainingError

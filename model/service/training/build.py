@@ -1,7 +1,7 @@
 """Train the model and save it with its card: `python -m model.service.training.build [FOLDER]`.
 
-In two steps, so that an image need not install the compiler for models that it does nothing
-for: `--train-to FILE` trains, and says what the second step needs; `--trained FILE` saves.
+It can run in two steps, so that an image installs the compiler only for models that need it:
+`--train-to FILE` trains and prints what the second step needs; `--trained FILE` saves.
 """
 
 import argparse
@@ -21,7 +21,7 @@ MODULE = "model.train"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, save and say what was saved; or one of these steps."""
+    """Train the model, save it and print a summary; or run one of these steps."""
     options = _options(arguments)
     try:
         training = _trained(options.trained) if options.trained else _train()
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def summary(card: Mapping[str, Any], folder: Path) -> str:
-    """Return for people what was saved, how good it is, and how it is served."""
+    """Return a readable summary: what was saved, its metrics, and the form that is served."""
     lines = [f"{card['name']} {card['version']}: {card['estimator']}"]
     for name, value in card["metrics"].items():
         bounds = [
@@ -88,7 +88,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _train() -> Training:
     """Return what `model.train.train` returns.
 
-    Raises ValueError if that is no training.
+    Raises ValueError if the result is not a Training.
     """
     module = importlib.import_module(MODULE)
     if not callable(train := getattr(module, "train", None)):

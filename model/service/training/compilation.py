@@ -1,15 +1,15 @@
-"""From a fitted estimator to the cheapest form that is proven to answer the same.
+"""From a fitted estimator to the cheapest form that is proven to give the same predictions.
 
 The forms, in the order in which they are tried:
 
-1. coefficients: a weighted sum in plain Python. One microsecond, nothing to install.
-2. onnx: what ONNX Runtime computes in double precision. Ten microseconds or so, where
-   scikit-learn takes a hundred to thousands, most of it to check its input.
-3. estimator: scikit-learn itself, which everything else is compared with.
+1. coefficients: a weighted sum in plain Python. It takes one microsecond and has no dependencies.
+2. onnx: ONNX Runtime in double precision. It takes about ten microseconds, where scikit-learn takes
+   a hundred to several thousand, most of them for input validation.
+3. estimator: scikit-learn itself, the reference for the other forms.
 
-A form that answers otherwise, beyond its tolerance, for any of the inputs it is asked is
-rejected, and the next is tried; the card names the form, the proof and what was rejected.
-The compiler is imported if the first form does not do.
+A form whose predictions differ beyond its tolerance, for any of the tested inputs, is rejected, and
+the next one is tried. The card records the form, the proof and the rejected forms. The compiler is
+imported only if the first form is rejected.
 """
 
 import warnings
@@ -40,11 +40,11 @@ MADE = (
 class Compiled:
     """The form in which a model is served.
 
-    files: what that form reads beside the card, by name; without model.skops.
-    proof: how it is known that the form answers as the estimator does, as the card has it.
-    coefficients: the card's entry of that form, otherwise None.
-    dtypes: of the columns of the DataFrame that the estimator was fitted on, by pandas' names;
-        None if it was an array.
+    files: the files that the form reads beside the card, by name; without model.skops.
+    proof: the card's entry on how the form was compared with the estimator.
+    coefficients: the card's entry for the form "coefficients", otherwise None.
+    dtypes: the pandas names of the column dtypes of the DataFrame that the estimator was fitted
+        on; None if it was fitted on an array.
     """
 
     form: Form
@@ -64,7 +64,7 @@ class Compiled:
 
 
 def needs_compiler(estimator: Estimator) -> bool:
-    """Tell whether more than plain Python is needed to serve the estimator."""
+    """Return whether serving the estimator needs more than plain Python."""
     return linear_part(estimator) is None
 
 
@@ -75,12 +75,12 @@ def compile_model(
     task: Task,
     inputs: int = proof.INPUTS,
 ) -> Compiled:
-    """Return the cheapest form that answers as the estimator does.
+    """Return the cheapest form that gives the estimator's predictions.
 
-    inputs: how many it is asked to prove that.
+    inputs: the number of inputs used for the proof.
 
-    Raises ValueError if not even the estimator answers requests as it answers the frame: a
-    column holds what requests cannot say.
+    Raises ValueError if even the estimator's predictions change when the values of the frame come
+    from requests: then a column contains values that requests cannot express.
     """
     features = tuple(features)
     dtypes = None
@@ -116,7 +116,7 @@ class _RejectedError(Exception):
 
 
 def columns_of(frame: Any, features: Sequence[Feature]) -> Inputs:
-    """Return the training frame by column, in types of which requests have the values."""
+    """Return the training frame by column, in the types that request values have."""
     table = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(np.asarray(frame))
     columns: Inputs = []
     for feature, (_, values) in zip(features, table.items(), strict=True):
@@ -167,7 +167,7 @@ def linear_part(estimator: Any) -> tuple[list[float], float] | None:
         return None
     points = np.vstack([np.zeros(weights.size), np.eye(weights.size), -2 * np.eye(weights.size)])
     with warnings.catch_warnings():
-        # Of columns without names.
+        # Warnings about missing feature names.
         warnings.simplefilter("ignore")
         answers = np.asarray(estimator.predict(points))
     expected = points @ weights.astype(float) + float(intercept[0])
@@ -185,7 +185,8 @@ def _to_coefficients(
     weights, intercept = part
     form = CoefficientsPredictor(reference.features, weights, intercept)
     several = len(weights) > 1
-    # Each of the sum's steps may err by half of the last bit, in either order.
+    # The rounding error of each step of the sum is up to half a unit in the last place, in both
+    # orders of summation.
     tolerance = (len(weights) + 2) * 2.0**-52 if several else 0.0
 
     def magnitude(block: Inputs, _: NDArray[Any]) -> NDArray[np.float64]:
@@ -264,7 +265,7 @@ def _proof(
     return {
         "inputs": found.inputs,
         "tolerance": tolerance,
-        # Three digits: the last bits differ between processors.
+        # Rounded to three digits, as the last bits differ between processors.
         "greatest_difference": float(f"{found.greatest:.3g}"),
         "exact": not found.greatest,
         "method": method,

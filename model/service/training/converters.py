@@ -1,13 +1,13 @@
-"""What skl2onnx turns into ONNX in single precision, or not at all, in double precision.
+"""Double-precision ONNX converters for what skl2onnx converts in single precision or not at all.
 
-scikit-learn's trees compare single-precision inputs with double-precision thresholds; the
-operators that skl2onnx knows for them hold everything in single precision, so that their
-answers differ from the seventh digit on, and at thresholds altogether. TreeEnsemble, of the
-fifth version of ONNX's operators for machine learning, holds doubles. Sums are made in
-scikit-learn's order: what an ensemble adds to is a tree of its own, the first.
+scikit-learn's trees compare single-precision inputs with double-precision thresholds. The tree
+operators that skl2onnx uses store everything in single precision, so that their results differ from
+the seventh digit on, and completely near thresholds. The operator TreeEnsemble, in version 5 of
+ai.onnx.ml, stores doubles. Sums are computed in scikit-learn's order: the initial value of an
+ensemble is a tree of its own, the first one.
 
-skl2onnx does not write that version yet: nodes in the domain TREES stand for it until
-`finish`. Missing texts are the text MISSING.
+skl2onnx does not support that version yet, so nodes in the domain TREES are placeholders until
+`finish`. A missing text is represented by the text MISSING.
 """
 
 import copy
@@ -68,9 +68,9 @@ TensorProto = onnx.TensorProto
 
 
 class Tree(NamedTuple):
-    """A decision tree, one entry for each node; `left` of a leaf is negative.
+    """A decision tree as arrays with one entry per node; `left` is negative for a leaf.
 
-    value: of a leaf, what it adds to the target.
+    value: for a leaf, the value that it adds to the target.
     """
 
     feature: NDArray[np.integer[Any]]
@@ -86,7 +86,7 @@ class Writer:
     """Writes the nodes of one operator."""
 
     def __init__(self, scope: Any, operator: Any, container: Any) -> None:
-        """Take what skl2onnx gives to a converter."""
+        """Initialize with the arguments that skl2onnx passes to a converter."""
         self.model = operator.raw_operator
         self.inputs = [(variable.full_name, variable.type) for variable in operator.inputs]
         self._outputs = [variable.full_name for variable in operator.outputs]
@@ -94,7 +94,7 @@ class Writer:
         self._container = container
 
     def constant(self, value: Any) -> str:
-        """Return the name of a constant."""
+        """Add a constant and return its name."""
         name: str = self._scope.get_unique_variable_name("constant")
         array = np.asarray(value)
         if array.dtype.kind in "OU":
@@ -106,7 +106,7 @@ class Writer:
         return name
 
     def node(self, operator: str, *inputs: str, out: int | None = None, **attributes: Any) -> str:
-        """Return the name of a node's one output; out: it is this output of the operator."""
+        """Add a node and return the name of its output; out: the operator's output that it is."""
         name: str = (
             self._scope.get_unique_variable_name(operator) if out is None else self._outputs[out]
         )
@@ -121,7 +121,7 @@ class Writer:
         return name
 
     def numbers(self) -> str:
-        """Return the name of all inputs, numbers, side by side."""
+        """Return the name of a tensor with all numeric inputs concatenated by column."""
         names = [name for name, _ in self.inputs]
         return names[0] if len(names) == 1 else self.node("Concat", *names, axis=1)
 
@@ -141,7 +141,7 @@ class Writer:
         return columns
 
     def ensemble(self, inputs: str, trees: Sequence[Tree], targets: int = 1) -> str:
-        """Return the name of the trees' sums, shape (rows, targets)."""
+        """Return the name of the sums of the trees' values, shape (rows, targets)."""
         return self.node(
             "TreeEnsemble",
             inputs,
@@ -153,18 +153,18 @@ class Writer:
         )
 
     def label(self, winner: str) -> None:
-        """Make the class of a number, shape (rows,), the first output."""
+        """Set the first output to the class with the index `winner`, shape (rows,)."""
         classes = self.model.classes_
         known = classes if classes.dtype.kind in "OU" else classes.astype(np.int64)
         self.node("Gather", self.constant(known), winner, out=0, axis=0)
 
     def most(self, scores: str) -> str:
-        """Return the name of the number of each row's first greatest score."""
+        """Return the name of the index of each row's greatest score, the first one if tied."""
         return self.node("ArgMax", scores, axis=1, keepdims=0)
 
 
 def flatten(trees: Sequence[Tree]) -> dict[str, Any]:
-    """Return the attributes of TreeEnsemble that hold the trees."""
+    """Return the attributes of TreeEnsemble that describe the trees."""
     inner: dict[str, list[Any]] = {
         name: []
         for name in (
@@ -189,7 +189,7 @@ def flatten(trees: Sequence[Tree]) -> dict[str, Any]:
         place[leaves] = np.arange(leaves.size) + len(weights)
         targets += [tree.target] * leaves.size
         weights += tree.value[leaves].tolist()
-        # A tree is at least one decision: of a lone leaf, which comes out either way.
+        # A tree must have at least one split: for a single leaf, both branches lead to it.
         left, right = (tree.left[nodes], tree.right[nodes]) if nodes.size else (leaves, leaves)
         inner["nodes_featureids"] += tree.feature[nodes].tolist() if nodes.size else [0]
         splits += tree.threshold[nodes].tolist() if nodes.size else [0.0]
@@ -211,7 +211,7 @@ def flatten(trees: Sequence[Tree]) -> dict[str, Any]:
 
 
 def lone_leaf(value: float, target: int = 0) -> Tree:
-    """Return a tree that says the same of everything."""
+    """Return a tree that consists of one leaf, a constant."""
     return Tree(
         feature=np.zeros(1, np.int64),
         threshold=np.zeros(1),
@@ -224,7 +224,7 @@ def lone_leaf(value: float, target: int = 0) -> Tree:
 
 
 def of_estimator(estimator: Any, value: NDArray[np.float64], target: int = 0) -> Tree:
-    """Return the tree of a decision tree of scikit-learn; value: of each node."""
+    """Return the tree of a scikit-learn decision tree; value: the value of each node."""
     tree = estimator.tree_
     return Tree(
         feature=tree.feature,
@@ -244,7 +244,7 @@ def single_precision(write: Writer) -> str:
 
 
 def convert_forest(scope: Any, operator: Any, container: Any) -> None:
-    """Convert a decision tree, or a mean of them."""
+    """Convert a decision tree, or a forest that averages decision trees."""
     write = Writer(scope, operator, container)
     model = write.model
     if model.n_outputs_ > 1 and hasattr(model, "classes_"):
@@ -260,7 +260,7 @@ def convert_forest(scope: Any, operator: Any, container: Any) -> None:
         )
         write.node("Div", total, count, out=0)
         return
-    # A leaf has one value only: here it is the number of a row in the table of all leaves.
+    # A leaf can have only one value: here, the index of its row in the table of all leaves.
     if hasattr(model, "classes_"):
         values = [tree.tree_.value[:, 0, :] for tree in trees]
     starts = np.cumsum([0, *(len(value) for value in values)])
@@ -301,7 +301,7 @@ def convert_gradient_boosting(scope: Any, operator: Any, container: Any) -> None
 
 
 def convert_hist_gradient_boosting(scope: Any, operator: Any, container: Any) -> None:
-    """Convert gradient boosting of histograms, whose trees take double precision."""
+    """Convert histogram-based gradient boosting, whose trees use double precision."""
     write = Writer(scope, operator, container)
     model = write.model
     if getattr(model, "is_categorical_", None) is not None:
@@ -329,7 +329,7 @@ def convert_hist_gradient_boosting(scope: Any, operator: Any, container: Any) ->
 
 
 def _boosted(write: Writer, scores: str, second: str) -> None:
-    """Make outputs of the sums; second: how a sum compares with 0 if the second class wins."""
+    """Write the outputs; second: the comparison of a sum with 0 by which the second class wins."""
     if not hasattr(write.model, "classes_"):
         write.node("Identity", scores, out=0)
         return
@@ -364,7 +364,7 @@ def convert_linear_classifier(scope: Any, operator: Any, container: Any) -> None
 
 
 def convert_imputer(scope: Any, operator: Any, container: Any) -> None:
-    """Convert an imputer of constants."""
+    """Convert an imputer that fills in one constant per column."""
     write = Writer(scope, operator, container)
     model = write.model
     if model.add_indicator or len(model.statistics_) != len(write.columns()):
@@ -416,7 +416,7 @@ def convert_ordinal(scope: Any, operator: Any, container: Any) -> None:
         if text:
             codes[known == MISSING] = model.encoded_missing_value
         unknown = np.nan if model.unknown_value is None else float(model.unknown_value)
-        # The first that is equal, or the unknown after the last.
+        # The first category that is equal, or the entry for unknown values after the last one.
         equal = write.node("Equal", name, write.constant(known.reshape(1, -1)))
         score = write.node("Cast", equal, to=TensorProto.DOUBLE)
         none = write.node(
@@ -442,7 +442,7 @@ def _constants(categories: NDArray[Any], text: bool) -> NDArray[Any]:
 
 
 def encoder_shape(operator: Any) -> None:
-    """Say that an encoder gives doubles, and how many."""
+    """Set the output type of an encoder: doubles, and the number of columns."""
     model = operator.raw_operator
     width = sum(map(len, model.categories_))
     if isinstance(model, OrdinalEncoder):
@@ -486,14 +486,14 @@ SHAPES: Mapping[type, Callable[[Any], None]] = dict.fromkeys(
 
 
 def finish(model: onnx.ModelProto) -> None:
-    """Give the nodes of TREES the domain and version that they are of."""
+    """Replace the placeholder domain TREES by the actual domain, and set the operator versions."""
     for node in model.graph.node:
         if node.domain == TREES:
             node.domain = ML_DOMAIN
     known = ("", ML_DOMAIN, TREES)
     kept = [entry for entry in model.opset_import if entry.domain not in known]
     del model.opset_import[:]
-    # skl2onnx declares the greatest version that it knows its nodes to need.
+    # skl2onnx declares the highest version that its own nodes need.
     versions = (make_opsetid("", OPSET), make_opsetid(ML_DOMAIN, ML_VERSION))
     model.opset_import.extend([*kept, *versions])
 
@@ -501,12 +501,12 @@ def finish(model: onnx.ModelProto) -> None:
 def to_onnx(estimator: Any, features: Sequence[Feature]) -> bytes:
     """Return the estimator as ONNX, with the inputs and outputs that `forms.onnx` names.
 
-    Raises NotImplementedError, or whatever skl2onnx's converters raise, if it cannot be.
+    Raises NotImplementedError, or any exception of skl2onnx's converters, if this is impossible.
     """
     texts = [feature.kind in TEXT_KINDS for feature in features]
     inputs = [f"column_{index}" for index in range(len(features))]
     copied = prepared(estimator, dict(zip((f.column for f in features), inputs, strict=True)))
-    # One input, as it comes, if nothing asks for columns by name.
+    # A single input suffices if no part of the estimator selects columns.
     whole = len(set(texts)) == 1 and not any(
         isinstance(part, ColumnTransformer) for part in parts_of(copied)
     )
@@ -526,9 +526,9 @@ def to_onnx(estimator: Any, features: Sequence[Feature]) -> bytes:
     )
     model: onnx.ModelProto
     try:
-        # Probabilities as an array: without this they may be a list of mappings.
+        # Without this option, the probabilities may be a list of mappings instead of an array.
         model = convert(options={id(copied): {"zipmap": False}})
-    except NameError:  # what has no such option has no such mappings
+    except NameError:  # a converter without this option produces no mappings
         model = convert()
     finish(model)
     if not whole:
@@ -542,9 +542,9 @@ def to_onnx(estimator: Any, features: Sequence[Feature]) -> bytes:
 
 
 def prepared(estimator: Any, names: Mapping[str, str]) -> Any:
-    """Return a copy of the estimator to which a missing text is MISSING.
+    """Return a copy of the estimator in which a missing text is MISSING.
 
-    names: what the copy calls columns. skl2onnx takes identifiers only.
+    names: the columns' names in the copy, since skl2onnx accepts only identifiers.
     """
     copied = copy.deepcopy(estimator)
     for part in parts_of(copied):
@@ -564,7 +564,7 @@ def prepared(estimator: Any, names: Mapping[str, str]) -> Any:
                 for name, inner, columns in part.transformers_
             ]
         elif isinstance(part, VotingClassifier):
-            # Of its `transform`, which is not asked here, and not known to skl2onnx.
+            # This setting is for `transform`, which is not used here; skl2onnx does not support it.
             part.flatten_transform = False
     return copied
 
@@ -581,7 +581,7 @@ def _renamed(columns: Any, names: Mapping[str, str]) -> Any:
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:
-    """Yield the estimator and all that it is made of."""
+    """Yield the estimator and all estimators inside it."""
     seen: set[int] = set()
     left = [estimator]
     while left:
@@ -601,7 +601,7 @@ def parts_of(estimator: Any) -> Iterator[Any]:
 
 
 def _group(graph: onnx.GraphProto, group: str, columns: Sequence[str]) -> None:
-    """Make one input of several, of which each is a column."""
+    """Merge inputs of one column each into one input."""
     kind = TensorProto.STRING if group == TEXTS else TensorProto.DOUBLE
     inputs = {entry.name: entry for entry in graph.input}
     for column in columns:
@@ -620,7 +620,7 @@ def _name_outputs(graph: onnx.GraphProto, estimator: Any) -> None:
     given = [(output.name, output.type.tensor_type.elem_type) for output in graph.output]
     del graph.output[:]
     for (old, kind), name in zip(given, names, strict=False):
-        # What skl2onnx takes for single precision may be either by now.
+        # An output that skl2onnx declares as single precision may have either precision here.
         number = kind in (TensorProto.FLOAT, TensorProto.DOUBLE)
         renamed = f"{name}_given" if number else name
         taken = {name: f"{name}_inside", renamed: f"{renamed}_inside", old: renamed}
@@ -629,7 +629,7 @@ def _name_outputs(graph: onnx.GraphProto, estimator: Any) -> None:
                 tensors[:] = [taken.get(tensor, tensor) for tensor in tensors]
         if number:
             graph.node.append(make_node("Cast", [renamed], [name], to=TensorProto.DOUBLE))
-        # Without shapes: skl2onnx does not know all of them.
+        # Without a shape, because skl2onnx does not know all shapes.
         graph.output.append(
             make_tensor_value_info(name, TensorProto.DOUBLE if number else kind, None)
         )

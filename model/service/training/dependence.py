@@ -1,4 +1,4 @@
-"""Partial dependence: the mean prediction as one feature moves and the others stay."""
+"""Partial dependence: the mean prediction as a function of one feature."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,23 +13,23 @@ from model.service.training.result import Training
 
 POINTS = 40
 ROWS = 500
-# Of all features together: with many of them, each is averaged over fewer rows.
+# The total for all features: with many features, each is averaged over fewer rows.
 MOST_PREDICTIONS = 1_000_000
-# Six digits: the last bits differ between processors.
+# Significant digits; the last bits differ between processors.
 DIGITS = 6
 
 
 def partial_dependence(
     training: Training, features: Sequence[Feature], classes: Sequence[Any]
 ) -> list[dict[str, Any]]:
-    """Return the card's entries, in the order of the features; of free texts there are none.
+    """Return the card's entries, in the order of the features; free texts have none.
 
-    A prediction is a number; of several outputs, a number for each; of a classifier, the
-    probability of each class, or how often it is predicted.
+    A prediction is a number, or one number per output. For a classifier, it is the probability of
+    each class or, without probabilities, the frequency with which each class is predicted.
     """
     frame = frame_of(training)
     rows = max(1, min(ROWS, len(frame), MOST_PREDICTIONS // (POINTS * len(features))))
-    # With one feature, no other is averaged over.
+    # With only one feature, there is nothing to average over.
     sample = frame.iloc[evenly(len(frame), rows if len(features) > 1 else 1)]
     entries = []
     for feature in features:
@@ -54,12 +54,12 @@ def partial_dependence(
 
 
 def evenly(length: int, count: int) -> NDArray[np.intp]:
-    """Return up to `count` places from 0 to below `length`, evenly spaced, first and last in."""
+    """Return up to `count` evenly spaced indices below `length`, including the first and last."""
     return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.intp))
 
 
 def rounded(value: Any) -> Any:
-    """Return a number, or lists of them, with what differs between processors left out."""
+    """Return a number, or nested lists of numbers, rounded to DIGITS significant digits."""
     if isinstance(value, list):
         return [rounded(item) for item in value]
     return float(f"{value:.{DIGITS}g}")
@@ -73,7 +73,7 @@ def _values(feature: Feature) -> list[Any]:
     least, most = feature.least or 0.0, feature.most or 0.0
     if feature.kind == "integer":
         return sorted({round(value) for value in np.linspace(least, most, POINTS).tolist()})
-    # The ends as they are: within the training range.
+    # The ends are not rounded, so that they stay within the training range.
     inner = np.linspace(least, most, POINTS)[1:-1].tolist()
     return sorted({least, most, *(value for value in map(rounded, inner) if least < value < most)})
 

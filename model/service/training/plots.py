@@ -1,4 +1,4 @@
-"""The model card's plots, made of held-out predictions: SVG, the same bytes for the same data."""
+"""The model card's plots of held-out predictions, as reproducible SVG."""
 
 import io
 import re
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from model.service.training.dependence import evenly
 from model.service.training.result import HeldOut
 
-# 640 x 480 in the SVG's units, points.
+# Inches; 640 x 480 in points, the units of the SVG.
 SIZE = (640 / 72, 480 / 72)
 MOST_POINTS = 1000
 MOST_OUTPUTS = 4
 MOST_CLASSES = 30
-# More classes than this are not written into their cells.
+# With more classes than this, the cells have no numbers.
 LEGIBLE_CLASSES = 12
 RELIABILITY_BINS = 10
 BLUE, GREY, RED = "#0b5cad", "#595959", "#a61e1e"
 STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text
+    "svg.fonttype": "none",  # keep text as text
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 13,
@@ -34,10 +34,10 @@ STYLE: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#d9d9d9",
-    "text.parse_math": False,  # a dollar is a dollar
+    "text.parse_math": False,  # no math between dollar signs
 }
 DOCTYPE = re.compile("<!DOCTYPE[^>]*>\\s*")
-# The points of a plot, each with the same style.
+# The points of a plot, which all repeat the same style.
 POINTS = re.compile(
     r'(<g clip-path="[^"]*")>'
     r'((?:\s*<use xlink:href="[^"]*" x="[^"]*" y="[^"]*" style="([^"]*)"/>)+)'
@@ -47,7 +47,7 @@ METADATA = re.compile("\\s*<metadata>.*?</metadata>", re.DOTALL)
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot of the card: an SVG image, and one sentence that says what it shows."""
+    """A plot of the card: an SVG image and one sentence that describes it."""
 
     svg: bytes
     text: str
@@ -58,7 +58,7 @@ def plots_of(
 ) -> dict[str, Plot]:
     """Return the plots by file name; none without held-out predictions.
 
-    classes: of a classifier; None for a regressor.
+    classes: those of a classifier; None for a regressor.
     """
     if held_out is None:
         return {}
@@ -129,9 +129,10 @@ def _distribution(target: NDArray[Any], prediction: NDArray[Any], name: str) -> 
 
 
 def _calibration(held_out: HeldOut, classes: Sequence[Any]) -> Plot:
-    """Plot how often what was said with a probability was true.
+    """Plot observed frequencies against predicted probabilities.
 
-    Of two classes that is the second, of more the one predicted.
+    With two classes, these are the probabilities of the second class; with more classes, those of
+    the predicted class.
     """
     probabilities = held_out.probabilities
     labels = np.array(list(classes), dtype=object)
@@ -207,7 +208,7 @@ def _confusion(held_out: HeldOut, classes: Sequence[Any]) -> Plot:
 
 
 def shorten(text: str, most: int) -> str:
-    """Return the text, cut to a number of characters."""
+    """Return the text, truncated to `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
@@ -224,7 +225,7 @@ def _plot(title: str, text: str, draw: Callable[[Figure], None]) -> Plot:
         ),
         svg,
     )
-    # Pixels, as pages count.
+    # Pixels, the unit of web pages.
     svg = svg.replace('width="640pt" height="480pt"', 'width="640" height="480"', 1)
     opening = svg.index(">", svg.index("<svg ")) + 1
     named = (

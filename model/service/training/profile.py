@@ -1,4 +1,4 @@
-"""What the training frame says of each feature; at build time only."""
+"""Derives the features from the training frame; used only at build time."""
 
 import dataclasses
 import itertools
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from model.service.contract.features import Feature, Kind
 from model.service.training.result import Training, TrainingError
 
-# A column of more different texts than this is free text.
+# A column with more distinct texts than this is free text.
 MOST_CATEGORIES = 100
 BINS = 10
 KINDS: dict[str, Kind] = {"b": "boolean", "i": "integer", "u": "integer", "f": "number"}
-# A text that no training data has.
+# A text that does not occur in training data.
 UNKNOWN = "\ue000 unknown"
 
 
 def frame_of(training: Training) -> pd.DataFrame:
-    """Return the training frame as a DataFrame, whatever it is."""
+    """Return the training frame as a DataFrame, even if it is an array."""
     if isinstance(training.frame, pd.DataFrame):
         return training.frame
     return pd.DataFrame(training.frame, columns=list(training.columns))
@@ -34,7 +34,7 @@ def predict(training: Training, frame: pd.DataFrame) -> NDArray[Any]:
 
 
 def ask(training: Training, method: Any, frame: pd.DataFrame) -> NDArray[Any]:
-    """Return what a method of the estimator answers for rows like the training frame's."""
+    """Return the result of a method of the estimator for rows like the training frame's."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return np.asarray(
@@ -45,8 +45,8 @@ def ask(training: Training, method: Any, frame: pd.DataFrame) -> NDArray[Any]:
 def features_of(training: Training) -> tuple[Feature, ...]:
     """Return the features of the training frame, in the order of its columns.
 
-    Raises TrainingError if requests could not say what a column holds, or the estimator
-    refuses what they may say.
+    Raises TrainingError if requests cannot express the values of a column, or if the estimator
+    rejects values that requests may contain.
     """
     frame = frame_of(training)
     features = [
@@ -91,7 +91,7 @@ def _feature(name: str, column: str, values: "pd.Series[Any]") -> Feature:
         )
     if kind == "boolean":
         counted = present.map({True: "true", False: "false"}).value_counts()
-        # Requests may say both, whatever the training data had.
+        # Requests may contain both values, whatever the training data contains.
         counted = counted.reindex(["false", "true"], fill_value=0)
     else:
         counted = present.astype(object).value_counts().sort_index()
@@ -107,7 +107,7 @@ def _feature(name: str, column: str, values: "pd.Series[Any]") -> Feature:
 
 
 def _kind(column: str, dtype: Any, present: "pd.Series[Any]") -> Kind:
-    """Return the kind of a column; any text is a category until it is known to be free."""
+    """Return the kind of a column; a text is a category until it turns out to be free text."""
     if not isinstance(dtype, pd.SparseDtype) and dtype.kind in KINDS:
         return KINDS[dtype.kind]
     if dtype.kind == "O" or isinstance(dtype, pd.StringDtype):
@@ -132,7 +132,7 @@ def _kind(column: str, dtype: Any, present: "pd.Series[Any]") -> Kind:
 
 
 def _bins(numbers: NDArray[Any], rows: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the inner edges of bins of about the same size, and the share of rows in each."""
+    """Return the inner edges of bins with about equal counts, and the share of rows in each bin."""
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1]))
     places = np.searchsorted(edges, numbers, side="right")
     counts = np.bincount(places, minlength=edges.size + 1)
@@ -142,9 +142,9 @@ def _bins(numbers: NDArray[Any], rows: int) -> tuple[tuple[float, ...], tuple[fl
 def _probed(
     training: Training, feature: Feature, row: pd.DataFrame, values: "pd.Series[Any]"
 ) -> Feature:
-    """Return the feature with what the estimator does about values it has not seen.
+    """Return the feature, completed by testing how the estimator handles unseen values.
 
-    Raises TrainingError if it refuses values that requests may say.
+    Raises TrainingError if the estimator rejects values that requests may contain.
     """
     column = feature.column
     if feature.kind == "category":
@@ -161,7 +161,7 @@ def _probed(
 
 
 def _unseen(feature: Feature, values: "pd.Series[Any]") -> Sequence[Any]:
-    """Return values that requests may say and the training data has not, if there are any."""
+    """Return values that requests may contain but the training data does not, if there are any."""
     if feature.kind == "boolean":
         return [True, False]
     seen = set(values.dropna())
@@ -176,7 +176,7 @@ def _unseen(feature: Feature, values: "pd.Series[Any]") -> Sequence[Any]:
 
 
 def _accepts(training: Training, row: pd.DataFrame, column: str, values: Sequence[Any]) -> bool:
-    """Whether the estimator predicts when a column of the row has other values."""
+    """Return whether the estimator predicts for the row with each of the values in the column."""
     for value in values:
         other = row.copy()
         other[column] = pd.Series([value], index=row.index).astype(row[column].dtype)

@@ -1,4 +1,4 @@
-"""Whether a form of the model answers as scikit-learn does: asked, over many inputs."""
+"""Testing, over many inputs, that a form of the model predicts the same as scikit-learn."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +14,11 @@ from model.service.contract.predictor import OverflowedError, Predictor
 
 INPUTS = 100_000
 BLOCK = 10_000
-# One of so many is also asked alone, as text.
+# One of this many inputs is also tested as a single prediction, as text.
 SINGLE_OF = 200
-# Seconds, after which no further block of inputs is asked.
+# Seconds after which no further block of inputs is tested.
 MOST_SECONDS = 60.0
-# Pairs of inputs between which the place is looked for where the prediction changes.
+# The number of input pairs between which the place of a change in the prediction is searched.
 BORDERS = 200
 
 UNKNOWN = "\ue000 unknown"
@@ -33,20 +33,20 @@ WHOLE_EXTREMES = (0, 1, -1, 255, -32769, 2**31, -(2**31), 2**53, -(2**53))
 REGRESSION_TOLERANCE = 1e-9
 PROBABILITY_TOLERANCE = 1e-6
 
-# A column of each feature: an array.
+# One array for each feature.
 Inputs = list[Any]
-# From inputs and the estimator's predictions for them to what differences are measured by,
-# one number for each row.
+# Maps inputs and the estimator's predictions for them to the scale of differences, one number for
+# each row.
 Scale = Callable[[Inputs, NDArray[Any]], NDArray[np.float64]]
 
 
 class DifferenceError(Exception):
-    """The form answers otherwise: a clause says how."""
+    """The form's predictions differ; the message is a clause that says how."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What was found: how many inputs, and the greatest difference; 0 if exact."""
+    """The result: the number of inputs and the greatest difference, 0 if exact."""
 
     inputs: int
     greatest: float
@@ -63,11 +63,13 @@ def compare(
 ) -> Proof:
     """Compare a form with the estimator.
 
-    training: the training frame's columns, as the forms take them. tolerance: the greatest
-    difference that is accepted, as a share of `scale`: of the greatest prediction for the
-    training data, or of the prediction if that is greater, unless another is given.
+    training: the training frame's columns, as the forms take them.
+    tolerance: the greatest accepted difference, relative to `scale`.
+    scale: by default, the magnitude of the prediction or, if that is greater, the greatest
+        magnitude of the predictions for the training data.
+    inputs: the minimum number of inputs, unless the time runs out.
 
-    Raises DifferenceError.
+    Raises DifferenceError if a difference exceeds the tolerance.
     """
     if scale is None:
         scale = _by_prediction(reference, training)
@@ -105,7 +107,7 @@ def _compare_block(
             scales = scales[:, np.newaxis]
         with np.errstate(all="ignore"):
             shares = np.where(differences, differences / scales, 0.0)
-        # Sums of numbers beyond the largest one depend on their order.
+        # Whether a sum overflows depends on the order of summation.
         shares[~np.isfinite(scales) & np.ones_like(shares, bool)] = 0.0
         return _accept(shares, tolerance, block, "the prediction")
     greatest = 0.0
@@ -129,10 +131,10 @@ def _compare_block(
 def _compare_single(
     form: Predictor, reference: EstimatorPredictor, single: Inputs, greatest: float
 ) -> None:
-    """Compare the text for one row; greatest: the difference of numbers up to now.
+    """Compare the text for one row; greatest: the greatest difference of numbers so far.
 
-    A form that is exact up to now has to be so here. Otherwise its text may be another where
-    its number is, by a difference that is accepted.
+    A form that has been exact so far must be exact here, too. Otherwise its text may differ if it
+    is the text of the form's own number, whose difference was accepted.
     """
     row = _row(single, 0)
     expected = reference.predict(single)
@@ -175,7 +177,7 @@ def _accept(shares: NDArray[np.float64], tolerance: float, block: Inputs, what: 
 
 
 def _tied(reference: EstimatorPredictor, inputs: Inputs) -> NDArray[np.bool_]:
-    """Tell for which inputs the estimator itself has two classes as good as equal."""
+    """Return, for each input, whether the estimator's two best classes are practically tied."""
     scores = reference.scores(inputs)
     if scores is None:
         return np.zeros(len(inputs[0]), bool)
@@ -200,13 +202,13 @@ def _by_prediction(reference: EstimatorPredictor, training: Inputs) -> Scale:
 
 
 def _row(inputs: Inputs, index: int) -> list[Any]:
-    """Return a row in Python's types, missing values None."""
+    """Return a row in Python types, with missing values as None."""
     row = [column[index : index + 1].tolist()[0] for column in inputs]
     return [None if value != value else value for value in row]  # noqa: PLR0124 - nan
 
 
 def blocks(reference: EstimatorPredictor, training: Inputs, inputs: int) -> Iterator[Inputs]:
-    """Yield inputs, `inputs` at least: what is rare first, then random ones."""
+    """Yield blocks of inputs, at least `inputs` in total: first edge cases, then random ones."""
     features = reference.features
     random = np.random.default_rng(0)
     left = inputs
@@ -244,7 +246,7 @@ def _sample(inputs: Inputs, random: np.random.Generator, most: int) -> Inputs:
 def _changed(
     training: Inputs, random: np.random.Generator, index: int, values: NDArray[Any]
 ) -> Inputs:
-    """Return rows of the training data, of which one feature has these values."""
+    """Return random rows of the training data in which one feature has the given values."""
     chosen = random.integers(0, len(training[0]), len(values))
     columns = [column[chosen] for column in training]
     columns[index] = values.astype(columns[index].dtype)
@@ -275,7 +277,10 @@ def _extremes(features: Sequence[Feature], training: Inputs, random: np.random.G
 
 
 def _places(feature: Feature, column: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
-    """Return where trees split: at values of the training data and in the middle of two."""
+    """Return candidates for splits of trees, with their neighbours.
+
+    Trees split at values of the training data and halfway between two of them.
+    """
     known = np.unique(column[~np.isnan(column.astype(float))])
     middles = known[:-1] + (known[1:] - known[:-1]) / 2
     places = np.concatenate([known, middles])
@@ -310,7 +315,7 @@ def _neighbours(
 def _borders(
     reference: EstimatorPredictor, training: Inputs, random: np.random.Generator
 ) -> Inputs:
-    """Return pairs of neighbours between which the estimator's prediction changes."""
+    """Return pairs of adjacent inputs between which the estimator's prediction changes."""
     numbers = [
         index for index, feature in enumerate(reference.features) if feature.kind == "number"
     ]
@@ -344,8 +349,8 @@ def _borders(
 
 
 def _between(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the double in the middle of two, counted in doubles: the first if there is none."""
-    # As whole numbers, doubles are in their own order but for the sign.
+    """Return the double halfway between two, counted in doubles, or the first if adjacent."""
+    # The bits of doubles, read as integers, have the order of the doubles except for the sign.
     least = np.iinfo(np.int64).min
     low, high = (
         np.where(bits < 0, least - bits, bits)
@@ -364,7 +369,7 @@ def _unequal(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
 def _random(
     features: Sequence[Feature], training: Inputs, random: np.random.Generator, rows: int
 ) -> Inputs:
-    """Return rows whose features know nothing of each other, near the training data mostly."""
+    """Return rows with independent features, most of them near the training data."""
     columns = []
     for feature, column in zip(features, training, strict=True):
         values = random.choice(column, rows)

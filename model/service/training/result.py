@@ -1,4 +1,4 @@
-"""What `model.train.train` returns: the contract between a model and its service."""
+"""The result of `model.train.train`: the contract between a model and its service."""
 
 import math
 import re
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
 
     from model.service.contract.artifact import Estimator
 
-# A part of a URL's path that every client writes alike.
+# A segment of a URL's path that needs no encoding.
 URL_NAME = re.compile("[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
-# What a header line of CSV, a label of a metric and a form can hold.
+# Names that are valid in a CSV header, a metric's label and a form.
 FEATURE_NAME = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,126}[^\s\x00-\x1f\x7f])?")
 
 
 class TrainingError(ValueError):
-    """The training cannot be served: one sentence says why."""
+    """The training cannot be served; the message is one sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """Predictions for rows that the estimator had not been fitted on.
 
-    target: what was true, shape (rows,) or (rows, outputs).
-    prediction: what was predicted, of the same shape.
-    probabilities: of each class, shape (rows, classes), in the order of the estimator's
-        `classes_`; of classifiers that have them.
+    target: the true values, shape (rows,) or (rows, outputs).
+    prediction: the predicted values, of the same shape.
+    probabilities: for classifiers that have them, the probability of each class, shape
+        (rows, classes), in the order of the estimator's `classes_`.
     """
 
     target: Any
@@ -36,9 +36,9 @@ class HeldOut:
     probabilities: Any = None
 
     def __post_init__(self) -> None:
-        """Make arrays of what is given.
+        """Convert the fields to arrays.
 
-        Raises TrainingError if they are not of the same rows.
+        Raises TrainingError if they do not have the same number of rows.
         """
         target, prediction = _array(self, "target"), _array(self, "prediction")
         if target.shape != prediction.shape or not target.size:
@@ -57,27 +57,27 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A trained model and what is to be known about it.
+    """A trained model and the information about it.
 
-    estimator: fitted on all rows of the frame; of a search such as GridSearchCV, its best
-        estimator is taken.
-    frame: what it was fitted on: a pandas DataFrame, or an array of numbers of shape
+    estimator: fitted on all rows of the frame. For a search such as GridSearchCV, its best
+        estimator is used.
+    frame: the data that it was fitted on: a pandas DataFrame, or an array of numbers of shape
         (rows, columns) with `parameters`.
-    target: what it predicts, shape (rows,) or (rows, outputs).
+    target: the values to predict, shape (rows,) or (rows, outputs).
     target_name: what the prediction means, with its unit if it has one.
-    dataset: where the data comes from.
-    metrics: name and value, measured on rows the estimator was not fitted on.
+    dataset: the source of the data.
+    metrics: names and values, measured on rows that the estimator was not fitted on.
     evaluation: how the metrics were measured, in words.
-    floors: the least that a metric may be: less fails the build.
-    ceilings: the most that a metric may be, for errors and losses. At least one metric has
-        a floor or a ceiling.
-    held_out: predictions for held-out rows; the card's plots of residuals, or of calibration,
-        are made from them.
-    parameters: what requests call each column of the frame, in its order, if not by its own
-        name: {"f": "bmi"} is asked as /prediction/?f=0.05.
-    shown_rows: how many rows of the frame the model card shows, in the plot of its page.
-        The card is public wherever the service is: 0 shows none.
-    name, version: what the model is called in URLs, /v2/models/<name>/versions/<version>.
+    floors: lower bounds of metrics. A lower value fails the build.
+    ceilings: upper bounds of metrics, for errors and losses. At least one metric has a floor or
+        a ceiling.
+    held_out: predictions for held-out rows, from which the card's plots of residuals or
+        calibration are drawn.
+    parameters: the names of the frame's columns in requests, in their order, if these differ
+        from the columns' own names: {"f": "bmi"} is requested as /prediction/?f=0.05.
+    shown_rows: the number of rows of the frame that the model card contains, for the plot of
+        its page. The card is as public as the service: 0 shows none.
+    name, version: the model's name and version in URLs, /v2/models/<name>/versions/<version>.
     """
 
     estimator: "Estimator"
@@ -96,9 +96,9 @@ class Training:
     version: str = "1"
 
     def __post_init__(self) -> None:
-        """Refuse what could not be served.
+        """Validate the training.
 
-        Raises TrainingError.
+        Raises TrainingError if it cannot be served.
         """
         best = getattr(self.estimator, "best_estimator_", self.estimator)
         object.__setattr__(self, "estimator", best)
@@ -124,17 +124,17 @@ class Training:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What requests call the columns of the frame, in its order."""
+        """The names of the columns in requests, in the order of the frame."""
         return tuple(self.frame.columns if self.parameters is None else self.parameters)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What the frame calls its columns; an array's are called as `parameters` says."""
+        """The names of the columns in the frame; for an array, the values of `parameters`."""
         named = self.parameters is not None and not hasattr(self.frame, "columns")
         return tuple((self.parameters or {}).values() if named else self.frame.columns)
 
     def missed(self) -> str:
-        """Return one sentence that names each metric beyond its bound, or nothing."""
+        """Return one sentence that names each metric beyond its bound, or an empty string."""
         faults = [
             f"{name} is {_figure(self.metrics[name])}, {side} {_figure(bound)}"
             for side, bounds in (
@@ -223,7 +223,7 @@ class Training:
 
 
 def _array(owner: object, name: str) -> "NDArray[Any]":
-    """Replace a frozen dataclass's sequence by an array, and return it."""
+    """Replace a frozen dataclass's sequence by an array, and return the array."""
     import numpy as np  # noqa: PLC0415 - what serves coefficients has none
 
     array = np.asarray(getattr(owner, name))

@@ -1,4 +1,4 @@
-"""From a training to the folder that is served: the model, its card and its plots."""
+"""Saving a training to the folder that is served: the model, its card and its plots."""
 
 import hashlib
 import io
@@ -29,17 +29,17 @@ from model.service.training.proof import INPUTS
 from model.service.training.result import Training, TrainingError
 
 PLOTS_FOLDER = "card"
-# Versions of these are part of what the model is.
+# Their versions are part of the model's description.
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
-# What the card of an earlier model may have taken away.
+# Files of an earlier model that may be removed if its card names them.
 OWN_FILE = re.compile(rf"(?:{PLOTS_FOLDER}/)?[\w-]+\.(?:skops|onnx|svg)")
 ADDRESS = re.compile(" at 0x[0-9a-f]+")
 
 
 def check(training: Training) -> tuple[Feature, ...]:
-    """Return the features of a training that is good enough and can be served.
+    """Return the features of a training.
 
-    Raises TrainingError.
+    Raises TrainingError if a metric is beyond its bound or the model cannot be served.
     """
     if missed := training.missed():
         raise TrainingError(missed)
@@ -62,15 +62,15 @@ def check(training: Training) -> tuple[Feature, ...]:
 
 
 def save(training: Training, folder: Path, inputs: int = INPUTS) -> Mapping[str, Any]:
-    """Write the model, its plots and its card into `folder`, made if need be; return the card.
+    """Write the model, its plots and its card to `folder` and return the card.
 
-    inputs: how many the form that serves is proven by.
+    The folder is created if necessary. inputs: the number of inputs used for the proof.
 
-    The same training gives the same bytes. The card is written last: a folder with a
-    card is complete.
+    The same training gives the same bytes. The card is written last: a folder with a card is
+    complete.
 
-    Raises ArtifactError if the model could not be read back and answer the same, ValueError if
-    it cannot be served.
+    Raises ArtifactError if the saved model cannot be loaded or predicts differently, ValueError if
+    the model cannot be served.
     """
     features = check(training)
     model = dump(training.estimator)
@@ -104,7 +104,7 @@ def save(training: Training, folder: Path, inputs: int = INPUTS) -> Mapping[str,
 
 
 def describe(training: Training, features: Sequence[Feature], task: Task) -> dict[str, Any]:
-    """Return what the card says of the training: what the model is, made of what, how good."""
+    """Return the card's entries about the training: the model, its data and its metrics."""
     rows, columns = training.frame.shape
     classes, target = classes_of(training), training.target
     outputs = target.shape[1] if target.ndim > 1 else 1
@@ -143,9 +143,9 @@ def describe(training: Training, features: Sequence[Feature], task: Task) -> dic
 
 
 def classes_of(training: Training) -> list[Any]:
-    """Return the classes of a classifier with one output, in JSON's types; otherwise none.
+    """Return the classes of a classifier with one output, in JSON types; otherwise an empty list.
 
-    Raises TrainingError if they are of other types.
+    Raises TrainingError if JSON has no such types.
     """
     classes = getattr(training.estimator, "classes_", None)
     if not is_classifier(training.estimator) or not isinstance(classes, np.ndarray):
@@ -159,7 +159,7 @@ def classes_of(training: Training) -> list[Any]:
 
 
 def sample_of(training: Training, features: Sequence[Feature]) -> dict[str, Any]:
-    """Return the rows that the card shows, evenly spaced, by column."""
+    """Return the evenly spaced rows that the card contains, by column."""
     frame = frame_of(training)
     places = evenly(len(frame), training.shown_rows)
     rows = frame.iloc[places].astype(object)
@@ -195,14 +195,14 @@ def _canonical(array: NDArray[Any]) -> bytes:
 
 
 def _alike(one: Any, other: NDArray[Any]) -> bool:
-    """Whether predictions are the same, but for the order in which a product is summed up."""
+    """Return whether predictions are the same up to rounding in a different order of summation."""
     if other.dtype.kind == "f":
         return bool(np.allclose(one, other, rtol=1e-9, atol=1e-12))
     return np.array_equal(one, other)
 
 
 def _files_of(folder: Path) -> set[str]:
-    """Return the files that the card in the folder names, if there is one."""
+    """Return the files that the card in the folder names; none without a card."""
     try:
         names = set(json.loads((folder / CARD_FILE).read_bytes())["files"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -211,7 +211,7 @@ def _files_of(folder: Path) -> set[str]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace the file at once: whoever reads sees the old or the new one, whole."""
+    """Replace the file atomically: readers see either the old or the new content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)

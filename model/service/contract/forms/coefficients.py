@@ -1,8 +1,9 @@
 """A linear model: its weights and its intercept, in plain Python.
 
-The sum is made from the first feature to the last, then the intercept is added: with one
-feature that is what scikit-learn does, bit by bit. With several, the linear algebra that it
-calls adds in an order that depends on the processor and the number of rows.
+The products are summed from the first feature to the last, then the intercept is added. With one
+feature, the result is identical to scikit-learn's, bit for bit. With several features, the linear
+algebra library used by scikit-learn sums in an order that depends on the processor and the number
+of rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,9 +32,9 @@ class CoefficientsPredictor:
         intercept: float,
         library: Path = weighted_sum.LIBRARY,
     ) -> None:
-        """Take a weight for each feature.
+        """Initialize with one weight for each feature.
 
-        Raises ArtifactError if the library of sums is there and wrong.
+        Raises ArtifactError if the compiled library exists but computes different results.
         """
         if len(weights) != len(features):
             raise ValueError(f"{len(features)} features cannot have {len(weights)} weights")
@@ -66,14 +67,14 @@ class CoefficientsPredictor:
         return [total + intercept for total in sums]
 
     def probabilities(self, columns: Columns) -> Any:
-        """Refuse: regressors have none."""
+        """Raise NotImplementedError: regressors have no probabilities."""
         raise NotImplementedError
 
 
 def weights_of(card: Mapping[str, Any]) -> tuple[tuple[float, ...], float]:
-    """Return the weights and the intercept that a card holds.
+    """Return the weights and the intercept that a card contains.
 
-    Raises ValueError.
+    Raises ValueError if the card contains none.
     """
     try:
         entry = card["coefficients"]
@@ -83,9 +84,9 @@ def weights_of(card: Mapping[str, Any]) -> tuple[tuple[float, ...], float]:
 
 
 def load(card: Mapping[str, Any]) -> CoefficientsPredictor:
-    """Return the predictor of a card.
+    """Return the predictor that a card describes.
 
-    Raises ValueError.
+    Raises ValueError if the card describes none.
     """
     weights, intercept = weights_of(card)
     return CoefficientsPredictor(tuple(map(from_card, card["features"])), weights, intercept)

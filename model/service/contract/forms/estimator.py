@@ -1,4 +1,4 @@
-"""scikit-learn itself."""
+"""The form "estimator": the scikit-learn estimator itself."""
 
 import contextlib
 import warnings
@@ -17,14 +17,15 @@ from model.service.contract.predictor import Columns, Form, OverflowedError, Tas
 if TYPE_CHECKING:
     from model.service.contract.forms.weighted_sum import WeightedSum
 
-# Trees take numbers in single precision.
+# Decision trees convert numbers to single precision.
 MOST = float(np.finfo(np.float32).max)
-# In a DataFrame's column of objects, what a missing value is: by the name of its dtype here.
+# The representation of a missing value in a DataFrame's object column, by the name that this module
+# gives to the column's dtype.
 MISSING: Mapping[str, Any] = {"object": None, "object, missing is nan": np.nan}
 
 
 class EstimatorPredictor:
-    """Predicts by the estimator."""
+    """Predicts with the estimator."""
 
     form: Form = "estimator"
     weighted_sum: "WeightedSum | None" = None
@@ -37,20 +38,20 @@ class EstimatorPredictor:
         estimator: Estimator,
         dtypes: Sequence[str] | None,
     ) -> None:
-        """Take the estimator; dtypes: of the frame's columns, as `Compiled` has them."""
+        """Initialize with the estimator; dtypes: those of the frame's columns, see `Compiled`."""
         self.features = features
         self.task = task
         self.outputs = outputs
         self._estimator: Any = estimator
         self._dtypes = None if dtypes is None else tuple(dtypes)
         classes = getattr(estimator, "classes_", None)
-        # Of a classifier with several outputs, each has its own.
+        # A classifier with several outputs has a list of arrays, one per output.
         self.labels: tuple[Any, ...] = (
             tuple(classes.tolist()) if isinstance(classes, np.ndarray) else ()
         )
         self.classes = self.labels if hasattr(estimator, "predict_proba") else ()
-        # By what scikit-learn is given less to check, and so less to refuse: what is beyond
-        # single precision is infinite for its trees.
+        # Skip part of scikit-learn's validation, which also makes it reject less: its trees then
+        # treat numbers beyond single precision as infinite.
         self._settings = {"assume_finite": True, "skip_parameter_validation": True}
 
     def text(self, row: Sequence[Value]) -> str:
@@ -75,14 +76,14 @@ class EstimatorPredictor:
         return self._ask("predict_proba", self.frame(columns))
 
     def scores(self, columns: Columns) -> NDArray[Any] | None:
-        """Return by what the classes were weighed, if the estimator tells."""
+        """Return the scores by which the estimator chooses a class; None if it exposes none."""
         for method in ("decision_function", "predict_proba"):
             if hasattr(self._estimator, method):
                 return self._ask(method, self.frame(columns))
         return None
 
     def frame(self, columns: Columns) -> Any:
-        """Return rows as the estimator was fitted on them."""
+        """Return the rows in the layout of the training data: an array or a DataFrame."""
         if self._dtypes is None:
             array = np.empty((len(columns[0]), len(columns)))
             for index, column in enumerate(columns):
@@ -102,15 +103,15 @@ class EstimatorPredictor:
             np.errstate(all="ignore"),
             warnings.catch_warnings(),
         ):
-            # Of unknown categories, and of what overflows.
+            # Warnings about unknown categories and overflow.
             warnings.simplefilter("ignore")
             answer: NDArray[Any] = np.asarray(getattr(self._estimator, method)(frame))
-        # A target of one column is one output as well.
+        # A target of shape (rows, 1) has one output as well.
         return answer.ravel() if method == "predict" and self.outputs == 1 else answer
 
 
 def series(feature: Feature, dtype: str, column: Sequence[Value]) -> "pd.Series[Any]":
-    """Return a DataFrame's column of a feature's values."""
+    """Return a feature's values as a column of a DataFrame."""
     if feature.is_numeric:
         return _numbers(feature, column)
     if dtype == "category":
@@ -125,7 +126,7 @@ def series(feature: Feature, dtype: str, column: Sequence[Value]) -> "pd.Series[
 
 
 def _numbers(feature: Feature, column: Sequence[Value]) -> "pd.Series[Any]":
-    # Whole numbers may be beyond 64 bits.
+    # Integers may exceed 64 bits.
     if feature.kind == "integer" and not feature.nullable:
         with contextlib.suppress(OverflowError):
             return pd.Series(np.array(column, np.int64))
@@ -133,7 +134,7 @@ def _numbers(feature: Feature, column: Sequence[Value]) -> "pd.Series[Any]":
 
 
 def dtype_of(values: "pd.Series[Any]") -> str:
-    """Return the name by which `series` makes a column like this one of the training frame."""
+    """Return the dtype name with which `series` creates a column like this one."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return "category"
     if values.dtype != object:
@@ -148,9 +149,9 @@ def _is_large(value: Value) -> bool:
 
 
 def load(card: Mapping[str, Any], estimator: Estimator) -> EstimatorPredictor:
-    """Return the predictor of a card.
+    """Return the predictor that a card describes.
 
-    Raises KeyError, TypeError or ValueError if it is none.
+    Raises KeyError, TypeError or ValueError if the card is invalid.
     """
     return EstimatorPredictor(
         tuple(map(from_card, card["features"])),

@@ -1,10 +1,10 @@
 """A model that ONNX Runtime runs, in double precision, without scikit-learn and pandas.
 
-Numbers and booleans are the columns of one input, NUMBERS, texts those of another, TEXTS,
-both in the order of the features. A missing number is not a number; a missing text is
-MISSING, which nobody asks for: it is of the characters that Unicode leaves to private use.
+Numbers and booleans are the columns of the input NUMBERS, texts those of the input TEXTS, both in
+the order of the features. A missing number is NaN. A missing text is MISSING, which no request is
+expected to contain: it is a Unicode private-use character.
 
-The session has no threads of its own, which would not outlive a fork.
+The session has no threads of its own, because they would not survive a fork.
 """
 
 import threading
@@ -33,13 +33,13 @@ TEXT_KINDS = ("category", "text")
 def session_of(model: bytes) -> ort.InferenceSession:
     """Return a session that runs a model on the caller's thread.
 
-    Raises ValueError if ONNX Runtime does not take it.
+    Raises ValueError if ONNX Runtime rejects the model.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # Memory that is kept for the next run would be kept by each worker.
+    # An arena would keep memory for the next run in each worker.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
     try:
@@ -49,7 +49,7 @@ def session_of(model: bytes) -> ort.InferenceSession:
 
 
 class OnnxPredictor:
-    """Predicts by a session of ONNX Runtime."""
+    """Predicts with an ONNX Runtime session."""
 
     form: Form = "onnx"
     weighted_sum: "WeightedSum | None" = None
@@ -62,9 +62,9 @@ class OnnxPredictor:
         classes: Sequence[Any],
         model: bytes,
     ) -> None:
-        """Take the model; classes: of a classifier, in the order of its probabilities.
+        """Initialize with the model; classes: a classifier's, in the order of its probabilities.
 
-        Raises ValueError if it is not a model of these features.
+        Raises ValueError if the model does not have these features as inputs.
         """
         self.features = features
         self.task = task
@@ -72,7 +72,7 @@ class OnnxPredictor:
         session = session_of(model)
         named = {output.name for output in session.get_outputs()}
         self.classes = tuple(classes) if PROBABILITIES in named else ()
-        # What the Python wrapper of a session does for each run costs a third of a small one.
+        # The Python wrapper of a session takes a third of the time of a small run.
         self._run = session._sess.run  # noqa: SLF001 - see above
         self._texts = [
             index for index, feature in enumerate(features) if feature.kind in TEXT_KINDS
@@ -83,7 +83,7 @@ class OnnxPredictor:
         if {name: len(indices) for name, indices in expected.items() if indices} != given:
             raise ValueError(f"{given} are not the inputs for these features")
         self._labels = {label: label_text(label) for label in classes}
-        # What a number that stands for a class is.
+        # The Python type of a numeric class label.
         self._label_type = type(classes[0]) if classes else float
         self._local = threading.local()
 
@@ -104,7 +104,7 @@ class OnnxPredictor:
             return self._labels[prediction.item()]
         if self.outputs == 1:
             number: float = prediction.item()
-            if number - number:  # infinite or not a number
+            if number - number:  # infinite or NaN
                 raise OverflowedError
             return array_text(number)
         if not np.isfinite(prediction).all():
@@ -145,7 +145,7 @@ class OnnxPredictor:
 
 
 def label_text(label: Any) -> str:
-    """Return a class as numpy prints an array of it alone."""
+    """Return a class label as numpy prints an array with this label alone."""
     if isinstance(label, bool):
         return "[ True]" if label else "[False]"
     if isinstance(label, float):
@@ -154,9 +154,9 @@ def label_text(label: Any) -> str:
 
 
 def load(card: Mapping[str, Any], model: bytes) -> OnnxPredictor:
-    """Return the predictor of a card.
+    """Return the predictor that a card describes.
 
-    Raises KeyError, TypeError or ValueError if it is none.
+    Raises KeyError, TypeError or ValueError if the card is invalid.
     """
     return OnnxPredictor(
         tuple(map(from_card, card["features"])),

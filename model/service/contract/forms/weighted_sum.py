@@ -1,7 +1,7 @@
-"""Weighted sums in machine code: of columns of numbers that are no Python objects.
+"""Weighted sums in machine code, over columns of unboxed numbers.
 
-Compiled from weighted_sum.c when an image is built. Where it is not, as in a checkout, whoever
-asks for sums does without.
+The library is compiled from weighted_sum.c when an image is built. Where it is missing, as in a
+checkout of the source, callers compute the sums in Python.
 """
 
 import ctypes
@@ -15,20 +15,20 @@ from model.service.contract.card import ArtifactError
 
 LIBRARY = Path(__file__).with_name("libweighted_sum.so")
 WORD = 8
-# Of the comparison with Python, at the start.
+# The number of random rows, and the extreme values, in the comparison with Python at startup.
 ROWS = 64
 EXTREMES = (0.0, -0.0, 5e-324, -5e-324, 2.2250738585072014e-308, 1.0, -1.0, 1e16, -1e16)
 
 
 class WeightedSum:
-    """The sum of each row's values times the weights, and the intercept."""
+    """Computes each row's weighted sum of values plus the intercept."""
 
     def __init__(self, weights: Sequence[float], intercept: float, library: Path = LIBRARY) -> None:
         """Load the library.
 
-        Raises OSError if it is not there, or not this machine's.
+        Raises OSError if it is missing or built for another platform.
         """
-        # PyDLL: the interpreter's lock is worth more than the microseconds that it is held.
+        # PyDLL keeps the GIL: releasing and reacquiring it costs more than the microseconds saved.
         loaded = ctypes.PyDLL(str(library))
         pointer = ctypes.c_void_p
         self._add_column = loaded.add_column
@@ -46,10 +46,10 @@ class WeightedSum:
     def __call__(
         self, columns: Sequence["array[float]"]
     ) -> tuple["array[float]", list[tuple[float, float]]] | None:
-        """Return the sum of each row, and each column's least and greatest value.
+        """Return each row's sum and each column's minimum and maximum, or None on overflow.
 
-        columns: one for each weight, of type "d", all of one length of at least 1, of finite
-        numbers. None if a sum is not finite.
+        columns: one array of type "d" for each weight, all of the same length (at least 1), with
+        finite numbers. The result is None if any sum is not finite.
         """
         rows = len(columns[0])
         sums = array("d", bytes(WORD * rows))
@@ -74,11 +74,11 @@ def load(
     in_python: Callable[[Sequence["array[float]"]], list[float]],
     library: Path = LIBRARY,
 ) -> WeightedSum | None:
-    """Return the sums in machine code, if the library is there.
+    """Return the weighted sum in machine code, or None if the library does not exist.
 
-    in_python: what returns the same sums.
+    in_python: computes the same sums in Python, for comparison.
 
-    Raises ArtifactError if they are not the same to the last bit.
+    Raises ArtifactError if the results differ, even in the last bit.
     """
     if not library.exists():
         return None

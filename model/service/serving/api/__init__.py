@@ -1,1 +1,1 @@
-"""The HTTP API by what it offers: one blueprint a module."""
+"""The HTTP API: one Flask blueprint per module."""

@@ -1,4 +1,4 @@
-"""The body of a request, within limits."""
+"""Reading a request's body within size limits."""
 
 from http import HTTPStatus
 
@@ -14,7 +14,7 @@ class Body:
     """The body of the current request, read once."""
 
     def __init__(self) -> None:
-        """Refuse what is compressed."""
+        """Raise ProblemError if the body is compressed."""
         environ = request.environ
         encoding = environ.get("HTTP_CONTENT_ENCODING", "identity")
         if encoding != "identity":
@@ -28,9 +28,9 @@ class Body:
         self._read = 0
 
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, none at the end.
+        """Return up to `size` bytes, or no bytes at the end.
 
-        Raises DocumentError if the client has left before it had sent what it announced.
+        Raises DocumentError if the client disconnected before it sent all announced bytes.
         """
         data = self._stream.read(size)
         self._read += len(data)
@@ -43,9 +43,9 @@ class Body:
         return data
 
     def document(self) -> bytes:
-        """Return all of it.
+        """Return the whole body.
 
-        Raises ProblemError if that is too much to be worked on at once.
+        Raises ProblemError if it exceeds the size that is processed at once.
         """
         if (self._length or 0) > json_batches.DOCUMENT_BYTES:
             raise _too_large()

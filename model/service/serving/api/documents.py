@@ -1,4 +1,4 @@
-"""What describes the service: the model's card and plots, the API, the metrics."""
+"""Documents about the service: the model card and its plots, the OpenAPI document, the metrics."""
 
 from http import HTTPStatus
 from typing import Any
@@ -12,11 +12,11 @@ from model.service.serving.api import extensions
 from model.service.serving.problem import ProblemError
 
 JSON, HTML = "application/json", "text/html"
-# For links, which cannot say what they accept.
+# For links, which cannot set an Accept header.
 FORMATS = {"json": JSON, "html": HTML}
 PLOTS = "card"  # the folder beside the card
 PLOT_HEADERS = {
-    # What a plot is drawn by has styles inside.
+    # The SVG of a plot contains inline styles.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
@@ -27,7 +27,7 @@ blueprint = Blueprint("documents", __name__)
 
 @blueprint.get("/model")
 def model() -> Response:
-    """Answer with the model card, for programs or for people."""
+    """Return the model card as JSON or HTML."""
     wanted: str | None = FORMATS.get(request.args.get("format", ""))
     if not wanted:
         accepted = request.headers.get("Accept")
@@ -43,7 +43,7 @@ def model() -> Response:
 
 @blueprint.get("/model/plots/<name>")
 def plot(name: str) -> Response:
-    """Answer with a plot of the model card."""
+    """Return a plot of the model card."""
     card = extensions.card()
     if name not in card.get("plots", ()):
         abort(HTTPStatus.NOT_FOUND)
@@ -57,13 +57,13 @@ def plot(name: str) -> Response:
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    """Answer with the API's description."""
+    """Return the OpenAPI document."""
     return _json(extensions.openapi())
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """Answer with the counts of all workers."""
+    """Return the metrics, summed over all workers."""
     text, content_type = extensions.metrics().exposition(request.headers.get("Accept", ""))
     return Response(text, content_type=content_type)
 
@@ -75,7 +75,7 @@ def _json(document: Any) -> Response:
 
 
 def _conditional(response: Response) -> Response:
-    """Answer that nothing has changed since, to a client that has it."""
+    """Return 304 Not Modified to a client that has the current version, else the response."""
     response.add_etag()
     response.make_conditional(request)
     return response

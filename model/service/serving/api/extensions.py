@@ -1,4 +1,4 @@
-"""What the application holds for its views, by its type."""
+"""Typed access to the objects that the application provides to its views."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ def predictor() -> Predictor:
 
 
 def metrics() -> "Metrics":
-    """Return what counts."""
+    """Return the metrics."""
     return cast("Metrics", current_app.extensions["metrics"])
 
 
@@ -28,15 +28,15 @@ def card() -> Mapping[str, Any]:
 
 
 def openapi() -> Mapping[str, Any]:
-    """Return the API's description, made when it is first asked for."""
+    """Return the OpenAPI document, created on first use."""
     return cast("Callable[[], Mapping[str, Any]]", current_app.extensions["openapi"])()
 
 
 def model_folder() -> Path:
-    """Return where the model is."""
+    """Return the folder of the model."""
     return Path(current_app.config["MODEL_FOLDER"])
 
 
 def request_id() -> str:
-    """Return the request's id, or nothing if it has none."""
+    """Return the request's ID, or an empty string if it has none."""
     return str(request.environ.get("prediction.request_id", ""))

@@ -21,10 +21,10 @@ from model.service.serving.tensors import Tensor, TensorError
 PREDICT, PROBABILITIES = "predict", "predict_proba"
 EXTENSIONS = ["binary_tensor_data"]
 JSON, BINARY = "application/json", "application/octet-stream"
-# How long the JSON before binary data is.
+# The length in bytes of the JSON that precedes binary data.
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
-# The datatype that a feature's tensor has of itself, and which others it may have.
+# The default datatype of a feature's tensor, and the other datatypes accepted for it.
 DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}
 INTEGERS = tuple(name for name in tensors.FORMATS if "INT" in name)
 TAKEN: Mapping[str, tuple[str, ...]] = {
@@ -40,7 +40,7 @@ blueprint = Blueprint("inference", __name__, url_prefix=problem.INFERENCE_PATH)
 
 @blueprint.get("")
 def server() -> Response:
-    """Say what the server is."""
+    """Return the server's metadata."""
     card = extensions.card()
     return _json(
         {"name": "docker-ml-api", "version": str(card["version"]), "extensions": EXTENSIONS}
@@ -49,20 +49,20 @@ def server() -> Response:
 
 @blueprint.get("/health/live")
 def live() -> Response:
-    """Say that the server is up."""
+    """Report that the server is live."""
     return _json({"live": True})
 
 
 @blueprint.get("/health/ready")
 def ready() -> Response:
-    """Say that the server can predict."""
+    """Report that the server is ready to predict."""
     return _json({"ready": True})
 
 
 @blueprint.get("/models/<name>")
 @blueprint.get("/models/<name>/versions/<version>")
 def model(name: str, version: str | None = None) -> Response:
-    """Say what the model takes and gives."""
+    """Return the model's metadata: its inputs and outputs."""
     _check_model(name, version)
     predictor = extensions.predictor()
     return _json(
@@ -85,7 +85,7 @@ def model(name: str, version: str | None = None) -> Response:
 @blueprint.get("/models/<name>/ready")
 @blueprint.get("/models/<name>/versions/<version>/ready")
 def model_ready(name: str, version: str | None = None) -> Response:
-    """Say that the model can predict."""
+    """Report that the model is ready to predict."""
     _check_model(name, version)
     return _json({"name": name, "ready": True})
 
@@ -93,7 +93,7 @@ def model_ready(name: str, version: str | None = None) -> Response:
 @blueprint.post("/models/<name>/infer")
 @blueprint.post("/models/<name>/versions/<version>/infer")
 def infer(name: str, version: str | None = None) -> Response:
-    """Predict a value for each row of the tensors."""
+    """Return a prediction for each row of the input tensors."""
     _check_model(name, version)
     predictor, card = extensions.predictor(), extensions.card()
     document, binary = _document()
@@ -138,12 +138,12 @@ def infer(name: str, version: str | None = None) -> Response:
 
 
 def datatype(feature: Feature) -> str:
-    """Return the datatype of a feature's tensor."""
+    """Return the default datatype of a feature's tensor."""
     return DATATYPES.get(feature.kind, tensors.BYTES)
 
 
 def outputs(predictor: Predictor, card: Mapping[str, Any]) -> list[tuple[str, str, list[int]]]:
-    """Return each output's name, datatype and dimensions after the rows."""
+    """Return each output's name, datatype and dimensions, without the dimension of the rows."""
     kind = "FP64"
     if classes := predictor.classes or card.get("classes"):
         kind = {bool: "BOOL", int: "INT64", float: "FP64"}.get(type(classes[0]), tensors.BYTES)
@@ -176,7 +176,7 @@ def _check_model(name: str, version: str | None) -> None:
 
 
 def _document() -> tuple[Mapping[str, Any], memoryview]:
-    """Return the request's JSON, and the binary data after it."""
+    """Return the JSON document of the request and the binary data that follows it."""
     data = memoryview(Body().document())
     length = request.headers.get(HEADER_LENGTH)
     if length is not None and not (
@@ -258,7 +258,7 @@ def _tensor(entry: Mapping[str, Any], binary: memoryview | None) -> Tensor:
 def _columns(
     features: Sequence[Feature], inputs: Sequence[Tensor]
 ) -> tuple[list[Sequence[Any]], int]:
-    """Return the values of each feature, and how many rows they are."""
+    """Return the values of each feature and the number of rows."""
     by_name = {tensor.name: tensor for tensor in inputs}
     if len(by_name) < len(inputs):
         raise _refused("Two inputs have the same name.")
@@ -311,7 +311,7 @@ def _columns(
 
 
 def _wanted(document: Mapping[str, Any], known: Sequence[str]) -> dict[str, bool]:
-    """Return the outputs that are wanted, and whether as binary data."""
+    """Return the requested outputs, each with whether it is returned as binary data."""
     binary = _is_true(_parameters(document, "the request"), "binary_data_output", default=False)
     entries = document.get("outputs")
     if entries is None or entries == []:

@@ -1,4 +1,4 @@
-"""One prediction, asked by a query, answered as text."""
+"""A single prediction: a query string as input, text as output."""
 
 from flask import Blueprint, Response, request
 
@@ -10,15 +10,15 @@ blueprint = Blueprint("prediction", __name__)
 
 @blueprint.get("/isAlive")
 def is_alive() -> Response:
-    """Say that the service is up."""
+    """Report that the service is alive."""
     return _text(ALIVE)
 
 
 @blueprint.get("/prediction/")
 @blueprint.get("/prediction")
 def prediction() -> Response:
-    """Answer with the prediction for the query's parameters."""
-    # A server may leave an empty one out.
+    """Return the prediction for the query's parameters."""
+    # A WSGI server may omit an empty QUERY_STRING.
     return _text(answer(predictor(), request.environ.get("QUERY_STRING", "")))
 
 

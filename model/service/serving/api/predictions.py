@@ -1,4 +1,4 @@
-"""Predictions for many rows: JSON or CSV in, JSON or CSV out."""
+"""Predictions for many rows, with JSON or CSV as input and output."""
 
 import contextlib
 import itertools
@@ -28,7 +28,7 @@ blueprint = Blueprint("predictions", __name__)
 
 @blueprint.post("/v1/predictions")
 def predictions() -> Response:
-    """Answer with a prediction for each row, in their order."""
+    """Return a prediction for each row, in the order of the rows."""
     given, wanted = _content_types()
     if given == CSV:
         return _table(wanted)
@@ -39,7 +39,7 @@ def predictions() -> Response:
 
 
 def _content_types() -> tuple[str, str]:
-    """Return what the body is, and what the answer is to be."""
+    """Return the media types of the request's body and of the response."""
     environ = request.environ
     accept = environ.get("HTTP_ACCEPT", "*/*")
     if environ.get("CONTENT_TYPE") == JSON and accept in ("*/*", JSON):
@@ -77,7 +77,7 @@ def _document(data: bytes, wanted: str) -> Response:
 
 
 def _sent(parts: Sequence[bytes], content_type: str) -> Response:
-    # Passed through, the server gets the list itself, and sends it at once.
+    # With direct_passthrough the server gets the list itself and sends it at once.
     return Response(parts, content_type=content_type, direct_passthrough=True)
 
 
@@ -104,7 +104,7 @@ def _table(wanted: str) -> Response:
 def _table_as_document(
     answered: Iterator[Predicted], predictor: Predictor, *, probabilities: bool
 ) -> Response:
-    """Answer with one document; its head depends on all rows, so they must fit in memory."""
+    """Return one document. Its beginning depends on all rows, so they must fit in memory."""
     values: list[bytes] = []
     likely: list[bytes] = []
     errors: RowErrors = {}

@@ -1,13 +1,13 @@
-// The page that asks the model: each change of an input asks anew; one request is under way at
-// a time, and the newest inputs are the next. No library, no build step.
+// The page with the prediction form: each change of an input requests a new prediction. One request
+// is in progress at a time; the next one sends the latest inputs. No library, no build step.
 
 const $ = (id) => document.getElementById(id);
 const config = JSON.parse($("config").textContent);
 const form = $("form");
 const BAD = Symbol("no number");
-const TYPING = 150; // ms: a number is typed in several strokes
-const QUIET = 500; // ms without a change, before a screen reader is told
-const PATIENCE = 10000; // ms for an answer
+const TYPING = 150; // ms to wait for further keystrokes while a number is typed
+const QUIET = 500; // ms without a change before a screen reader is notified
+const PATIENCE = 10000; // ms to wait for a response
 const BUSY_TRIES = 5;
 
 const proper = (text) => String(text).replace("-", "−");
@@ -101,15 +101,15 @@ const fields = config.fields.map((spec) => {
 
 const byName = (name) => fields.find((field) => field.name === name);
 
-// --- Asking
+// --- Requests
 
 let timer = 0;
 let telling = 0;
 let underWay = false;
 let waiting = false;
 let tries = 0;
-let truth; // of a training row, while its inputs are unchanged
-let shown = null; // the last answer: {record, prediction, probabilities}
+let truth; // the target of a training row, while its inputs are unchanged
+let shown = null; // the last response: {record, prediction, probabilities}
 
 function schedule(delay = 0) {
   clearTimeout(timer);
@@ -206,7 +206,7 @@ function succeed(answer) {
   draw();
 }
 
-// What changes many times a second is told when it has come to rest.
+// Announce a value that changes many times a second only when it has settled.
 function tell(text) {
   clearTimeout(telling);
   telling = setTimeout(() => ($("status").textContent = text), QUIET);
@@ -240,7 +240,7 @@ function showMark(prediction) {
   mark.style.visibility = "visible";
 }
 
-// --- The address and the commands that ask the same
+// --- The URL and the commands for the same request
 
 function remember(values, body) {
   const query = new URLSearchParams();
@@ -275,7 +275,7 @@ function make(name, attributes, text) {
   return element;
 }
 
-// Round numbers from below the least to above the most, about `count` of them.
+// About `count` round numbers between `least` and `most`.
 function ticks(least, most, count) {
   const raw = (most - least) / count || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -292,7 +292,7 @@ function extent(values, margin) {
   return [least - room, most + room];
 }
 
-// Between -1 and 1, the same each time: keeps points of one place apart.
+// A reproducible offset between -1 and 1 that separates overlapping points.
 const scatter = (index) => ((index * 0.618034) % 1) * 2 - 1;
 
 function draw() {
@@ -461,7 +461,7 @@ $("example")?.addEventListener("click", () => {
 if (chart) {
   $("feature").addEventListener("change", draw);
   $("class")?.addEventListener("change", draw);
-  // Beside the fields, which need no pointer.
+  // A shortcut in addition to the fields, which work without a pointer.
   chart.addEventListener("click", (event) => {
     const { field, x } = chart.place;
     const value = x.invert(event.clientX - chart.getBoundingClientRect().left);

@@ -1,9 +1,9 @@
-// The API's reference: its commands get this service's address, and its forms send requests.
+// The API reference: fills this service's URL into the commands, and sends the forms' requests.
 
 const root = new URL(".", location.href);
 document.getElementById("address").textContent = `URL=${root.href.replace(/\/$/, "")}`;
 
-const LONGEST = 20000; // characters of an answer
+const LONGEST = 20000; // characters of a response
 
 for (const form of document.querySelectorAll("form[data-path]")) {
   const outcome = form.querySelector(".outcome");
