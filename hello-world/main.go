@@ -1,10 +1,10 @@
 // Command hello-app is a small web server: it answers every request with a
 // greeting, its version and the name of the host that it runs on.
 //
-// Settings: PORT, the TCP port to listen on (default 8080); INSTANCE_NAME, which each
-// answer carries in its header X-Served-By, if it is set.
-// hello-app -health asks a running hello-app on this host whether it answers:
-// exit status 0 if it does.
+// Settings: PORT, the TCP port to listen on (default 8080); INSTANCE_NAME, the value of
+// the header X-Served-By of each response, if it is set.
+// hello-app -health checks a running hello-app on this host; the exit status is 0 if it
+// answers.
 package main
 
 import (
@@ -31,32 +31,32 @@ var version = "1.0.0"
 const (
 	defaultPort   = 8080
 	healthTimeout = 2 * time.Second
-	// As long as a header is reasonable; the name of a host or pod is no longer.
+	// A reasonable length of a header; names of hosts and pods are not longer.
 	maxInstanceName = 253
-	// Between two looks at the number of connections, and how many looks without any
-	// mean that nobody comes back.
+	// The interval between polls of the number of connections, and the number of
+	// consecutive polls without connections after which no client is expected any more.
 	lookInterval = 5 * time.Millisecond
 	quietLooks   = 10
 )
 
-// A drain is how long the server drains its connections at most, in three steps.
+// A drain has the maximum durations of the three steps in which connections are drained.
 type drain struct {
-	// leave: it still answers, and ends each connection with its answer.
+	// leave: requests are still answered; each response closes its connection.
 	leave time.Duration
-	// lastCall: nobody new can connect; those that wait to be accepted are answered.
+	// lastCall: no new connections; those that wait to be accepted are still answered.
 	lastCall time.Duration
-	// finish: the requests under way may finish.
+	// finish: the requests in progress may finish.
 	finish time.Duration
 }
 
-// Docker kills a container 10 s after SIGTERM: all steps fit.
+// Docker kills a container 10 s after SIGTERM: all steps together take less.
 var defaultDrain = drain{leave: 3 * time.Second, lastCall: time.Second, finish: 4 * time.Second}
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Getenv, os.Stderr))
 }
 
-// run is main with its surroundings passed in; it returns the exit status.
+// run is main with its environment passed in; it returns the exit status.
 func run(args []string, getenv func(string) string, stderr io.Writer) int {
 	logger := log.New(stderr, "", log.LstdFlags|log.LUTC)
 	flags := flag.NewFlagSet("hello-app", flag.ContinueOnError)
@@ -91,7 +91,7 @@ func run(args []string, getenv func(string) string, stderr io.Writer) int {
 		return 1
 	}
 
-	// From here on a signal drains instead of killing.
+	// From here on, a signal starts the drain instead of killing the process.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
@@ -118,8 +118,8 @@ func parsePort(value string) (int, error) {
 	return int(port), nil
 }
 
-// parseInstanceName reads the value of INSTANCE_NAME, which a header must be able to hold;
-// empty means that there is none.
+// parseInstanceName reads the value of INSTANCE_NAME, which must be valid in a header;
+// empty means no name.
 func parseInstanceName(value string) (string, error) {
 	unprintable := func(r rune) bool { return r < ' ' || r > '~' }
 	if len(value) > maxInstanceName || strings.IndexFunc(value, unprintable) >= 0 ||
@@ -132,7 +132,7 @@ func parseInstanceName(value string) (string, error) {
 	return value, nil
 }
 
-// newHandler answers every path with the greeting, and names the instance if it has a name.
+// newHandler answers every path with the greeting and adds the instance's name, if any.
 func newHandler(instance string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if instance != "" {
@@ -144,12 +144,12 @@ func newHandler(instance string) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		// A client that has gone away is no concern of the server.
+		// The server ignores that a client has disconnected.
 		_, _ = fmt.Fprintf(w, "Hello, world!\nVersion: %s\nHostname: %s\n", version, hostname)
 	})
 }
 
-// serve answers on listener until ctx ends, and then drains.
+// serve answers on listener until ctx is done, and then drains the connections.
 func serve(
 	ctx context.Context, listener net.Listener, handler http.Handler, limit drain, logger *log.Logger,
 ) error {
@@ -192,11 +192,11 @@ func serve(
 	}
 
 	logger.Print("asked to stop: finishing the requests under way")
-	// Shutdown alone drops a request that arrives on an open connection while it
-	// closes it, so the clients are first told to go.
+	// Shutdown alone drops a request that arrives on a connection while it is being
+	// closed, so responses close their connections first.
 	leaving.Store(true)
 	waitUntilQuiet(&connections, limit.leave)
-	// Closing the listener resets the connections that it has not accepted yet.
+	// Closing the listener resets connections that have not been accepted yet.
 	if err := refuseNew(listener); err != nil {
 		logger.Printf("cannot keep new connections away: %v", err)
 	}
@@ -211,8 +211,8 @@ func serve(
 	return nil
 }
 
-// waitUntilQuiet returns when count has been 0 for a number of looks, or after limit. One
-// look is not enough: clients come back, and the system may hold some that wait.
+// waitUntilQuiet returns when count has been 0 for a number of polls, or after limit. One
+// poll is not enough: clients reconnect, and the kernel may hold connections that wait.
 func waitUntilQuiet(count *atomic.Int64, limit time.Duration) {
 	end := time.NewTimer(limit)
 	defer end.Stop()
@@ -232,9 +232,9 @@ func waitUntilQuiet(count *atomic.Int64, limit time.Duration) {
 	}
 }
 
-// checkHealth asks url once; nil means that it answered 200 within timeout.
+// checkHealth requests url once; nil means that it answered 200 within timeout.
 func checkHealth(url string, timeout time.Duration) error {
-	// No proxy of the environment: the question is about this host.
+	// Ignore the proxy settings of the environment: the check is for this host.
 	client := http.Client{Timeout: timeout, Transport: &http.Transport{}}
 	response, err := client.Get(url)
 	if err != nil {

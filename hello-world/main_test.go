@@ -23,7 +23,7 @@ import (
 	"time"
 )
 
-// How long a test waits for what must happen, before it fails.
+// How long a test waits for an expected event before it fails.
 const patience = 20 * time.Second
 
 func hostname(t *testing.T) string {
@@ -53,7 +53,7 @@ func loopback(t *testing.T) net.Listener {
 	return listener
 }
 
-// freePort is free on all addresses when it returns.
+// freePort returns a port that is free on all addresses.
 func freePort(t *testing.T) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", ":0")
@@ -235,7 +235,7 @@ func TestRunRefusesANameThatIsNoHeader(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	// A proxy must never be asked about this host.
+	// A proxy must never be used for this host.
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	t.Setenv("http_proxy", "http://127.0.0.1:1")
 	hang := make(chan struct{})
@@ -325,8 +325,8 @@ func TestServeFinishesTheRequestUnderWay(t *testing.T) {
 	}
 }
 
-// A client that keeps its connection is answered while the server leaves, and is
-// told that the connection ends: none of its requests is lost.
+// A client with a keep-alive connection is answered while the server drains, and is
+// told that the connection closes: none of its requests is lost.
 func TestServeTakesLeaveOfOpenConnections(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	listener := loopback(t)
@@ -365,7 +365,7 @@ func TestServeTakesLeaveOfOpenConnections(t *testing.T) {
 	lines.Scan()
 	go func() { _, _ = io.Copy(io.Discard, logged) }()
 	for closed := false; !closed; {
-		// The log line comes just before the server begins to leave.
+		// The log line is written just before the drain begins.
 		closed = ask().Close
 	}
 	if err := <-ended; err != nil {
@@ -373,8 +373,8 @@ func TestServeTakesLeaveOfOpenConnections(t *testing.T) {
 	}
 }
 
-// client asks again and again, on one connection as long as that is kept, until it is
-// refused. It counts, and sends each request that was not answered to lost.
+// client sends requests, on one connection as long as it is kept alive, until the
+// connection is refused. It counts them and sends each unanswered request to lost.
 func client(address string, answered *atomic.Int64, lost chan<- error) {
 	for {
 		connection, err := net.Dial("tcp", address)
@@ -405,8 +405,8 @@ func client(address string, answered *atomic.Int64, lost chan<- error) {
 	}
 }
 
-// Nothing that was asked goes unanswered when the server stops under load: neither on the
-// connections that are open, nor on those that wait to be accepted.
+// No request stays unanswered when the server stops under load: neither on open
+// connections nor on those that wait to be accepted.
 func TestServeLosesNothingUnderLoad(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	listener := loopback(t)
@@ -476,7 +476,7 @@ func TestServeTellsWhenItEndsByItself(t *testing.T) {
 	}
 }
 
-// waitUntilClosed returns once nothing listens at address.
+// waitUntilClosed returns once nothing listens on address.
 func waitUntilClosed(t *testing.T, address string) {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); {
@@ -503,7 +503,7 @@ func build(t *testing.T, version string) string {
 	return binary
 }
 
-// TestBinary starts the built program, asks it, and sends it SIGTERM while a
+// TestBinary starts the built program, sends requests, and sends SIGTERM while a
 // request is half sent: that request must still be answered.
 func TestBinary(t *testing.T) {
 	binary := build(t, "9.8.7")
@@ -540,8 +540,8 @@ func TestBinary(t *testing.T) {
 	if _, err := io.WriteString(connection, "GET / HTTP/1.1\r\nHost: hello\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	// Connections are accepted in turn: once a later one was answered, the
-	// server has taken the half request too.
+	// Connections are accepted in order: once a later one is answered, the server
+	// has also accepted the one with the half request.
 	response, err := http.Get("http://" + address)
 	if err != nil {
 		t.Fatal(err)

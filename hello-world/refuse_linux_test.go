@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestAdmit has a connection as one that was begun before refuseNew and completed after it:
-// it has the listener's limit, and what its client sends is dropped until it is let in.
+// TestAdmit simulates a connection opened before refuseNew and completed after it: it
+// inherits the listener's limit, and its client's packets are dropped until admit.
 func TestAdmit(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ func TestAdmit(t *testing.T) {
 	if err := admit(accepted); err != nil {
 		t.Fatal(err)
 	}
-	// The client sends it again.
+	// The client retransmits it.
 	_ = accepted.SetReadDeadline(time.Now().Add(patience))
 	if _, err := accepted.Read(got); err != nil || got[0] != 'x' {
 		t.Fatalf("what was sent is lost: %q, %v", got, err)

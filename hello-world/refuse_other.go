@@ -4,8 +4,8 @@ package main
 
 import "net"
 
-// refuseNew is left out: connections that wait to be accepted are reset in the end.
+// refuseNew does nothing: connections that wait to be accepted are reset in the end.
 func refuseNew(net.Listener) error { return nil }
 
-// admit has nothing to undo.
+// admit does nothing, as refuseNew sets no limit.
 func admit(net.Conn) error { return nil }
