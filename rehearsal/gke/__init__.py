@@ -1,1 +1,1 @@
-"""A double of the Google APIs that a GKE run calls, as a server of its own."""
+"""A double of the Google APIs that a GKE run calls, as a standalone server."""

@@ -131,7 +131,7 @@ _COMMANDS = {"up": _up, "down": _down, "status": _status, "env": _env, "serve": 
 
 
 def _summary(paths: Layout) -> list[str]:
-    """Return how often each method was called, the changing ones marked."""
+    """Return the number of calls of each method; mutating methods are marked with `*`."""
     entries = RequestLog(paths.requests).entries()
     counted = Counter(
         (entry["method_id"] or f"refused: {entry['host']}", entry["mutating"]) for entry in entries

@@ -1,4 +1,4 @@
-"""Service accounts: their keys, the assertions they sign, the access tokens they get for them."""
+"""Service accounts: their keys, signed assertions, and the access tokens issued for assertions."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Refused(Exception):  # noqa: N818 - the client's error
     """The token endpoint's 400: an OAuth error code and its description."""
 
     def __init__(self, code: str, description: str) -> None:
-        """Take the code ("invalid_grant") and Google's words."""
+        """Initialize with the error code ("invalid_grant") and Google's wording."""
         super().__init__(description)
         self.code = code
 
 
 @dataclass(frozen=True)
 class Account:
-    """A service account and the one key that was made for it."""
+    """A service account and its only key."""
 
     email: str
     unique_id: str
@@ -75,12 +75,12 @@ class Token:
 
     @property
     def names_email(self) -> bool:
-        """Whether its scopes let others see the e-mail address."""
+        """Whether the token's scopes grant access to the e-mail address."""
         return not EMAIL_SCOPES.isdisjoint(self.scopes)
 
 
 def make_account(email: str, project: str) -> tuple[Account, dict[str, str]]:
-    """Return an account, and its key as the JSON that Google lets one download."""
+    """Return an account, and its key in the JSON format of Google's key files."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     private = key.private_bytes(
         serialization.Encoding.PEM,
@@ -110,7 +110,7 @@ def make_account(email: str, project: str) -> tuple[Account, dict[str, str]]:
 
 
 class Accounts:
-    """The accounts that are known, and the tokens that were given out."""
+    """The known accounts and the issued tokens."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Accounts:
         token_seconds: float = 3600.0,
         audiences: Callable[[], Sequence[str]] = lambda: (TOKEN_URI,),
     ) -> None:
-        """Know the accounts; assertions must be meant for one of the audiences."""
+        """Initialize with the accounts; an assertion must name one of the audiences."""
         self._by_email = {account.email: account for account in accounts}
         self._clock = clock
         self._audiences = audiences
@@ -130,7 +130,7 @@ class Accounts:
     def grant(self, form: Mapping[str, str]) -> Token:
         """Return an access token for the form that was sent to the token endpoint.
 
-        :raises Refused: as Google words it.
+        :raises Refused: the form or its assertion is invalid; in Google's wording.
         """
         kind = form.get("grant_type", "")
         if kind != GRANT:
@@ -142,7 +142,7 @@ class Accounts:
         return self.issue(str(claims["iss"]), scopes)
 
     def issue(self, email: str, scopes: Sequence[str]) -> Token:
-        """Give out a token without asking for an assertion."""
+        """Issue a token without requiring an assertion."""
         account = self._by_email[email]
         token = Token(
             f"ya29.c.{secrets.token_urlsafe(48)}",
@@ -156,14 +156,14 @@ class Accounts:
         return token
 
     def find(self, value: str) -> Token | None:
-        """Return the token while it is good."""
+        """Return the token if it is valid, otherwise None."""
         token = self._tokens.get(value)
         if token is None or token.expires <= self._clock.now():
             return None
         return token
 
     def owner(self, key: Any) -> str | None:
-        """Return the address of the account that a key (the JSON of its file) is of."""
+        """Return the e-mail address of the account that a key (the JSON of its file) belongs to."""
         try:
             account = self._by_email[key["client_email"]]
             private: Any = serialization.load_pem_private_key(key["private_key"].encode(), None)
@@ -175,20 +175,20 @@ class Accounts:
         return account.email if public.decode() == account.public_key else None
 
     def seconds_left(self, token: Token) -> int:
-        """Return how long the token is good for."""
+        """Return the token's remaining lifetime in seconds."""
         return max(0, round(token.expires - self._clock.now()))
 
     def revoke(self, value: str) -> None:
-        """Make a token worth nothing."""
+        """Revoke a token."""
         self._tokens.pop(value, None)
 
     def dump(self) -> list[dict[str, Any]]:
-        """Return the tokens that are good, as JSON."""
+        """Return the valid tokens as JSON."""
         self._forget_expired()
         return [asdict(token) for token in self._tokens.values()]
 
     def load(self, tokens: Sequence[Mapping[str, Any]]) -> None:
-        """Know the tokens that `dump` once returned."""
+        """Restore the tokens that `dump` returned."""
         for each in tokens:
             token = Token(**{**each, "scopes": tuple(each["scopes"])})
             self._tokens[token.value] = token
@@ -200,7 +200,7 @@ class Accounts:
         }
 
     def _verified(self, assertion: str) -> Mapping[str, Any]:
-        """Return the claims of an assertion that an account signed for us, now."""
+        """Return the claims of an assertion after checking its signature, audience and times."""
         header, claims, signed, signature = _parsed(assertion)
         account = self._by_email.get(str(claims.get("iss")))
         if account is None:
@@ -232,7 +232,7 @@ class Accounts:
 
 
 def _parsed(assertion: str) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
-    """Return header, claims, what was signed, and the signature."""
+    """Return the header, the claims, the signed bytes and the signature."""
     try:
         first, second, third = assertion.split(".")
         header, claims = json.loads(_decoded(first)), json.loads(_decoded(second))

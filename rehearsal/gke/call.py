@@ -1,7 +1,8 @@
-"""What the server and the model of Google's side say to each other.
+"""The interface between the server and the model of Google's side.
 
-The server resolves, checks and authenticates a request and hands it on as a `Call`; the model
-(`rehearsal.gke.model.World`) decides, and gives an `Answer`. Neither knows of the other's inside.
+The server resolves, validates and authenticates a request and passes it on as a `Call`. The model
+(`rehearsal.gke.model.World`) decides and returns an `Answer`. Neither depends on the other's
+internals.
 """
 
 from __future__ import annotations
@@ -25,54 +26,54 @@ STATUS_NAMES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""The canonical name that Google gives beside each HTTP status."""
+"""The canonical status name that Google returns with each HTTP status."""
 
 
 class Clock(Protocol):
-    """Time as the rehearsal has it: real, put forward, or a test's own."""
+    """The rehearsal's time: real, advanced, or controlled by a test."""
 
     def now(self) -> float:
-        """Return the seconds since 1970."""
+        """Return the seconds since the epoch."""
 
 
 @dataclass(frozen=True)
 class OperationFault:
-    """What is to become of the operation that a call starts, instead of a good end."""
+    """The outcome of the operation that a call starts, instead of success."""
 
     message: str | None = None
-    """Ends DONE with an error of this message; None: never ends."""
+    """The operation ends DONE with an error with this message; None: it never ends."""
     code: int = 13
     """google.rpc.Code of the error: 8 RESOURCE_EXHAUSTED (quota), 13 INTERNAL, 14 UNAVAILABLE."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was resolved, checked against the discovery document and authenticated."""
+    """A request that was resolved, validated against the discovery document and authenticated."""
 
     api: str
     """The API's name in its discovery document: "container", "compute", …"""
     method_id: str
     """"container.projects.locations.clusters.create"."""
     params: Mapping[str, Any]
-    """Path and query parameters by the document's names ({"parent": "projects/p/locations/l"});
-    integers and booleans are such, repeated parameters are lists, absent ones are absent."""
+    """Path and query parameters by the document's names ({"parent": "projects/p/locations/l"}).
+    Integers and booleans are converted, repeated parameters are lists, absent ones are omitted."""
     body: Mapping[str, Any] | None
-    """The request's JSON without its nulls; None where the method takes none."""
+    """The request's JSON without null fields; None if the method takes no body."""
     caller: str
     """E-mail address of the caller's service account."""
     path: Mapping[str, str] = field(default_factory=dict)
-    """The pieces of the path by the flat path's names: {"projectsId": "p", "clustersId": "c"}."""
+    """The path's segments by the flat path's names: {"projectsId": "p", "clustersId": "c"}."""
     operation: OperationFault | None = None
-    """What the operation that this call starts, if any, is to suffer."""
+    """The fault of the operation that this call starts, if any."""
     version: str = "v1"
-    """Of the API: cloudresourcemanager has v1 and v3, with the same method ids."""
+    """The API's version: cloudresourcemanager has v1 and v3, with the same method IDs."""
     url: str = ""
-    """The whole address as the client wrote it, query included, for selfLinks of that form."""
+    """The full URL as sent by the client, including the query, for selfLinks of the same form."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the client is told."""
+    """The response to the client."""
 
     status: int = 200
     body: Mapping[str, Any] = field(default_factory=dict)
@@ -81,26 +82,26 @@ class Answer:
 
 @dataclass(frozen=True)
 class Fault:
-    """What affects the requests that match, instead of, before or after their handling."""
+    """A fault that affects matching requests, instead of, before or after their handling."""
 
     kind: str
     """One of `KINDS`."""
     api: str = ""
-    """The API's name; empty: every API ("token" is the token endpoint)."""
+    """The API's name ("token" is the token endpoint); empty: every API."""
     method: str = ""
-    """Regular expression, searched in the method id; empty: every method."""
+    """Regular expression, searched in the method ID; empty: every method."""
     count: int | None = 1
-    """How many requests it affects; None: all, until the faults are cleared."""
+    """The number of requests that it affects; None: all, until the faults are cleared."""
     after: int = 0
-    """How many matching requests pass unharmed before it."""
+    """The number of matching requests that pass unaffected before it."""
     lasting: float | None = None
-    """Seconds after the first one that it affects, when it is over whatever `count` says."""
+    """Seconds after the first affected request when the fault ends, regardless of `count`."""
     retry_after: int | None = None
     """Seconds of the header Retry-After (kinds rate-limit, unavailable)."""
     seconds: float = 0.0
-    """How long the answer is held back (kind slow)."""
+    """Seconds by which the response is delayed (kind slow)."""
     message: str = ""
-    """Google's words instead of the usual ones; the error's text for operation-error."""
+    """The message instead of Google's usual one; for operation-error, the error's text."""
     code: int = 13
     """google.rpc.Code of an operation-error."""
 
@@ -109,9 +110,9 @@ class Fault:
         "unavailable",  # 503
         "internal",  # 500
         "slow",
-        "drop-before",  # connection closed, nothing was done
-        "drop-after",  # connection closed, it was done
-        "token-expired",  # 401, and the access token is worth nothing any more
+        "drop-before",  # connection closed before the request is processed
+        "drop-after",  # connection closed after the request was processed
+        "token-expired",  # 401, and the access token is revoked
         "permission-denied",  # 403
         "operation-error",  # DONE with an error
         "operation-never-ends",
@@ -119,28 +120,28 @@ class Fault:
 
 
 class NotModelled(Exception):  # noqa: N818 - it is no error of the double, but its limit
-    """The world has no handler for a method: the client gets 501."""
+    """The world has no handler for a method: the client gets a 501."""
 
 
 class World(Protocol):
-    """The model of Google's side. One call at a time: the server holds a lock."""
+    """The model of Google's side. It gets one call at a time: the server holds a lock."""
 
     def call(self, call: Call) -> Answer:
-        """Answer the call; a refusal by Google is an Answer too (`refusal`).
+        """Return the answer to a call; an error of Google is an Answer, too (`refusal`).
 
-        :raises NotModelled: no handler for the method id.
+        :raises NotModelled: no handler for the method ID.
         """
 
     def dump(self) -> dict[str, Any]:
-        """Return everything it knows, as JSON."""
+        """Return the whole state as JSON."""
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Become what `dump` once returned."""
+        """Restore the state that `dump` returned."""
 
     def control(self, action: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what only a rehearsal's director can (leave compute leftovers, set a quota …).
+        """Perform an action of the rehearsal's director (add a compute resource, set a quota …).
 
-        :raises ValueError: no such action, or not such arguments; says which there are.
+        :raises ValueError: unknown action or arguments; the message lists the known ones.
         """
 
 
@@ -153,10 +154,10 @@ def refusal(
     details: list[dict[str, Any]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Return an error as Google words it: {"error": {code, message, errors, status, details}}.
+    """Return an error in Google's format: {"error": {code, message, errors, status, details}}.
 
-    `reason` is the old-style one ("notFound", "rateLimitExceeded"), `name` the canonical status
-    where it is not the HTTP status' usual one (400 FAILED_PRECONDITION, 403 …).
+    `reason` is the legacy error reason ("notFound", "rateLimitExceeded"), `name` the canonical
+    status if it is not the HTTP status' usual one (400 FAILED_PRECONDITION, 403 …).
     """
     canonical = name or STATUS_NAMES[status]
     error: dict[str, Any] = {"code": status, "message": message, "status": canonical}

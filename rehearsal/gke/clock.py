@@ -1,4 +1,4 @@
-"""Time: the real one, which can be put forward, and one that stands still for tests."""
+"""Clocks: the real time, which can be advanced, and a clock for tests that stands still."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 
 class RealClock:
-    """The machine's clock plus what it was put forward by."""
+    """The machine's clock plus an offset."""
 
     def __init__(self, offset: float = 0.0) -> None:
-        """Begin with an offset in seconds."""
+        """Start with an offset in seconds."""
         self.offset = offset
 
     def now(self) -> float:
@@ -22,10 +22,10 @@ class RealClock:
 
 
 class StandingClock:
-    """Moves only when it is told to, from the real time on: tokens' assertions carry that."""
+    """A clock that only `advance` moves. It starts at the real time, as assertions contain that."""
 
     def __init__(self) -> None:
-        """Begin at the real time."""
+        """Start at the real time."""
         self._now = time.time()
 
     def now(self) -> float:

@@ -1,4 +1,4 @@
-"""Google's own description of its APIs: which method a request means, and whether it may be."""
+"""Google's discovery documents: resolving a request to an API method, and validating it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DOCUMENTS = {
     "iam.googleapis.com": ("iam.v1",),
 }
 HOSTS = tuple(_DOCUMENTS)
-"""The hosts that the double stands for."""
+"""The hosts that the double emulates."""
 
 _READ_BY_POST = re.compile(
     r"^iamcredentials\.|^oauth2\.|testIamPermissions$|getIamPolicy$|Policies:lint|query\w*$"
@@ -36,40 +36,40 @@ _PLACEHOLDER = re.compile(r"\{(\+?)(\w+)\}")
 
 
 class InvalidRequest(Exception):  # noqa: N818 - the client's error
-    """Google would refuse the request with 400; the text is the message."""
+    """Google would reject the request with 400; the exception's text is the message."""
 
 
 @dataclass(frozen=True)
 class Meant:
-    """The method that a request means, with what its path says."""
+    """The method that a request resolves to, with the values in its path."""
 
     method: Method
     params: Mapping[str, str]
-    """By the names of the method's parameters: {"name": "projects/p/locations/l"}."""
+    """Values by the names of the method's parameters: {"name": "projects/p/locations/l"}."""
     pieces: Mapping[str, str]
-    """By the names in the flat path: {"projectsId": "p", "locationsId": "l"}."""
+    """Values by the names in the flat path: {"projectsId": "p", "locationsId": "l"}."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method of an API, as its discovery document has it."""
+    """A method of an API, as described by its discovery document."""
 
     document: Document
     resource: Mapping[str, Any]
 
     @property
     def id(self) -> str:
-        """Its id: "container.projects.locations.clusters.get"."""
+        """The method's ID: "container.projects.locations.clusters.get"."""
         return str(self.resource["id"])
 
     @property
     def scopes(self) -> Sequence[str]:
-        """The OAuth scopes of which a token needs one."""
+        """The accepted OAuth scopes; a token needs one of them."""
         return tuple(self.resource.get("scopes", ()))
 
     @property
     def mutating(self) -> bool:
-        """Whether it may change something."""
+        """Whether the method may change something."""
         return self.resource["httpMethod"] != "GET" and not _READ_BY_POST.search(self.id)
 
     @cached_property
@@ -81,7 +81,7 @@ class Method:
         return _pattern(self.document.base, self.resource["path"])
 
     def match(self, path: str) -> Meant | None:
-        """Return what the path says; None when it is another method's."""
+        """Return the values in the path; None if the path belongs to another method."""
         flat, formal = self._flat.match(path), self._formal.match(path)
         if flat is None or formal is None:
             return None
@@ -93,9 +93,9 @@ class Method:
         return Meant(self, params, pieces)
 
     def query(self, given: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-        """Return the query's parameters, typed.
+        """Return the query's parameters, converted to their types.
 
-        :raises InvalidRequest: unknown, of another type, or missing.
+        :raises InvalidRequest: a parameter is unknown, of another type, or missing.
         """
         typed: dict[str, Any] = {}
         for name, values in given.items():
@@ -116,9 +116,9 @@ class Method:
         return typed
 
     def check_body(self, body: Any) -> None:
-        """Check what the client sent.
+        """Validate the body that the client sent.
 
-        :raises InvalidRequest: it has what the API does not know, or of another type.
+        :raises InvalidRequest: a field is unknown or of another type.
         """
         schema = self.resource.get("request")
         if schema is None:
@@ -132,7 +132,7 @@ class Method:
             raise InvalidRequest("\n".join(problems))
 
     def answer_problems(self, body: Any) -> list[str]:
-        """Return what is wrong with an answer of ours."""
+        """Return the violations of the response schema in an answer of the double."""
         schema = self.resource.get("response")
         if schema is None:
             return [] if body == {} else [f"{self.id} answers with an empty body"]
@@ -147,7 +147,7 @@ class Document:
     """One version of an API."""
 
     def __init__(self, content: Mapping[str, Any]) -> None:
-        """Take the JSON of a discovery document."""
+        """Initialize with the JSON of a discovery document."""
         self._content = content
         self.api = str(content["name"])
         self.version = str(content["version"])
@@ -156,17 +156,17 @@ class Document:
 
     @cached_property
     def requests(self) -> Schemas:
-        """What clients may send."""
+        """The schemas of requests."""
         return Schemas(self._content, requests=True)
 
     @cached_property
     def answers(self) -> Schemas:
-        """What Google answers."""
+        """The schemas of responses."""
         return Schemas(self._content, requests=False)
 
     @cached_property
     def methods(self) -> Mapping[str, Method]:
-        """Every method, by its id."""
+        """All methods by their IDs."""
         return {
             resource["id"]: Method(self, resource) for resource in _resources_methods(self._content)
         }
@@ -178,12 +178,12 @@ class Document:
             resource = method.resource
             flat = self.base + resource.get("flatPath", resource["path"])
             shapes.setdefault((resource["httpMethod"], flat.count("/")), []).append(method)
-        for methods in shapes.values():  # the one with the most literal text wins: c:setLabels
+        for methods in shapes.values():  # most literal text first: c:setLabels
             methods.sort(key=_literal_length, reverse=True)
         return shapes
 
     def find(self, http_method: str, path: str) -> Meant | None:
-        """Return the method that a request means; None when the API has no such one."""
+        """Return the method that a request resolves to; None if the API has no such method."""
         for method in self._by_shape.get((http_method, path.count("/")), ()):
             if matched := method.match(path):
                 return matched
@@ -192,30 +192,30 @@ class Document:
 
 @cache
 def document(name: str) -> Document:
-    """Return the document that google-api-python-client ships: "container.v1"."""
+    """Return a document shipped with google-api-python-client, e.g. "container.v1"."""
     folder = resources.files("googleapiclient.discovery_cache.documents")
     return Document(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def documents(host: str) -> Sequence[Document]:
-    """Return the APIs of the host; none for a host that the double does not stand for."""
+    """Return the APIs of the host; none for a host that the double does not emulate."""
     return [document(name) for name in _DOCUMENTS.get(host, ())]
 
 
 def find(host: str, http_method: str, path: str) -> Meant | None:
-    """Return the method that a request to the host means; None when Google has no such one."""
+    """Return the method that a request to the host resolves to; None if there is no such method."""
     for name in _DOCUMENTS.get(host, ()):
         if host == "www.googleapis.com" and name == "compute.v1" and "/compute/" not in path:
-            continue  # it is a large document
+            continue  # loading this large document takes time
         if found := document(name).find(http_method, path):
             return found
     return None
 
 
 def from_prefix(path: str) -> tuple[str, str]:
-    """Return host and path of a plain request whose path names the API: /container/v1/….
+    """Return host and path of a plain request whose path begins with the API: /container/v1/….
 
-    compute's paths begin with its name anyway: /compute/v1/… is what a client sends there.
+    The paths of compute already begin with its name: clients send /compute/v1/….
     """
     api, _, rest = path.lstrip("/").partition("/")
     host = f"{api}.googleapis.com"
@@ -236,7 +236,7 @@ def _literal_length(method: Method) -> int:
 
 
 def _pattern(base: str, template: str) -> re.Pattern[str]:
-    """Return the regular expression of a path template: {name} is a segment, {+name} several."""
+    """Return the regular expression of a path template: {name} is one segment, {+name} several."""
     written, end = re.escape(base), 0
     for found in _PLACEHOLDER.finditer(template):
         several, name = found.groups()

@@ -1,4 +1,4 @@
-"""The double as a whole: Google's side, who may call it, what is kept, and the director's desk."""
+"""The double as a whole: the model, accounts, persistent state and the director's control API."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ _DEFAULT_SCOPES = (accounts.CLOUD_PLATFORM, "https://www.googleapis.com/auth/use
 
 @dataclass
 class Settings:
-    """What an `up` chose."""
+    """The settings chosen by `up`."""
 
     project: str = layout.PROJECT
     project_number: str = layout.PROJECT_NUMBER
     service_account: str = layout.SERVICE_ACCOUNT
     token_seconds: float = 3600.0
     endpoint: str = str(layout.CLUSTER_ENDPOINT)
-    """Of every cluster's API server."""
+    """The address of every cluster's API server."""
     cluster_authority: str = ""
-    """Base64 of the PEM of that server's authority; empty: one of the double's own."""
+    """The PEM of that server's CA in base64; empty: a CA of the double."""
     registry: str = ""
-    """URL of the registry that keeps what is pushed to Artifact Registry; empty: none does, and
-    its hosts are refused."""
+    """URL of the registry that stores images pushed to Artifact Registry; empty: there is none, and
+    requests to Artifact Registry's hosts are rejected."""
     world: dict[str, Any] = field(default_factory=dict)
     """Further settings of the model (`rehearsal.gke.model.settings`)."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
-        """Return settings; what is not the server's is the model's."""
+        """Return the settings; options that are not the server's are passed to the model."""
         own = {each.name for each in fields(cls)}
         of_world = {name: value for name, value in given.items() if name not in own}
         mine = {name: value for name, value in given.items() if name in own}
@@ -57,7 +57,7 @@ class Settings:
 
 
 class Double:
-    """Everything behind the sockets."""
+    """The double without its sockets."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Double:
         clock: RealClock | StandingClock,
         make_world: MakeWorld | None = None,
     ) -> None:
-        """Make what is missing in the folder, and go on where a former process stopped."""
+        """Create missing files in the folder and restore the state of a former process."""
         self.paths = paths
         self.settings = settings
         self.clock = clock
@@ -92,11 +92,11 @@ class Double:
 
     @property
     def world(self) -> World:
-        """Google's side."""
+        """The model of Google's side."""
         return self.frontend.world
 
     def save(self) -> None:
-        """Write the state, when it changed: as a whole or not at all."""
+        """Write the state atomically if it has changed."""
         with self.frontend.lock:
             state = {
                 "world": self.world.dump(),
@@ -110,15 +110,15 @@ class Double:
             self._saved = text
 
     def access_token(self, scopes: tuple[str, ...] = _DEFAULT_SCOPES) -> str:
-        """Give the account a token without its asking."""
+        """Return an access token issued to the account without a request."""
         token = self.accounts.issue(self.settings.service_account, scopes)
         self.save()
         return token.value
 
     def control(self, verb: str, path: str, arguments: Mapping[str, Any]) -> Any:
-        """Do what the director of a rehearsal asks for.
+        """Handle a request to the director's control API.
 
-        :raises ValueError: says what there is to ask for.
+        :raises ValueError: unknown request; the message lists the known ones.
         """
         action, _, rest = path.partition("/")
         if action == "world" and verb == "POST":
@@ -197,7 +197,7 @@ class Double:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read, as a whole or not at all."""
+    """Write a file atomically, readable only by its owner."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     new.touch(mode=0o600)
@@ -213,7 +213,7 @@ def _model(clock: Clock, settings: Mapping[str, Any]) -> World:
 
 
 def _ensure_account(paths: Layout, settings: Settings) -> Account:
-    """Return the account whose key lies in the folder; made when it does not."""
+    """Return the account whose key is in the folder; create both if missing."""
     known = paths.certificates / "account.json"
     if known.exists() and paths.key_file.exists():
         account = Account(**json.loads(known.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Environments in which clients take the double for Google."""
+"""Environment variables that direct clients to the double instead of Google."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def for_gcloud(paths: Layout, plain: str, project: str) -> dict[str, str]:
-    """Return what makes gcloud log in by the key file and call the double at that URL."""
+    """Return variables that make gcloud log in with the key file and call the double at a URL."""
     never_by_proxy = ",".join((str(urlsplit(plain).hostname), str(layout.CLUSTER_ENDPOINT)))
     return {
         "CLOUDSDK_CONFIG": str(paths.gcloud),
@@ -37,7 +37,7 @@ def for_gcloud(paths: Layout, plain: str, project: str) -> dict[str, str]:
 
 
 def for_ansible(paths: Layout, proxy: str, project: str) -> dict[str, str]:
-    """Return what makes google.cloud's modules take the double for Google."""
+    """Return variables that make the modules of google.cloud call the double instead of Google."""
     return {
         "https_proxy": proxy,
         "HTTPS_PROXY": proxy,

@@ -1,4 +1,4 @@
-"""Faults: what is to affect which requests."""
+"""Fault injection: the faults and the requests that they affect."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class _Waiting:
 
 
 class Faults:
-    """The faults that are to come, in the order in which they were added."""
+    """The pending faults, in the order in which they were added."""
 
     def __init__(self, clock: Clock) -> None:
-        """Begin with none."""
+        """Start without faults."""
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
 
     def add(self, fault: Fault) -> None:
-        """Let a fault affect what it matches.
+        """Add a fault.
 
-        :raises ValueError: no such kind, or no regular expression.
+        :raises ValueError: unknown kind or invalid regular expression.
         """
         if fault.kind not in Fault.KINDS:
             raise ValueError(f"{fault.kind!r} is no fault: {', '.join(Fault.KINDS)}")
@@ -48,12 +48,12 @@ class Faults:
             self._waiting.append(_Waiting(fault))
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all faults."""
         with self._lock:
             self._waiting.clear()
 
     def take(self, api: str, method_id: str) -> Fault | None:
-        """Return the fault that affects this request, which then counts as affected."""
+        """Return the fault that affects this request, if any, and count the request as affected."""
         with self._lock:
             for waiting in self._waiting:
                 fault = waiting.fault
@@ -72,7 +72,7 @@ class Faults:
         return None
 
     def dump(self) -> list[dict[str, Any]]:
-        """Return the faults, with how often each befell and how many matches passed before."""
+        """Return the faults, each with its number of affected requests and of passed matches."""
         with self._lock:
             return [
                 {**asdict(each.fault), "affected": each.affected, "passed": each.passed}
@@ -81,9 +81,9 @@ class Faults:
 
 
 def fault_from(arguments: Mapping[str, Any]) -> Fault:
-    """Return the fault of the JSON.
+    """Return the fault that a JSON object describes.
 
-    :raises ValueError: it has other fields than a fault, or of other types.
+    :raises ValueError: unknown fields, or values of other types.
     """
     known = {each.name: each for each in fields(Fault)}
     unknown = sorted(arguments.keys() - known.keys())

@@ -1,4 +1,4 @@
-"""What stands before every Google API: who calls, may they, is the request sound; the faults."""
+"""The part common to all Google APIs: authentication, permissions, validation and faults."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ _INTERNAL = "Internal error encountered."
 
 
 class Dropped(Exception):  # noqa: N818 - what is to happen
-    """The connection is to be closed without an answer."""
+    """The connection must be closed without a response."""
 
 
 class Saver(Protocol):
-    """Keeps what is to outlive the process."""
+    """Persists the state."""
 
     def save(self) -> None:
-        """Write it, when it changed."""
+        """Write the state if it has changed."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,15 @@ class Request:
     http_method: str
     host: str
     path: str
-    """As sent: with the query, quoted."""
+    """As sent: quoted, with the query."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Names in lower case."""
+    """Header names are in lower case."""
     body: bytes = b""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back: JSON, or Google's page for what is not there."""
+    """The response: JSON, or Google's HTML page for an unknown path."""
 
     status: int
     body: Mapping[str, Any] | str
@@ -83,7 +83,7 @@ class Reply:
 
 @dataclass
 class Frontend:
-    """Answers requests to Google's hosts by the world behind it."""
+    """Answers requests to Google's hosts with the world behind it."""
 
     world: World
     accounts: Accounts
@@ -93,12 +93,12 @@ class Frontend:
     saver: Saver
     sleep: Callable[[float], None] = time.sleep
     lock: threading.RLock = field(default_factory=threading.RLock)
-    """Held while the world is asked: it knows of one call at a time."""
+    """Held during calls of the world, which handles one call at a time."""
 
     def handle(self, request: Request) -> Reply:
         """Answer a request and log it.
 
-        :raises Dropped: a fault wants the connection closed.
+        :raises Dropped: a fault requires that the connection is closed.
         """
         path = _SECRET.sub(r"\1=…", request.path)
         entry = Entry(self.clock.now(), request.http_method, request.host, path)
@@ -140,7 +140,7 @@ class Frontend:
         entry: Entry,
         handled: Callable[[OperationFault | None], Reply],
     ) -> Reply:
-        """Handle the request with the fault that affects it, if any."""
+        """Handle the request, applying the fault that affects it, if any."""
         fault = self.faults.take(entry.api, entry.method_id)
         if fault is None:
             return handled(None)
@@ -163,7 +163,7 @@ class Frontend:
         return reply
 
     def _token(self, request: Request, entry: Entry) -> Reply:
-        """Answer as the token endpoint."""
+        """Answer a request to the token endpoint."""
         try:
             form = parse_qs(request.body.decode(), keep_blank_values=True)
             token = self.accounts.grant({name: values[-1] for name, values in form.items()})
@@ -236,7 +236,7 @@ class Frontend:
             return refusal(500, f"The rehearsal failed. {entry.problem}")
 
     def _own(self, call: Call, token: Token | None) -> Answer | None:
-        """Answer what is about accounts and tokens, of which the world knows nothing."""
+        """Answer a call about accounts or tokens, which the world does not handle, else None."""
         if call.method_id in ("oauth2.userinfo.get", "oauth2.userinfo.v2.me.get") and token:
             return Answer(
                 body={"id": token.unique_id, "email": token.email, "verified_email": True}
@@ -262,10 +262,10 @@ class Frontend:
         return None
 
     def token_review(self, review: Any) -> dict[str, Any]:
-        """Answer as what a Kubernetes API server asks about a token.
+        """Answer a TokenReview of a Kubernetes API server.
 
-        As on GKE, a token without a scope for the e-mail address is known by the account's
-        number alone, which no role is bound to.
+        As on GKE, a token without a scope for the e-mail address only identifies the account's
+        numeric ID, to which no role is bound.
         """
         answer: dict[str, Any] = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -285,7 +285,7 @@ class Frontend:
 
 
 def permission(method_id: str) -> str:
-    """Return the IAM permission that a method needs: container.clusters.create."""
+    """Return the IAM permission that a method needs, e.g. container.clusters.create."""
     api, *middle, verb = method_id.split(".")
     collection = middle[-1] if middle else ""
     if api != "container":
@@ -299,7 +299,7 @@ def permission(method_id: str) -> str:
 
 
 def _refused_by(fault: Fault, entry: Entry) -> Answer | None:
-    """Return the refusal that the fault is, None when it is another kind of fault."""
+    """Return the error that the fault injects; None for other kinds of faults."""
     later = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     if fault.kind == "rate-limit":
         said = fault.message or (
@@ -335,7 +335,7 @@ def _operation_fault(fault: Fault) -> OperationFault | None:
 
 
 def _checked(method: Method, answer: Answer, entry: Entry) -> Answer:
-    """Return the answer, or 500 when Google's description does not allow it."""
+    """Return the answer, or a 500 if the answer violates the discovery document."""
     if answer.status < 400:  # noqa: PLR2004 - the errors' first
         problems = method.answer_problems(answer.body)
     else:
@@ -350,9 +350,9 @@ def _checked(method: Method, answer: Answer, entry: Entry) -> Answer:
 
 
 def _body(request: Request) -> Any:
-    """Return the JSON of the request, None without one.
+    """Return the JSON of the request, or None if it has no body.
 
-    :raises InvalidRequest: it is no JSON object.
+    :raises InvalidRequest: the body is not a JSON object.
     """
     if not request.body.strip():
         return None

@@ -1,7 +1,8 @@
 """LOCATION-docker.pkg.dev: Artifact Registry's repositories as docker and the kubelet see them.
 
-The images lie in a real registry. What stands before it is what Google adds: the login by an
-access token or an account's key, the repositories that are there, and who may push and pull.
+The images are stored in a real registry. This proxy in front of it adds what is specific to Google:
+the login with an access token or an account's key, the check that the repository exists, and the
+permissions to push and pull.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 SUFFIX = "-docker.pkg.dev"
 API = "docker.pkg.dev"
-"""What the log and faults call it; methods are `pull`, `push`, `login`."""
+"""The API's name in the log and in faults; its methods are `pull`, `push` and `login`."""
 
 _READING = ("GET", "HEAD")
 _ASKED = re.compile(
@@ -46,7 +47,7 @@ _SECONDS = 60
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back."""
+    """The response."""
 
     status: int
     body: bytes = b""
@@ -54,7 +55,7 @@ class Reply:
 
 
 class Google(Protocol):
-    """What there is of Google behind the images: the double as a whole."""
+    """The parts of the double that the image hosts use."""
 
     accounts: Accounts
     faults: Faults
@@ -63,27 +64,27 @@ class Google(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """The double's time."""
+        """The double's clock."""
 
     @property
     def world(self) -> World:
-        """The projects, and what is in them."""
+        """The model of Google's side: projects and their resources."""
 
     def save(self) -> None:
-        """Write down the accounts' tokens, and the world."""
+        """Persist the accounts' tokens and the world."""
 
     def control(self, verb: str, path: str, arguments: Mapping[str, Any]) -> Any:
-        """Do what only the double can be asked for."""
+        """Handle a request to the double's control API."""
 
 
 class Images:
     """Answers requests to the hosts that end with SUFFIX.
 
-    registry: URL of the registry that keeps the images.
+    registry: URL of the registry that stores the images.
     """
 
     def __init__(self, double: Google, registry: str) -> None:
-        """Take the double as a whole: its accounts, its world, its log."""
+        """Initialize with the double, whose accounts, world and log are used."""
         self._double = double
         self._registry = registry.rstrip("/")
 
@@ -115,7 +116,7 @@ class Images:
         return self._of_repository(request, entry, asked, token)
 
     def _token(self, request: Request, entry: Entry) -> Reply:
-        """Give a token for a login: an access token, or the key of an account."""
+        """Return a token for a login with an access token or the key of an account."""
         account = self._account(*_login(request))
         if account is None:
             return _refused(401, "UNAUTHORIZED", "authentication failed")
@@ -172,7 +173,7 @@ class Images:
         return [*denied.get(token.email, ()), *denied.get("*", ())]
 
     def _store(self, repository: str, token: Token) -> str:
-        """Return where a repository's images lie; empty if there is no such repository."""
+        """Return where a repository's images are stored; empty if the repository does not exist."""
         call = Call("artifactregistry", _GET, {"name": repository}, None, token.email)
         with self._double.frontend.lock:
             if self._double.world.call(call).status != requests.codes.ok:
@@ -181,11 +182,11 @@ class Images:
         return images[repository]["store"]
 
     def _forward(self, request: Request, path: str, shown: str) -> Reply:
-        """Ask the registry behind; what it says of its own paths is said of Google's."""
+        """Forward the request to the registry; map paths in the response back to Google's."""
         query = urlsplit(request.path).query
         headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
         with requests.Session() as session:
-            # Neither a proxy nor ~/.netrc is for it.
+            # Neither proxy settings nor ~/.netrc apply to the local registry.
             session.trust_env = False
             answer = session.request(
                 request.http_method,

@@ -1,4 +1,4 @@
-"""Where everything is: addresses, ports, the account, and the paths below one folder."""
+"""Addresses, ports, the account, and the paths below the double's folder."""
 
 from __future__ import annotations
 
@@ -15,67 +15,67 @@ PLAIN_PORT = 8080
 PROJECT = "docker-ml-api-rehearsal"
 PROJECT_NUMBER = "846157219304"
 SERVICE_ACCOUNT = f"rehearsal@{PROJECT}.iam.gserviceaccount.com"
-"""E-mail of the one account that may everything."""
+"""E-mail address of the only account, which has all permissions."""
 TOKEN_REVIEW_PATH = "/tokenreview"  # noqa: S105 - no token
 TOKEN_REVIEW_URL = f"http://{ADDRESS}:{PLAIN_PORT}{TOKEN_REVIEW_PATH}"
-"""What a Kubernetes API server is to ask (authentication.k8s.io/v1)."""
+"""The URL for TokenReviews of a Kubernetes API server (authentication.k8s.io/v1)."""
 
 CLUSTER_ENDPOINT = IPv4Address("127.0.20.1")
-"""Of every cluster, when no Kubernetes is there to stand for them."""
+"""The endpoint of every cluster if no Kubernetes stands for the clusters."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of one double: nothing of it lies outside of its folder."""
+    """The paths of one double, all of them inside its folder."""
 
     folder: Path = DEFAULT_FOLDER
 
     @property
     def settings(self) -> Path:
-        """What `up` wrote down first: while it is there, the folder is a double's."""
+        """The first file that `up` writes: its presence marks the folder as a double's."""
         return self.folder / "settings.json"
 
     @property
     def authority(self) -> Path:
-        """Certificate of the throw-away authority that signed googleapis.com."""
+        """Certificate of the throw-away CA that signed the certificate of googleapis.com."""
         return self.folder / "ca.pem"
 
     @property
     def certificates(self) -> Path:
-        """Keys and certificates, for the server alone."""
+        """Keys and certificates, only for the server."""
         return self.folder / "pki"
 
     @property
     def key_file(self) -> Path:
-        """The key of the service account, as Google gives it out."""
+        """The service account's key file, in Google's format."""
         return self.folder / "service-account.json"
 
     @property
     def state(self) -> Path:
-        """What Google's side knows."""
+        """The saved state of the double."""
         return self.folder / "state.json"
 
     @property
     def requests(self) -> Path:
-        """The log: a JSON object a request."""
+        """The log: one JSON object per request."""
         return self.folder / "log" / "requests.jsonl"
 
     @property
     def output(self) -> Path:
-        """What the server itself has to say."""
+        """The output of the server process."""
         return self.folder / "log" / "server.log"
 
     @property
     def record(self) -> Path:
-        """The server's process."""
+        """The record of the server's process."""
         return self.folder / "process"
 
     @property
     def gcloud(self) -> Path:
-        """Gcloud's own configuration."""
+        """The configuration of gcloud."""
         return self.folder / "gcloud"
 
     @property
     def kubeconfig(self) -> Path:
-        """What `gcloud container clusters get-credentials` writes."""
+        """The kubeconfig that `gcloud container clusters get-credentials` writes."""
         return self.folder / "kubeconfig"

@@ -1,4 +1,4 @@
-"""The throw-away authority that makes clients believe the double is googleapis.com."""
+"""The throw-away CA through which clients trust the double as googleapis.com."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLUSTERS = "gke-clusters.pem"
 
 
 def ensure(paths: Layout) -> None:
-    """Make authority and certificates, unless they are there as a whole."""
+    """Create the CA and the certificates, unless all of them exist."""
     folder = paths.certificates
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if paths.authority.exists():
@@ -29,15 +29,15 @@ def ensure(paths: Layout) -> None:
     _write(folder / "googleapis.crt", server.certificate)
     clusters = certificates.make_authority("docker-ml-api rehearsal of GKE clusters")
     _write(folder / _CLUSTERS, clusters.certificate)
-    # The authority's key is nowhere: nothing else can ever be signed. Its certificate goes last,
-    # since it says that all of this is done.
+    # The CA's key is not stored, so nothing else can ever be signed. Its certificate is written
+    # last: it marks the folder as complete.
     new = paths.authority.with_suffix(".new")
     new.write_bytes(authority.certificate)
     new.replace(paths.authority)
 
 
 def server_context(paths: Layout) -> ssl.SSLContext:
-    """Return what the server ends TLS with."""
+    """Return the TLS context of the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     folder = paths.certificates
     context.load_cert_chain(folder / "googleapis.crt", folder / "googleapis.key")
@@ -45,7 +45,7 @@ def server_context(paths: Layout) -> ssl.SSLContext:
 
 
 def clusters_authority(paths: Layout) -> bytes:
-    """Return the PEM of an authority for clusters behind which there is nothing."""
+    """Return the PEM of a CA for clusters without a Kubernetes behind them."""
     return (paths.certificates / _CLUSTERS).read_bytes()
 
 

@@ -1,7 +1,8 @@
-"""The commands: up, down, status; and the server's process between them.
+"""The commands up, down and status, and the server's process.
 
-The process holds a lock on its record for as long as it lives, from before it starts: it inherits
-it. Whoever gets that lock knows that there is no server and may start one, or remove the folder.
+The server process holds a lock on its record for its whole life: it inherits the lock from the
+command that starts it. Whoever acquires the lock knows that no server is running, and may start one
+or remove the folder.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _LISTENING = {
 
 @dataclass(frozen=True)
 class Status:
-    """How the double is."""
+    """The status of the double."""
 
     pid: int | None
     problem: str | None
@@ -56,20 +57,20 @@ class Status:
 
     @property
     def proxy_url(self) -> str:
-        """By which googleapis.com is reached."""
+        """The proxy through which googleapis.com is reached."""
         return _url(self.options, "proxy_port")
 
     @property
     def plain_url(self) -> str:
-        """Plain HTTP, for gcloud's endpoint overrides."""
+        """The plain HTTP URL, for gcloud's endpoint overrides."""
         return _url(self.options, "plain_port")
 
 
 def up(paths: Layout, options: Mapping[str, Any], report: Report) -> bool:
-    """Start the server with what was chosen now and before; return whether it had to be started.
+    """Start the server with the current and former options; return whether it had to be started.
 
     `options` are those of `Settings`, "address", "proxy_port", "plain_port" and "kubernetes", the
-    folder of the Kubernetes whose API server stands for every cluster's.
+    folder of the Kubernetes whose API server stands for that of every cluster.
     """
     if paths.folder.exists() and any(paths.folder.iterdir()) and not paths.record.exists():
         raise RehearsalError(
@@ -99,7 +100,7 @@ def up(paths: Layout, options: Mapping[str, Any], report: Report) -> bool:
 
 
 def down(paths: Layout) -> bool:
-    """End the server and remove everything of it; return whether there was anything."""
+    """Stop the server and remove all its files; return whether there was anything to remove."""
     if not paths.record.exists():
         return False
     _stop(paths)
@@ -109,13 +110,14 @@ def down(paths: Layout) -> bool:
                 shutil.rmtree(path)
             elif path != paths.record:
                 path.unlink()
-        # The record goes last: until then another `down` goes on where this one was stopped.
+        # The record is removed last, so that another `down` can continue if this one is
+        # interrupted.
         shutil.rmtree(paths.folder)
     return True
 
 
 def status(paths: Layout) -> Status | None:
-    """Return how the double is; None when it is not up."""
+    """Return the status of the double; None if it is not up."""
     if not paths.settings.exists():
         return None
     options = _read_options(paths)
@@ -125,9 +127,9 @@ def status(paths: Layout) -> Status | None:
 
 
 def ask(plain_url: str, verb: str, path: str, arguments: Mapping[str, Any] | None = None) -> Any:
-    """Ask the desk of a running double.
+    """Send a request to the control API of a running double and return the response.
 
-    :raises RehearsalError: it does not answer.
+    :raises RehearsalError: the double does not answer.
     """
     body = None if arguments is None else json.dumps(arguments).encode()
     request = urllib.request.Request(  # noqa: S310 - a loopback address
@@ -147,7 +149,7 @@ def ask(plain_url: str, verb: str, path: str, arguments: Mapping[str, Any] | Non
 def serve(folder: Path) -> None:
     """Serve until SIGTERM."""
     paths = Layout(folder)
-    # The lock is inherited: who holds it is what matters, the number is for `down`.
+    # The inherited lock tells whether the server runs; the PID is for `down`.
     paths.record.write_text(f"{os.getpid()}\n", encoding="ascii")
     options = _read_options(paths)
     listening = {name: options.pop(name) for name in _LISTENING}
@@ -168,7 +170,7 @@ def serve(folder: Path) -> None:
 def _start(paths: Layout, lock: int) -> None:
     paths.output.parent.mkdir(exist_ok=True)
     with paths.output.open("ab") as output:
-        # Nobody's child: it is not this process's to wait for.
+        # Detached, so that this process need not wait for it.
         serve = [sys.executable, "-m", "rehearsal.gke", "serve", "--folder", str(paths.folder)]
         subprocess.run(
             ["setsid", "--fork", *serve],
@@ -183,7 +185,7 @@ def _start(paths: Layout, lock: int) -> None:
 
 
 def _stop(paths: Layout) -> None:
-    """End the server, whatever it is at."""
+    """Stop the server, whatever it is doing."""
     end = time.monotonic() + _ENDS_WITHIN
     while _running(paths):
         pid = _pid(paths)
@@ -197,7 +199,7 @@ def _stop(paths: Layout) -> None:
 
 
 def _running(paths: Layout) -> bool:
-    """Whether a process holds the lock."""
+    """Return whether a process holds the lock."""
     try:
         with paths.record.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -217,7 +219,7 @@ def _pid(paths: Layout) -> int | None:
 
 @contextmanager
 def _lock(paths: Layout) -> Iterator[int]:
-    """Hold the lock, which says that no server runs; a process that inherits it keeps it."""
+    """Hold the lock, which implies that no server runs; a process that inherits it keeps it."""
     with paths.record.open("r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -234,7 +236,7 @@ def _wait_until_well(paths: Layout) -> None:
     while True:
         found = status(paths)
         if found is None or found.pid is None:
-            # Before the process has written its number it may be starting.
+            # The process may be starting and may not have written its PID yet.
             if not _running(paths):
                 raise RehearsalError(f"The server ended: {_last_line(paths.output)}")
         elif found.problem is None:
@@ -273,7 +275,7 @@ def _read_options(paths: Layout) -> dict[str, Any]:
 
 
 def _clusters_of(folder: str | None) -> dict[str, str]:
-    """Return the settings by which a Kubernetes stands for every cluster."""
+    """Return the settings that let a Kubernetes stand for every cluster."""
     if folder is None:
         return {}
     path = Path(folder) / "kubeconfig"
@@ -296,7 +298,7 @@ def _clusters_of(folder: str | None) -> dict[str, str]:
     return {
         "endpoint": server.hostname,
         "cluster_authority": authority,
-        "kubeconfig": str(path),  # the model looks at what the cluster holds
+        "kubeconfig": str(path),  # the model reads the cluster's objects
     }
 
 

@@ -1,4 +1,4 @@
-"""Google's discovery schemas as JSON Schema, and what Google says of a body that breaks them."""
+"""Google's discovery schemas as JSON Schema, and Google's messages for bodies that violate them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _PATTERNS = {
     "google-duration": r"^-?\d+(\.\d{1,9})?s$",
 }
 _NUMBER = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"
-_TYPE_OF = "typeOf"  # our annotation: the type as Google's messages name it
+_TYPE_OF = "typeOf"  # an annotation of this module: the type's name in Google's messages
 
 
 class Schemas:
-    """The schemas of one API: of what clients may send, or of what the server may answer."""
+    """The schemas of one API, either for requests or for responses."""
 
     def __init__(self, document: Mapping[str, Any], *, requests: bool) -> None:
-        """Convert the document's schemas; requests may write numbers as strings, as Google does."""
+        """Convert the document's schemas; as at Google, requests may contain numbers as strings."""
         self._package = f"google.{document['name']}.{document['version']}"
         self._requests = requests
         self._definitions = {
@@ -43,7 +43,7 @@ class Schemas:
         self._validators: dict[str, Draft202012Validator] = {}
 
     def problems(self, name: str, instance: Any) -> list[str]:
-        """Return what is wrong with an instance of the schema, in Google's words."""
+        """Return the violations of the schema by an instance, in Google's wording."""
         found: list[str] = []
         for error in self._validator(name).iter_errors(instance):
             found += _said(error)
@@ -106,7 +106,7 @@ class Schemas:
 
 
 def without_nulls(value: Any) -> Any:
-    """Return the JSON without the fields that are null: to Google they are not there."""
+    """Return the JSON without null fields, which Google treats as absent."""
     if isinstance(value, dict):
         return {name: without_nulls(each) for name, each in value.items() if each is not None}
     if isinstance(value, list):
@@ -129,7 +129,7 @@ def _said(error: ValidationError) -> Iterator[str]:
 
 
 def _path(parts: Any) -> str:
-    """Return the path as Google writes it: cluster.node_pools[0].initial_node_count."""
+    """Return the path in Google's notation: cluster.node_pools[0].initial_node_count."""
     written = ""
     for part in parts:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""The sockets: a proxy that ends TLS for Google's hosts, and plain HTTP beside it."""
+"""The sockets: a proxy that terminates TLS for Google's hosts, and a plain HTTP server."""
 
 from __future__ import annotations
 
@@ -25,33 +25,34 @@ if TYPE_CHECKING:
     from rehearsal.gke.double import Double
 
 _HOST = "rehearsal.host"
-"""The host that a client asked the proxy for, in the WSGI environment."""
+"""The key in the WSGI environment of the host that a client requested from the proxy."""
 _IDLE_SECONDS = 30
 
 
 class _Handler(WSGIRequestHandler):
-    """Plain HTTP, whose connections are kept, as Google's servers keep them."""
+    """Handles plain HTTP with persistent connections, like Google's servers."""
 
     server: _Server
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
-    # The end of an answer would wait until its beginning is acknowledged.
+    # With Nagle's algorithm, the end of a response would wait for the acknowledgement of its
+    # beginning.
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
-        """Register with what the server closes."""
+        """Register the connection, which the server closes when it stops."""
         super().setup()
         self.server.connections.add(self.connection)
 
     def finish(self) -> None:
-        """Unregister."""
+        """Unregister the connection."""
         super().finish()
         self.server.connections.discard(self.connection)
 
     def run_wsgi(self) -> None:
-        """Answer one request; werkzeug's own method would close the connection after it."""
+        """Answer one request; werkzeug's method would close the connection afterwards."""
         request = HttpRequest(self.make_environ())
-        # The next request begins where this one ends.
+        # Read the whole body, as the next request follows it.
         request.get_data()
         try:
             response = respond(self.server.double, request)
@@ -69,16 +70,16 @@ class _Handler(WSGIRequestHandler):
         self.wfile.flush()
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing: the log of requests has it."""
+        """Do nothing: requests are in the request log."""
 
 
 class _ProxyHandler(_Handler):
-    """CONNECT, then HTTP in TLS."""
+    """Handles CONNECT, then HTTP over TLS."""
 
     connected = ""
 
     def do_CONNECT(self) -> None:  # noqa: N802 - the method's name
-        """Become the host that is asked for, when it is one of Google's."""
+        """Act as the requested host if it is one of Google's."""
         host, _, port = self.path.rpartition(":")
         if not self._stands_for(host) or port != "443":
             self._refuse(host)
@@ -102,22 +103,22 @@ class _ProxyHandler(_Handler):
         """Handle requests until the connection ends."""
         try:
             super().handle()
-        except ssl.SSLError as error:  # a client that does not trust our authority, for one
+        except ssl.SSLError as error:  # for example, a client that does not trust the CA
             self._log(self.connected, 0, f"TLS: {error}")
 
     def run_wsgi(self) -> None:
-        """Answer, but nobody who did not ask for a tunnel."""
+        """Answer a request inside a tunnel; reject any other."""
         if self.connected:
             super().run_wsgi()
         else:
             self._refuse(self.path)
 
     def make_environ(self) -> dict[str, Any]:
-        """Tell the application the host."""
+        """Return the environment, extended by the host of the tunnel."""
         return {**super().make_environ(), _HOST: self.connected, "wsgi.url_scheme": "https"}
 
     def finish(self) -> None:
-        """Close the encrypted connection: the server knows of the bare one alone."""
+        """Close the TLS connection: the server only knows the underlying one."""
         super().finish()
         if self.connected:
             with suppress(OSError):
@@ -146,13 +147,13 @@ class _ProxyHandler(_Handler):
 
 
 class _Server(ThreadedWSGIServer):
-    """With what its handlers need."""
+    """A server with the attributes that its handlers need."""
 
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, double: Double, host: str, port: int, handler: type[_Handler]) -> None:
-        # Left to itself, werkzeug ends the process when the address is taken.
+        # Without an open socket, werkzeug would exit the process if the address is in use.
         with socket.create_server((host, port), backlog=128) as bound:
             super().__init__(host, port, _unused, handler, fd=bound.fileno())
         self.double = double
@@ -161,7 +162,7 @@ class _Server(ThreadedWSGIServer):
 
 
 class Running:
-    """Both servers, each in a thread of its own."""
+    """Both servers, each running in its own thread."""
 
     def __init__(
         self,
@@ -171,9 +172,9 @@ class Running:
         proxy_port: int = layout.PROXY_PORT,
         plain_port: int = layout.PLAIN_PORT,
     ) -> None:
-        """Bind the addresses; port 0 is any that is free.
+        """Bind the addresses; port 0 selects a free port.
 
-        :raises OSError: an address is taken.
+        :raises OSError: an address is in use.
         """
         self._servers = [_Server(double, host, proxy_port, _ProxyHandler)]
         try:
@@ -191,32 +192,32 @@ class Running:
         ]
 
     def start(self) -> None:
-        """Answer from now on."""
+        """Start answering requests."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering requests and close all connections."""
         for server in self._servers:
             server.shutdown()
             server.server_close()
             for connection in [*server.connections]:
                 with suppress(OSError):
-                    # Not that of an encrypted one, which is for its own thread.
+                    # Not SSLSocket.shutdown: TLS connections belong to their own threads.
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
 
 
 def _unused(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Serve as the application that werkzeug requires: see _Handler.run_wsgi."""
+    """Placeholder for the application that werkzeug requires: see _Handler.run_wsgi."""
     raise NotImplementedError
 
 
 def respond(double: Double, request: HttpRequest) -> Response:
-    """Answer a request.
+    """Return the response to a request.
 
-    :raises ConnectionResetError: the connection is to be closed without an answer.
+    :raises ConnectionResetError: the connection must be closed without a response.
     """
     raw = request.environ["RAW_URI"]
     host = request.environ.get(_HOST, "")

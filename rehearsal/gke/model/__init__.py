@@ -1,4 +1,4 @@
-"""The model of Google's side: projects, clusters, node pools, operations, what they leave."""
+"""The model of Google's side: projects, clusters, node pools, operations and leftover resources."""
 
 from rehearsal.gke.model.settings import Settings
 from rehearsal.gke.model.world import World

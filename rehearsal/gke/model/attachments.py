@@ -1,8 +1,8 @@
-"""What workloads have of the cloud, and what stays of it when their cluster is deleted first.
+"""Cloud resources of workloads, which remain if their cluster is deleted first.
 
-GKE's controllers make these resources when a Service of type LoadBalancer, an Ingress or a
-volume comes, and delete them when it goes. A cluster that is deleted before takes its
-controllers with it: everything stays, and costs.
+GKE's controllers create these resources for a Service of type LoadBalancer, an Ingress or a volume,
+and delete them together with it. If the cluster is deleted first, its controllers are gone as well:
+the resources remain and incur costs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Owner:
-    """The object of a cluster that has the resources."""
+    """The Kubernetes object that owns the resources."""
 
     cluster: str
     kind: str
@@ -46,14 +46,14 @@ class Owner:
 
     @property
     def text(self) -> str:
-        """As records name their owner."""
+        """The owner in the notation of records."""
         return f"{self.cluster} {self.kind}/{self.namespace}/{self.name}"
 
 
 def attach(state: State, cluster: dict[str, Any], kind: str, given: Mapping[str, Any]) -> list[str]:
-    """Let a cluster's object have what GKE makes for it; return the links.
+    """Create the resources that GKE creates for a cluster's object; return their links.
 
-    :raises ValueError: no such kind, or not such fields.
+    :raises ValueError: unknown kind or fields.
     """
     if kind not in FIELDS:
         message = f"no such object: {kind}; there are {', '.join(FIELDS)}"
@@ -79,9 +79,9 @@ def attach(state: State, cluster: dict[str, Any], kind: str, given: Mapping[str,
 
 
 def detach(state: State, cluster: dict[str, Any], kind: str, namespace: str, name: str) -> int:
-    """Take away what GKE made for an object, as its controllers do; return how much it was.
+    """Delete the resources of an object, like GKE's controllers; return their number.
 
-    What the cluster's other objects share stays until the last of them goes.
+    Resources shared with other objects of the cluster remain until the last of these is deleted.
     """
     key = f"{cluster['live']['location']}/{cluster['live']['name']}"
     own = Owner(key, kind, namespace, name).text
@@ -103,7 +103,7 @@ def _drop(state: State, owner: str) -> list[str]:
 
 
 def system_uid(cluster: dict[str, Any]) -> str:
-    """Return the UID of the cluster's namespace kube-system, of which newer names hold a hash."""
+    """Return the UID of the cluster's namespace kube-system; newer names contain its hash."""
     given = cluster.get("system_uid")
     return str(given) if given else values.uuid_of("kube-system", cluster["uid"])
 
@@ -114,7 +114,7 @@ def ingress_uid(cluster: dict[str, Any]) -> str:
 
 
 class _Maker:
-    """Makes the resources of one object."""
+    """Creates the resources of one object."""
 
     def __init__(self, state: State, cluster: dict[str, Any], owner: Owner) -> None:
         self.state = state
@@ -128,12 +128,12 @@ class _Maker:
         self.object = f"{owner.namespace}/{owner.name}"
 
     def put(self, collection: str, scope: str, shared: str = "", **body: Any) -> str:
-        """Make one resource, of this object or shared by all of its kind."""
+        """Create a resource of this object, or one that objects share, and return its link."""
         owner = f"{self.owner.cluster} shared/{shared}" if shared else self.owner.text
         return compute.put(self.state, collection, scope, body, owner)
 
     def address(self, given: Mapping[str, Any], scope: str) -> str:
-        """Return the object's IP address, reserved if that was asked for."""
+        """Return the object's IP address, and reserve it if requested."""
         number = self.state.next_number()
         ip = str(given.get("ip") or f"203.0.113.{number % 254 + 1}")
         if given.get("static_address"):
@@ -156,7 +156,7 @@ class _Maker:
         ]
 
     def service(self, given: Mapping[str, Any]) -> None:
-        """Make a load balancer."""
+        """Create a load balancer."""
         kind = given.get("kind") or self.state.settings.load_balancers
         if kind not in SERVICE_KINDS:
             message = f"kind {kind} of a Service: there are {', '.join(SERVICE_KINDS)}"
@@ -222,7 +222,7 @@ class _Maker:
     def _backend_service(
         self, given: Mapping[str, Any], ports: list[int], *, internal: bool
     ) -> None:
-        """Make what ingress-gce's L4 controller makes."""
+        """Create the resources that ingress-gce's L4 controller creates."""
         system = values.content_hash(system_uid(self.cluster))
         scheme = "INTERNAL" if internal else "EXTERNAL"
         parts = (self.owner.namespace, self.owner.name)
@@ -288,7 +288,7 @@ class _Maker:
         return json.dumps(said, separators=(",", ":"))
 
     def _instance_group(self, zone: str) -> str:
-        """Make the unmanaged group that all load balancers of a zone share."""
+        """Create the unmanaged instance group that all load balancers of a zone share."""
         size = sum(f"/{zone}/" in instance for instance in self.instances())
         return self.put(
             "instanceGroups",
@@ -301,7 +301,7 @@ class _Maker:
         )
 
     def ingress(self, given: Mapping[str, Any]) -> None:
-        """Make an HTTP load balancer with container-native backends (NEGs)."""
+        """Create an HTTP load balancer with container-native backends (NEGs)."""
         system = values.content_hash(system_uid(self.cluster))
         short = ingress_uid(self.cluster)[:8]
         parts = (self.owner.namespace, self.owner.name)
@@ -410,7 +410,7 @@ class _Maker:
         )
 
     def volume(self, given: Mapping[str, Any]) -> None:
-        """Make the disk of a persistent volume claim."""
+        """Create the disk of a persistent volume claim."""
         uid = str(given.get("uid") or values.uuid_of("claim", self.owner.text))
         zone = f"zones/{given['zone']}" if given.get("zone") else self.zones[0]
         said = {
@@ -441,7 +441,7 @@ class _Maker:
         destinations: list[str] | None = None,
         shared: str = "",
     ) -> None:
-        """Make a firewall rule to the cluster's nodes."""
+        """Create a firewall rule for the cluster's nodes."""
         body: dict[str, Any] = {
             "name": name,
             "description": description,

@@ -1,4 +1,4 @@
-"""What Google offers: regions and zones, machine types, GKE's versions."""
+"""Google's catalog: regions and zones, machine types, GKE versions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REGIONS: dict[str, str] = {
     "us-west2": "abc",
     "us-west4": "abc",
 }
-"""The letters of each region's zones."""
+"""The zone letters of each region."""
 
 ZONES_OF_A_REGIONAL_CLUSTER = 3
 
@@ -45,18 +45,18 @@ def region_of(location: str) -> str:
 
 
 def is_zone(location: str) -> bool:
-    """Whether it is one of the zones."""
+    """Return whether the location is a known zone."""
     return location in zones_of(region_of(location))
 
 
 def exists(location: str) -> bool:
-    """Whether it is one of the zones or regions."""
+    """Return whether the location is a known zone or region."""
     return location in REGIONS or is_zone(location)
 
 
 @dataclass(frozen=True)
 class MachineType:
-    """What quota and GKE ask of a machine type."""
+    """The properties of a machine type that quotas and GKE use."""
 
     name: str
     cpus: int
@@ -99,12 +99,12 @@ CHANNELS: dict[str, list[str]] = {
 }
 """The valid versions of each channel, newest first; the first is the default."""
 MATURITY = ("STABLE", "REGULAR", "RAPID")
-"""A cluster with a version and no channel joins the first of these that has it."""
+"""A cluster with a version but no channel joins the first of these that offers the version."""
 DEFAULT_CHANNEL = "REGULAR"
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Return a version in a form that compares: (1, 34, 4, 1047000)."""
+    """Return a version as a comparable tuple, e.g. (1, 34, 4, 1047000)."""
     return tuple(int(part) for part in version.replace("-gke.", ".").split(".") if part.isdigit())
 
 
@@ -114,9 +114,9 @@ def all_versions() -> list[str]:
 
 
 def resolve(asked: str, channel: str) -> str | None:
-    """Return the version that an alias ("latest", "1.34", "1.34.4", "-", "") means.
+    """Return the version for an alias ("latest", "1.34", "1.34.4", "-", "").
 
-    None where none is offered.
+    The result is None if no such version is offered.
     """
     offered = CHANNELS.get(channel) or all_versions()
     if asked in ("", "-"):

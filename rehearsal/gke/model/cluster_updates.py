@@ -1,4 +1,4 @@
-"""Changes of a cluster: clusters.update and the methods that set one thing."""
+"""Changes of a cluster: clusters.update and the methods that set a single property."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NO_FIELD = "Must specify a field to update."
 
-# Fields of ClusterUpdate that may come together; everything else comes alone.
+# Fields of ClusterUpdate that can be combined in one request; any other field must be alone.
 TOGETHER = (
     frozenset(
         {
@@ -47,7 +47,7 @@ TOGETHER = (
     frozenset({"additionalPodRangesConfig", "removedAdditionalPodRangesConfig"}),
 )
 
-# Fields that replace a member of the cluster as they are.
+# Fields that replace a member of the cluster.
 REPLACED = {
     "desiredAuthenticatorGroupsConfig": "authenticatorGroupsConfig",
     "desiredAnonymousAuthenticationConfig": "anonymousAuthenticationConfig",
@@ -69,7 +69,7 @@ REPLACED = {
     "gkeAutoUpgradeConfig": "gkeAutoUpgradeConfig",
     "enableK8sBetaApis": "enableK8sBetaApis",
 }
-# Fields whose members replace those of the same name in a member of the cluster.
+# Fields that are merged into a member of the cluster.
 MERGED = {
     "desiredAddonsConfig": "addonsConfig",
     "desiredClusterAutoscaling": "autoscaling",
@@ -96,7 +96,7 @@ NETWORK = {
 def _begin(
     state: State, call: Call, at: target.Target, kind: str, changes: Changes
 ) -> dict[str, Any]:
-    """Start the operation that makes the changes at its end."""
+    """Start the operation that applies the changes when it ends."""
     cluster = records.found(state, at)
     pools = changes.get("pools", {})
     after = [
@@ -119,7 +119,7 @@ def _begin(
 
 
 def update(state: State, call: Call, at: target.Target) -> dict[str, Any]:
-    """clusters.update: one change a call."""
+    """clusters.update: one change per call."""
     cluster = records.usable(state, at)
     asked = dict((call.body or {}).get("update", {}))
     clusters.check_etag(asked.pop("etag", ""), cluster)
@@ -142,7 +142,7 @@ def _snake(name: str) -> str:
 def _wanted(
     state: State, cluster: Cluster, asked: dict[str, Any], fields: frozenset[str]
 ) -> tuple[str, Changes]:
-    """Return the operation's type and what changes, or refuse."""
+    """Return the operation's type and the changes; raise Refused if they are invalid."""
     live = cluster["live"]
     if fields & {"desiredNodeVersion", "desiredImageType"}:
         return "UPGRADE_NODES", _nodes(cluster, asked)
@@ -161,7 +161,7 @@ def _wanted(
 
 
 def _change(state: State, live: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
-    """Return what members of `live` become by one field of ClusterUpdate."""
+    """Return the new members of `live` for one field of ClusterUpdate."""
     if live["autopilot"].get("enabled"):
         _check_autopilot(field, value)
     if field in REPLACED:
@@ -274,7 +274,7 @@ def _endpoints(_state: State, live: dict[str, Any], value: Any) -> dict[str, Any
 
 
 def _network(live: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return the members that hold network settings, with what was given in them."""
+    """Return the members with network settings, updated with the given ones."""
     names = (
         "networkConfig",
         "privateClusterConfig",
@@ -283,7 +283,7 @@ def _network(live: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     )
     after = copy.deepcopy({name: live[name] for name in names})
     after = values.merged(after, given)
-    # A list that was given replaces the present one wholly; messages were merged member by member.
+    # A given list replaces the present one; messages were merged member by member.
     endpoints = given.get("controlPlaneEndpointsConfig", {}).get("ipEndpointsConfig", {})
     if "authorizedNetworksConfig" in endpoints:
         after["controlPlaneEndpointsConfig"]["ipEndpointsConfig"]["authorizedNetworksConfig"] = (
@@ -372,7 +372,7 @@ SPECIAL: dict[str, Callable[[State, dict[str, Any], Any], dict[str, Any]]] = {
 
 
 def set_resource_labels(state: State, call: Call, at: target.Target) -> dict[str, Any]:
-    """clusters.setResourceLabels: all of them, against the fingerprint of the present ones."""
+    """clusters.setResourceLabels: replaces all labels, given the present ones' fingerprint."""
     cluster = records.usable(state, at)
     body = call.body or {}
     expected = values.label_fingerprint(cluster["live"].get("resourceLabels", {}))
@@ -389,7 +389,7 @@ def set_resource_labels(state: State, call: Call, at: target.Target) -> dict[str
 
 
 def set_maintenance_policy(state: State, call: Call, at: target.Target) -> dict[str, Any]:
-    """clusters.setMaintenancePolicy: the whole policy, against the present one's version."""
+    """clusters.setMaintenancePolicy: replaces the policy, given the version of the present one."""
     live = records.usable(state, at)["live"]
     policy = dict((call.body or {}).get("maintenancePolicy", {}))
     present = live["maintenancePolicy"]["resourceVersion"]
@@ -405,7 +405,7 @@ def set_maintenance_policy(state: State, call: Call, at: target.Target) -> dict[
 
 
 def set_network_policy(state: State, call: Call, at: target.Target) -> dict[str, Any]:
-    """clusters.setNetworkPolicy; the addon must be on first."""
+    """clusters.setNetworkPolicy; the addon must be enabled first."""
     live = records.usable(state, at)["live"]
     policy = dict((call.body or {}).get("networkPolicy", {}))
     addon = live["addonsConfig"].get("networkPolicyConfig", {})
@@ -452,7 +452,7 @@ def set_monitoring(state: State, call: Call, at: target.Target) -> dict[str, Any
 
 
 def set_master_auth(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
-    """clusters.setMasterAuth: basic authentication is gone for good."""
+    """clusters.setMasterAuth: always refused, as basic authentication was removed."""
     records.usable(state, at)
     raise refusals.invalid(
         "Basic authentication was removed for GKE cluster versions >= 1.19. The cluster cannot be "

@@ -1,9 +1,9 @@
-"""Clusters of the container API: created with all that Google fills in, shown, deleted.
+"""Clusters of the container API: created with all of Google's defaults, shown, deleted.
 
-A record of `State.clusters`: {"live": the Cluster without what is derived when it is shown,
-"status", "message": statusMessage, "ready": whether
-there is a control plane, "created": seconds since 1970, "uid": 64 hexadecimal digits,
-"pools": {name: record of `node_pools`}, "attached": what its workloads have of the cloud}.
+A record of `State.clusters`: {"live": the Cluster without the fields derived when it is shown,
+"status", "message": statusMessage, "ready": whether there is a control plane, "created": seconds
+since the epoch, "uid": 64 hexadecimal digits, "pools": {name: record of `node_pools`}, "attached":
+the cloud resources of its workloads}.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DERIVED = ("nodePools", "nodeConfig", "initialNodeCount", "etag", "status", "end
 
 
 def check_etag(asked: str, record: dict[str, Any]) -> None:
-    """Refuse an update that was made from an older state."""
+    """Raise Refused if an update is based on an outdated state."""
     if asked and asked != record["etag"]:
         raise refusals.stale(
             f'Supplied etag "{asked}" does not match the current etag "{record["etag"]}".'
@@ -49,7 +49,7 @@ def check_etag(asked: str, record: dict[str, Any]) -> None:
 
 
 def _channel_and_version(asked: dict[str, Any]) -> tuple[str, str]:
-    """Return the channel ("" for none) and the version that a new cluster gets."""
+    """Return the channel ("" for none) and the version of a new cluster."""
     version = asked.get("initialClusterVersion", "")
     given = asked.get("releaseChannel")
     channel = (given or {}).get("channel", "")
@@ -133,7 +133,7 @@ def _check_autopilot(asked: dict[str, Any], location: str) -> None:
 
 
 def _is_gclouds_default(pools: Any) -> bool:
-    """Whether it is what `gcloud container clusters create-auto` sends, which is accepted."""
+    """Return whether the pools are those of `gcloud container clusters create-auto`: accepted."""
     return (
         isinstance(pools, list)
         and [pool.get("name") for pool in pools] == ["default-pool"]
@@ -189,7 +189,7 @@ def _check_network(asked: dict[str, Any]) -> None:
 
 
 def check_cidr(text: str, field: str) -> None:
-    """Refuse what is no network in CIDR notation."""
+    """Raise Refused if a text is not a network in CIDR notation."""
     try:
         ipaddress.ip_network(text)
     except ValueError as error:
@@ -197,7 +197,7 @@ def check_cidr(text: str, field: str) -> None:
 
 
 def check_authorized_networks(config: dict[str, Any]) -> None:
-    """Refuse authorized networks that are none, or that are listed but not enabled."""
+    """Raise Refused if authorized networks are invalid, or given but not enabled."""
     blocks = config.get("cidrBlocks", [])
     if blocks and not config.get("enabled"):
         raise refusals.invalid(
@@ -222,7 +222,7 @@ def _pools_asked(asked: dict[str, Any], *, autopilot: bool) -> list[dict[str, An
 def _filled_in(
     state: State, at: target.Target, asked: dict[str, Any], uid: str, *, channel: str, version: str
 ) -> dict[str, Any]:
-    """Return what a new cluster is made of: what was asked over what Google fills in."""
+    """Return the members of a new cluster: the requested ones, completed by Google's defaults."""
     settings = state.settings
     autopilot = bool(asked.get("autopilot", {}).get("enabled"))
     region = catalog.region_of(at.location)
@@ -325,7 +325,7 @@ def _filled_in(
         ]
     mirror_network_settings(live, asked)
     set_maintenance_policy(live, asked.get("maintenancePolicy", {}))
-    # Deprecated and without meaning for a new cluster, or an answer's own.
+    # Fields that are deprecated and meaningless for a new cluster, or output only.
     for field in ("enableTpu", "instanceGroupUrls", "labelFingerprint"):
         live.pop(field, None)
     return live
@@ -364,9 +364,9 @@ def _autopilot(project: str) -> dict[str, Any]:
 
 
 def mirror_network_settings(live: dict[str, Any], given: dict[str, Any]) -> None:
-    """Make the old and the new field of each network setting say the same, as Google does.
+    """Synchronize the old and the new field of each network setting, as Google does.
 
-    `given` holds what was said last, in either field's form.
+    `given` contains the latest values, in the form of either field.
     """
     old = given.get("privateClusterConfig", {})
     network = given.get("networkConfig", {})
@@ -397,7 +397,7 @@ def mirror_network_settings(live: dict[str, Any], given: dict[str, Any]) -> None
 
 
 def set_maintenance_policy(live: dict[str, Any], policy: dict[str, Any]) -> None:
-    """Set what may be set, and the hash that stands for it."""
+    """Set the maintenance policy's settable fields and its resource version, a hash."""
     kept = {name: policy[name] for name in ("window", "disruptionBudget") if policy.get(name)}
     text = repr(values.written(kept)) if kept else ""
     daily = kept.get("window", {}).get("dailyMaintenanceWindow")
@@ -420,12 +420,12 @@ def set_maintenance_policy(live: dict[str, Any], policy: dict[str, Any]) -> None
 
 
 def policy_version(text: str) -> str:
-    """Return the hash of a maintenance policy; Google's of none is e3b0c442."""
+    """Return the hash of a maintenance policy; for an empty policy, Google's is e3b0c442."""
     return values.digest(text)[:8] if text else "e3b0c442"
 
 
 def public(state: State, record: dict[str, Any]) -> dict[str, Any]:
-    """Return the Cluster that the API shows."""
+    """Return the Cluster as the API shows it."""
     settings = state.settings
     live = record["live"]
     pools = [node_pools.public(state, record, pool) for pool in record["pools"].values()]
@@ -458,7 +458,7 @@ def public(state: State, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _endpoints(state: State, record: dict[str, Any]) -> dict[str, Any]:
-    """Return what shows only when there is a control plane."""
+    """Return the fields that are shown only if there is a control plane."""
     settings, live = state.settings, record["live"]
     dns = f"gke-{record['uid'][:36]}-{settings.project_number}.{live['location']}.gke.goog"
     public = live["controlPlaneEndpointsConfig"]["ipEndpointsConfig"]["enablePublicEndpoint"]
@@ -485,7 +485,7 @@ def get(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
 
 
 def list_(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
-    """clusters.list; "-" is every location."""
+    """clusters.list; "-" means all locations."""
     lag = state.settings.list_lag_seconds
     shown = [
         public(state, record)
@@ -496,7 +496,7 @@ def list_(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
 
 
 def delete(state: State, call: Call, at: target.Target) -> dict[str, Any]:
-    """clusters.delete; what its workloads had of the cloud is not deleted with it."""
+    """clusters.delete; the cloud resources of its workloads are not deleted."""
     record = records.found(state, at)
     operation = operations.begin(
         state,

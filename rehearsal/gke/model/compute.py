@@ -1,10 +1,10 @@
-"""The parts of the compute API that a GKE run looks at, or has to clean up.
+"""The parts of the compute API that a GKE run reads, or has to clean up.
 
 A record of `State.compute`, by "collection/scope/name": {"collection": "forwardingRules",
 "scope": "regions/europe-west1" | "zones/…" | "global", "body": the resource without its links,
-"owner": "location/cluster Service/namespace/name" or "", "deleting": whether it is on its way}.
+"owner": "location/cluster Service/namespace/name" or "", "deleting": whether it is being deleted}.
 Instance groups of node pools, their nodes' disks and a cluster's own firewall rules are derived
-from the clusters: they come and go with them.
+from the clusters, so they exist as long as these.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = "https://www.googleapis.com/compute/v1"
 
-# Collection: what its kind and Google's messages call one of it.
+# Collection: the singular used in kinds and in Google's messages.
 COLLECTIONS = {
     "addresses": "address",
     "backendServices": "backendService",
@@ -47,7 +47,7 @@ COLLECTIONS = {
     "targetTcpProxies": "targetTcpProxy",
     "urlMaps": "urlMap",
 }
-# Resource of the discovery document: collection and the kind of its scope.
+# Resource of the discovery document: its collection and kind of scope.
 RESOURCES = {
     "addresses": ("addresses", "regions"),
     "globalAddresses": ("addresses", "global"),
@@ -98,12 +98,12 @@ NOT_DELETABLE = ("instanceGroupManagers",)
 
 
 def link(state: State, scope: str, *rest: str) -> str:
-    """Return a full link: of a scope, or of a resource in it."""
+    """Return the full link of a scope or of a resource in it."""
     return "/".join((ROOT, "projects", state.settings.project, scope, *rest))
 
 
 def number_of(*parts: object) -> str:
-    """Return an id as the compute API has them: a number of 19 digits."""
+    """Return an ID as in the compute API: a number with 19 digits."""
     return str(10**18 + int(values.digest(*parts)[:14], 16))
 
 
@@ -113,9 +113,9 @@ def key(collection: str, scope: str, name: str) -> str:
 
 
 def put(state: State, collection: str, scope: str, body: dict[str, Any], owner: str = "") -> str:
-    """Let a resource be there (it may be already); return its link.
+    """Create a resource unless it exists; return its link.
 
-    :raises ValueError: no such collection or scope, or a body without a name.
+    :raises ValueError: unknown collection or scope, or a body without a name.
     """
     possible = {kind for name, kind in RESOURCES.values() if name == collection}
     where = scope.partition("/")
@@ -163,7 +163,7 @@ def _path(record: dict[str, Any]) -> str:
 
 
 def records(state: State) -> Iterator[dict[str, Any]]:
-    """Return every resource, the derived ones with those that are kept."""
+    """Yield all resources, both derived and stored ones."""
     yield from state.compute.values()
     for cluster in state.clusters.values():
         yield from _firewalls(state, cluster)
@@ -308,7 +308,7 @@ def _name_of(call: Call, collection: str) -> str:
 
 
 def found(state: State, call: Call, at: Target, resource: str) -> dict[str, Any]:
-    """Return the record that a method of this resource is about, or refuse with 404."""
+    """Return the record that a call of a method refers to; raise Refused (404) if there is none."""
     collection, kind = RESOURCES[resource]
     scope = _scope_of(kind, at)
     _check_scope(state, scope)
@@ -352,7 +352,7 @@ def _list_kind(collection: str, *, aggregated: bool = False) -> str:
 def _listed(
     state: State, call: Call, items: list[dict[str, Any]], kind: str, path: str
 ) -> dict[str, Any]:
-    """Return a list's page as the compute API shows it."""
+    """Return a page of a list as the compute API shows it."""
     if call.params.get("filter"):
         passes = filters.test_of(str(call.params["filter"]))
         items = [item for item in items if passes(item)]
@@ -417,7 +417,7 @@ def _nothing_in(scope: str) -> dict[str, Any]:
 
 
 def _users(state: State, record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the resources that refer to one: by its link, or an address by its number."""
+    """Return the resources that refer to a resource by its link or, for an address, by its IP."""
     own = link(state, record["scope"], record["collection"], record["body"]["name"])
     sought = {own}
     if record["collection"] == "addresses":
@@ -486,7 +486,7 @@ def begin(state: State, call: Call, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def settle(state: State) -> None:
-    """End the operations whose time has come."""
+    """End the operations that are due."""
     for operation in state.compute_operations.values():
         due = operation["due"]
         if operation["end"] is not None or due is None or due > state.now:

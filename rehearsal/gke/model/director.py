@@ -1,4 +1,4 @@
-"""What only the director of a rehearsal can do: what users, time or Google itself would."""
+"""Actions of a rehearsal's director: what otherwise users, time or Google itself would cause."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ GOOGLES_OWN = ("REPAIR_CLUSTER", "UPGRADE_MASTER", "AUTO_REPAIR_NODES", "AUTO_UP
 
 
 def direct(state: State, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Do one of `ACTIONS`.
+    """Perform one of `ACTIONS` and return its result.
 
-    :raises ValueError: no such action, or not such arguments.
+    :raises ValueError: unknown action or arguments.
     """
     if action not in ACTIONS:
         message = f"no such action: {action}; there are {', '.join(sorted(ACTIONS))}"
@@ -45,7 +45,7 @@ def direct(state: State, action: str, given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _take(arguments: dict[str, Any], name: str, default: Any = None) -> Any:
-    """Take an argument out of the rest; without a default it must be there."""
+    """Remove and return an argument; it is required if there is no default."""
     if name not in arguments and default is None:
         message = f"{name} is missing"
         raise ValueError(message)
@@ -53,7 +53,7 @@ def _take(arguments: dict[str, Any], name: str, default: Any = None) -> Any:
 
 
 def _cluster(state: State, arguments: dict[str, Any]) -> tuple[Target, dict[str, Any]]:
-    """Return the cluster that "cluster" names: its name, or "location/name"."""
+    """Return the cluster that the argument "cluster" names, by name or "location/name"."""
     name = str(_take(arguments, "cluster"))
     for key, record in state.clusters.items():
         if name in (key, record["live"]["name"]):
@@ -64,7 +64,7 @@ def _cluster(state: State, arguments: dict[str, Any]) -> tuple[Target, dict[str,
 
 
 def attach(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A Service, Ingress or Volume comes to a cluster: {"cluster", "kind", …`FIELDS`}."""
+    """Add a Service, Ingress or Volume to a cluster: {"cluster", "object", …`FIELDS`}."""
     _, cluster = _cluster(state, arguments)
     kind = str(_take(arguments, "object"))
     made = attachments.attach(state, cluster, kind, arguments)
@@ -73,7 +73,7 @@ def attach(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def detach(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
-    """It goes, and what GKE made for it: {"cluster", "object", "namespace", "name"}."""
+    """Remove such an object and its cloud resources: {"cluster", "object", "namespace", "name"}."""
     _, cluster = _cluster(state, arguments)
     kind = str(_take(arguments, "object"))
     namespace = str(_take(arguments, "namespace", "default"))
@@ -82,13 +82,13 @@ def detach(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def plant(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Somebody makes a compute resource: {"collection", "scope", "body"}."""
+    """Create a compute resource, as if by a user: {"collection", "scope", "body"}."""
     collection, scope = str(_take(arguments, "collection")), str(_take(arguments, "scope"))
     return {"link": compute.put(state, collection, scope, dict(_take(arguments, "body")))}
 
 
 def change(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Somebody changes a cluster or pool by hand: {"cluster", "pool", "changes"}."""
+    """Change a cluster or pool, as if manually: {"cluster", "pool", "changes"}."""
     _, cluster = _cluster(state, arguments)
     pool = str(_take(arguments, "pool", ""))
     changes = dict(_take(arguments, "changes"))
@@ -107,14 +107,14 @@ def change(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def choose(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Settings become others: {setting: value}."""
+    """Change settings: {setting: value}."""
     state.choose(dict(arguments))
     arguments.clear()
     return {}
 
 
 def deny(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A caller loses permissions: {"permissions", "caller": its address, or "*"}."""
+    """Deny a caller permissions: {"permissions", "caller": its e-mail address, or "*"}."""
     caller = str(_take(arguments, "caller", "*"))
     lost = [str(each) for each in _take(arguments, "permissions")]
     present = state.settings.denied.get(caller, [])
@@ -123,13 +123,13 @@ def deny(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def allow(state: State, _arguments: dict[str, Any]) -> dict[str, Any]:
-    """Everybody has every permission again."""
+    """Grant all permissions to everybody again."""
     state.choose({"denied": {}})
     return {}
 
 
 def busy(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Google begins an operation of its own on a cluster: {"cluster", "seconds", "type"}."""
+    """Start an operation of Google's own on a cluster: {"cluster", "seconds", "type"}."""
     at, cluster = _cluster(state, arguments)
     kind = str(_take(arguments, "type", GOOGLES_OWN[0]))
     seconds = float(_take(arguments, "seconds", state.settings.update_seconds))
@@ -146,10 +146,10 @@ def busy(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def intervene(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Google gets in the way of the next calls: {"method", "pool", "count", "seconds", "type"}.
+    """Let Google block the next calls: {"method", "pool", "count", "seconds", "type"}.
 
-    Just before a call whose method id the regular expression is found in (and, if given, whose
-    node pool is that one), it begins an operation of its own, so that the call is refused.
+    Just before a call whose method ID matches the regular expression (and, if given, for that node
+    pool), an operation of Google's own starts, so that the call is refused.
     """
     method = str(_take(arguments, "method"))
     try:
@@ -170,7 +170,7 @@ def intervene(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def step_in(state: State, call: Call, at: Target) -> None:
-    """Begin the operation of Google's own that an intervention wants before this call."""
+    """Start the operation of Google's own that an intervention requires before this call."""
     for each in state.interventions:
         fits = re.search(each["method"], call.method_id) and each["pool"] in ("", at.pool)
         if not fits or at.key not in state.clusters:
@@ -182,7 +182,7 @@ def step_in(state: State, call: Call, at: Target) -> None:
 
 
 def end(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
-    """An operation ends now: {"operation", "error": its message, or none}."""
+    """End an operation now: {"operation", "error": its message, or empty}."""
     name = str(_take(arguments, "operation"))
     error = str(_take(arguments, "error", ""))
     record = state.operations.get(name)
@@ -197,14 +197,14 @@ def end(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def push(state: State, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A repository gets an image: {"repository": "projects/…/repositories/r", "image": "a/b"}."""
+    """Add an image to a repository: {"repository": "projects/…/repositories/r", "image": "a/b"}."""
     repository, image = str(_take(arguments, "repository")), str(_take(arguments, "image"))
     other_apis.push(state, repository, image)
     return {}
 
 
 def show(state: State, _arguments: dict[str, Any]) -> dict[str, Any]:
-    """What there is, in short."""
+    """Return a short overview of the state."""
     return {
         "clusters": {key: record["status"] for key, record in state.clusters.items()},
         "operations": [n for n, each in state.operations.items() if each["end"] is None],

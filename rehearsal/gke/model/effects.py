@@ -1,4 +1,4 @@
-"""What operations do when they end."""
+"""The effects of operations when they end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def settle(state: State) -> None:
-    """End every operation whose time has come; a cluster has but one at a time."""
+    """End all operations that are due; a cluster has only one at a time."""
     for record in state.operations.values():
         due = record["due"]
         if record["end"] is None and due is not None and due <= state.now:
@@ -23,10 +23,10 @@ def settle(state: State) -> None:
 
 
 def finish(state: State, record: dict[str, Any]) -> None:
-    """End one operation: what it was to do is done, or its error stands."""
+    """End one operation: apply its effect or record its error."""
     record["end"] = record["due"]
     record["error"] = record["planned_error"]
-    # While it ran nothing else could take the cluster or the pool away.
+    # While it ran, nothing else could remove the cluster or the pool.
     EFFECTS[record["effect"]["kind"]](state, state.clusters[record["cluster"]], record)
 
 
@@ -93,7 +93,7 @@ def _delete_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) 
 
 
 def _change_pool(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
-    """Effect: {"changes": members of live, "blue_green": whether the nodes are other ones}."""
+    """Effect: {"changes": members of live, "blue_green": whether the nodes are replaced}."""
     cluster["status"] = "RUNNING"
     pool = _pool(cluster, record)
     pool["upgrade"] = None

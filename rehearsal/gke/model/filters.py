@@ -22,11 +22,11 @@ JOINT = re.compile(r"\s*(?P<joint>AND|OR)?\s*")
 
 
 def test_of(text: str) -> Test:
-    """Return what tells whether a resource passes the filter.
+    """Return a function that tells whether a resource matches the filter.
 
-    Terms are joined by AND or by standing side by side, or all by OR; no deeper nesting.
+    Terms are joined by AND (which may be omitted), or all by OR; there is no deeper nesting.
 
-    :raises Refused: it is no filter that Google would take.
+    :raises Refused: Google would reject the filter.
     """
     terms: list[Test] = []
     joints: set[str] = set()
@@ -104,7 +104,7 @@ def _text(resource: dict[str, Any], field: str) -> str:
 
 
 def _has(resource: dict[str, Any], field: str, value: str) -> bool:
-    """Tell what `field:value` asks: `*` any value at all, else a part of the text or the list."""
+    """Return whether `field:value` matches: `*` any value, else a part of the text or list."""
     found = _value(resource, field)
     if value == "*":
         return found is not None
@@ -116,7 +116,7 @@ def _has(resource: dict[str, Any], field: str, value: str) -> bool:
 
 
 def page(items: list[Any], size: int, params: Any) -> tuple[list[Any], str]:
-    """Return the page that was asked for, and the token of the next one."""
+    """Return the requested page and the token of the next one, empty if it is the last."""
     size = min(int(params.get("maxResults", size)), size)
     token = str(params.get("pageToken", "0"))
     if not token.isdigit() or int(token) > len(items):

@@ -1,4 +1,4 @@
-"""What a real Kubernetes has that would be of the cloud on GKE: read, and kept in step."""
+"""Objects of a real Kubernetes that have cloud resources on GKE: read and synchronized."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rehearsal.gke.model.state import State
 
     Wanted = dict[tuple[str, str, str], dict[str, Any]]
-    """By kind, namespace and name: what `attachments.attach` takes."""
+    """By kind, namespace and name: the fields for `attachments.attach`."""
 
 TIMEOUT_SECONDS = 3.0
 PATHS = {
@@ -33,17 +33,17 @@ INTERNAL = "networking.gke.io/load-balancer-type"
 
 
 class Reader(Protocol):
-    """Reads the objects of a Kubernetes: {"services": [Service, …], …} as in `PATHS`."""
+    """Reads the objects of a Kubernetes: {"services": [Service, …], …}, by the names in `PATHS`."""
 
     def __call__(self) -> Mapping[str, Iterable[dict[str, Any]]]:
         """Return the objects.
 
-        :raises OSError: it does not answer.
+        :raises OSError: the API server does not answer.
         """
 
 
 def reader(kubeconfig: Path) -> Reader:
-    """Return what reads the cluster of a kubeconfig whose user has a client certificate."""
+    """Return a reader for the cluster of a kubeconfig whose user has a client certificate."""
 
     def read() -> dict[str, list[dict[str, Any]]]:
         config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
@@ -53,7 +53,7 @@ def reader(kubeconfig: Path) -> Reader:
         authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
         tls = ssl.create_default_context(cadata=authority)
         with tempfile.TemporaryDirectory() as folder:
-            login = Path(folder) / "login.pem"  # in a folder that is its owner's alone
+            login = Path(folder) / "login.pem"  # in a folder accessible only by its owner
             login.write_bytes(
                 base64.b64decode(user["client-certificate-data"])
                 + b"\n"
@@ -77,7 +77,7 @@ def _named(items: Iterable[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def wanted(objects: Mapping[str, Iterable[dict[str, Any]]]) -> Wanted:
-    """Return what GKE would make resources for, of the objects of a Kubernetes."""
+    """Return the objects of a Kubernetes for which GKE would create cloud resources."""
     found: Wanted = {}
     for service in objects.get("services", ()):
         if service["spec"].get("type") != "LoadBalancer":
@@ -129,7 +129,7 @@ def _backend(spec: dict[str, Any]) -> dict[str, Any]:
 def synchronize(
     state: State, cluster: dict[str, Any], objects: Mapping[str, Iterable[dict[str, Any]]]
 ) -> None:
-    """Make and delete what GKE's controllers would, in a cluster that runs."""
+    """Create and delete the resources that GKE's controllers would, for a running cluster."""
     for space in objects.get("namespaces", ()):
         if space["metadata"]["name"] == "kube-system":
             cluster["system_uid"] = space["metadata"]["uid"]

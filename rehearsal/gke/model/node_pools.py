@@ -1,6 +1,6 @@
-"""Node pools: what Google fills in, what it refuses, and their methods.
+"""Node pools: Google's defaults and validation, and the methods of node pools.
 
-A record: {"live": the NodePool without what is derived when it is shown, "status", "message",
+A record: {"live": the NodePool without the fields derived when it is shown, "status", "message",
 "suffixes": the last part of its instance groups' names by zone, "etag", "before": "live" before
 the last upgrade, "upgrade": the running blue-green upgrade's BlueGreenInfo or None}.
 `live["initialNodeCount"]` is the number of nodes in each zone: resizing changes it, too.
@@ -43,14 +43,15 @@ NO_FIELD = (
     "'resource_manager_tags', 'queued_provisioning', 'storage_pools'] must be specified."
 )
 
-# Fields of UpdateNodePoolRequest that may come together; everything else comes alone.
+# Fields of UpdateNodePoolRequest that can be combined; any other field must be alone.
 TOGETHER = (
     frozenset({"nodeVersion", "imageType", "image", "imageProject"}),
     frozenset({"machineType", "diskType", "diskSizeGb", "bootDisk", "storagePools"}),
     frozenset({"labels", "taints", "tags"}),
 )
 ADDRESSING = frozenset({"name", "projectId", "zone", "clusterId", "nodePoolId", "etag"})
-# …that replace a member of NodePool.config, and whether they are wrapped in one of that name.
+# Fields that replace a member of NodePool.config: the name of the member in which they are wrapped,
+# empty if in none.
 CONFIG_FIELDS = {
     "machineType": "",
     "diskType": "",
@@ -82,7 +83,7 @@ POOL_FIELDS = frozenset({"queuedProvisioning", "nodeDrainConfig", "maintenancePo
 
 
 def autopilot_pool() -> dict[str, Any]:
-    """Return the pool that an Autopilot cluster shows after its creation."""
+    """Return the node pool of a new Autopilot cluster."""
     return {
         "name": "default-pool",
         "initialNodeCount": 1,
@@ -105,7 +106,7 @@ def autopilot_pool() -> dict[str, Any]:
 
 
 def check(pool: dict[str, Any], cluster: dict[str, Any], *, new: bool) -> None:
-    """Refuse a pool that cannot be, in the cluster with this record."""
+    """Raise Refused if a pool is invalid in the cluster with this record."""
     name = pool.get("name", "")
     if not re.fullmatch(NAME, name):
         raise refusals.invalid(
@@ -139,7 +140,7 @@ def check(pool: dict[str, Any], cluster: dict[str, Any], *, new: bool) -> None:
 
 
 def check_config(config: dict[str, Any], zones: list[str]) -> None:
-    """Refuse a NodeConfig that cannot be."""
+    """Raise Refused if a NodeConfig is invalid."""
     machine = config.get("machineType", "")
     if machine and machine not in catalog.MACHINE_TYPES:
         raise refusals.invalid(
@@ -176,7 +177,7 @@ def check_config(config: dict[str, Any], zones: list[str]) -> None:
 
 
 def check_taints(taints: list[dict[str, Any]]) -> None:
-    """Refuse taints without key or effect, or that are there twice."""
+    """Raise Refused if a taint has no key or effect, or is a duplicate."""
     seen = set()
     for taint in taints:
         if not taint.get("key") or taint.get("effect") not in EFFECTS:
@@ -192,7 +193,7 @@ def check_taints(taints: list[dict[str, Any]]) -> None:
 
 
 def check_node_label(key: str) -> None:
-    """Refuse a node label that Kubernetes keeps to itself."""
+    """Raise Refused if a node label is invalid or reserved by Kubernetes."""
     prefix, _, name = key.rpartition("/")
     reserved = re.search(r"(^|\.)(kubernetes|k8s)\.io$", prefix)
     if reserved and not re.search(r"(^|\.)node(-restriction)?\.kubernetes\.io$", prefix):
@@ -204,7 +205,7 @@ def check_node_label(key: str) -> None:
 
 
 def check_autoscaling(autoscaling: dict[str, Any]) -> None:
-    """Refuse bounds that contradict one another."""
+    """Raise Refused if bounds contradict each other."""
     if not autoscaling.get("enabled"):
         if any(autoscaling.get(f) for f in ("minNodeCount", "maxNodeCount")):
             raise refusals.invalid(
@@ -235,7 +236,7 @@ def _snake(name: str) -> str:
 
 
 def check_management(management: dict[str, Any] | None, live: dict[str, Any]) -> None:
-    """Refuse to leave to the user what the release channel does."""
+    """Raise Refused if auto-upgrade or auto-repair is disabled in a release channel."""
     channel = live.get("releaseChannel", {}).get("channel")
     if management is None or not channel:
         return
@@ -246,7 +247,7 @@ def check_management(management: dict[str, Any] | None, live: dict[str, Any]) ->
 
 
 def check_upgrade_settings(settings: dict[str, Any]) -> None:
-    """Refuse upgrade settings that would never upgrade, or that mix strategies."""
+    """Raise Refused if upgrade settings would never upgrade, or mix strategies."""
     if not settings:
         return
     strategy = settings.get("strategy", "SURGE")
@@ -268,7 +269,7 @@ def check_upgrade_settings(settings: dict[str, Any]) -> None:
 
 
 def check_node_version(version: str, live: dict[str, Any]) -> str:
-    """Return the version that is meant, or refuse one that the control plane has not."""
+    """Return the resolved version; raise Refused if the control plane does not support it."""
     if version in ("", "-"):
         return str(live["currentMasterVersion"])
     channel = live.get("releaseChannel", {}).get("channel", "")
@@ -286,7 +287,7 @@ def check_node_version(version: str, live: dict[str, Any]) -> str:
 
 
 def filled_in(state: State, cluster: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of a new pool: what was asked over what Google fills in."""
+    """Return the record of a new pool: the requested members, completed by Google's defaults."""
     live = cluster["live"]
     given = asked.get("config", {})
     spot = bool(given.get("spot") or given.get("preemptible"))
@@ -351,7 +352,7 @@ def filled_in(state: State, cluster: dict[str, Any], asked: dict[str, Any]) -> d
 
 
 def upgrade_settings(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return upgrade settings with what Google fills in."""
+    """Return upgrade settings, completed by Google's defaults."""
     if not asked:
         return {"maxSurge": 1, "strategy": "SURGE"}
     if asked.get("strategy", "SURGE") != "BLUE_GREEN":
@@ -375,7 +376,7 @@ def upgrade_settings(asked: dict[str, Any]) -> dict[str, Any]:
 def name_groups(
     state: State, cluster: dict[str, Any], record: dict[str, Any], *, again: bool = False
 ) -> None:
-    """Give each of the pool's zones an instance group, and all of them others if `again`."""
+    """Name an instance group for each zone of the pool; if `again`, rename existing ones, too."""
     had = {} if again else record["suffixes"]
     record["suffixes"] = {
         zone: had.get(zone) or values.digest(cluster["uid"], zone, state.next_number())[:8]
@@ -384,13 +385,13 @@ def name_groups(
 
 
 def touch(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> None:
-    """Give a changed pool another etag, and its cluster too."""
+    """Give a changed pool and its cluster new etags."""
     record["etag"] = values.uuid_of("pool", cluster["uid"], state.next_number())
     records.touch(state, cluster)
 
 
 def nodes(cluster: dict[str, Any]) -> int:
-    """Return how many nodes the cluster has."""
+    """Return the number of the cluster's nodes."""
     return sum(
         pool["live"].get("initialNodeCount", 0) * len(pool["live"]["locations"])
         for pool in cluster["pools"].values()
@@ -407,7 +408,7 @@ def groups(cluster: dict[str, Any], record: dict[str, Any]) -> dict[str, str]:
 
 
 def public(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
-    """Return the NodePool that the API shows."""
+    """Return the NodePool as the API shows it."""
     live, settings = record["live"], state.settings
     at = f"clusters/{cluster['live']['name']}/nodePools/{live['name']}"
     urls = [
@@ -431,7 +432,7 @@ def public(state: State, cluster: dict[str, Any], record: dict[str, Any]) -> dic
 
 
 def found(state: State, at: target.Target) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the records of the cluster and the pool, or refuse with 404."""
+    """Return the records of the cluster and the pool; raise Refused (404) if one is missing."""
     cluster = records.found(state, at)
     record = cluster["pools"].get(at.pool)
     if record is None:
@@ -440,7 +441,7 @@ def found(state: State, at: target.Target) -> tuple[dict[str, Any], dict[str, An
 
 
 def usable(state: State, at: target.Target) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return both records if the pool can be changed now, or refuse."""
+    """Return both records; raise Refused if the pool cannot be changed now."""
     cluster, record = found(state, at)
     if cluster["live"]["autopilot"].get("enabled"):
         raise refusals.invalid(AUTOPILOT_REFUSAL)
@@ -457,7 +458,7 @@ def _patch(
     *,
     seconds: float | None = None,
 ) -> dict[str, Any]:
-    """Start an operation that gives the pool's `live` these members at its end."""
+    """Start an operation that sets these members of the pool's `live` when it ends."""
     cluster, record = found(state, at)
     after = {**record, "live": {**record["live"], **changes}}
     others = [pool for name, pool in cluster["pools"].items() if name != at.pool]
@@ -529,7 +530,7 @@ def delete(state: State, call: Call, at: target.Target) -> dict[str, Any]:
 
 
 def set_size(state: State, call: Call, at: target.Target) -> dict[str, Any]:
-    """nodePools.setSize: nodes in each zone."""
+    """nodePools.setSize: the number of nodes in each zone."""
     usable(state, at)
     count = (call.body or {}).get("nodeCount", 0)
     if not 0 <= count <= MAX_NODES:
@@ -545,7 +546,7 @@ def set_autoscaling(state: State, call: Call, at: target.Target) -> dict[str, An
 
 
 def autoscaling_change(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what the autoscaling of a pool becomes, or refuse."""
+    """Return the new autoscaling of a pool; raise Refused if it is invalid."""
     check_autoscaling(asked)
     if not asked.get("enabled"):
         return {"autoscaling": {}}
@@ -561,7 +562,7 @@ def set_management(state: State, call: Call, at: target.Target) -> dict[str, Any
 
 
 def update(state: State, call: Call, at: target.Target) -> dict[str, Any]:
-    """nodePools.update: one group of fields a call."""
+    """nodePools.update: one group of fields per call."""
     cluster, record = usable(state, at)
     body = dict(call.body or {})
     etag = body.get("etag", "")
@@ -589,7 +590,7 @@ def update(state: State, call: Call, at: target.Target) -> dict[str, Any]:
 def _changes(
     cluster: dict[str, Any], record: dict[str, Any], body: dict[str, Any], fields: frozenset[str]
 ) -> dict[str, Any]:
-    """Return what the members of the pool become."""
+    """Return the new members of the pool."""
     live = record["live"]
     changes: dict[str, Any] = {}
     for field in sorted(fields - CONFIG_FIELDS.keys() - {"diskSizeGb"}):
@@ -618,7 +619,7 @@ def _changes(
 def _config_after(
     config: dict[str, Any], body: dict[str, Any], fields: frozenset[str]
 ) -> dict[str, Any]:
-    """Return the pool's NodeConfig with the fields of the request."""
+    """Return the pool's NodeConfig, updated with the fields of the request."""
     after = dict(config)
     for field, inner in CONFIG_FIELDS.items():
         if field not in fields:
@@ -647,7 +648,7 @@ PHASES = (
 def _blue_green(
     state: State, call: Call, at: target.Target, kind: str, changes: dict[str, Any]
 ) -> dict[str, Any]:
-    """Start an upgrade that builds other nodes beside the present ones."""
+    """Start a blue-green upgrade, which creates new nodes beside the present ones."""
     cluster, record = found(state, at)
     settings = state.settings
     blue = public(state, cluster, record).get("instanceGroupUrls", [])
@@ -666,7 +667,7 @@ def _blue_green(
 
 
 def advance(state: State, record: dict[str, Any], operation: dict[str, Any]) -> None:
-    """Move a blue-green upgrade on to the phase of the time that it is."""
+    """Set the phase of a blue-green upgrade according to the current time."""
     passed = state.now - operation["start"]
     upgrading = state.settings.update_seconds
     if passed >= upgrading:
@@ -693,7 +694,7 @@ def complete_upgrade(state: State, _call: Call, at: target.Target) -> dict[str, 
 
 
 def rollback(state: State, call: Call, at: target.Target) -> dict[str, Any]:
-    """nodePools.rollback: back to what was before an upgrade that did not end well."""
+    """nodePools.rollback: restores the state before a failed upgrade."""
     cluster, record = found(state, at)
     if cluster["live"]["autopilot"].get("enabled"):
         raise refusals.invalid(AUTOPILOT_REFUSAL)

@@ -1,4 +1,4 @@
-"""Operations of the container API: they take time, may fail, and have a cluster to themselves."""
+"""Operations of the container API: they take time, may fail, and lock their cluster."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 """{name, type, location, rest: "clusters/c/nodePools/p", cluster: key, start, seconds, due: the
-time of its end or None for never, end, error: google.rpc.Status or None, effect: what it does at
-its end (`effects`)}; times in seconds since 1970."""
+time of its end or None for never, end, error: google.rpc.Status or None, effect: its effect when it
+ends (`effects`)}; times in seconds since the epoch."""
 
 CANCELLED = 1
 ABORTING_SECONDS = 0.2
@@ -30,7 +30,7 @@ def begin(
 ) -> Record:
     """Start an operation on a cluster or pool.
 
-    :raises Refused: another one has the cluster.
+    :raises Refused: another operation is running on the cluster.
     """
     refuse_if_busy(state, at.key)
     rest = f"clusters/{at.cluster}" + (f"/nodePools/{at.pool}" if at.pool else "")
@@ -59,7 +59,7 @@ def begin(
 
 
 def running(state: State, cluster: str) -> Record | None:
-    """Return the operation that has the cluster."""
+    """Return the operation that is running on the cluster, or None."""
     return next(
         (
             each
@@ -71,14 +71,14 @@ def running(state: State, cluster: str) -> Record | None:
 
 
 def refuse_if_busy(state: State, cluster: str) -> None:
-    """Refuse what would need the cluster while an operation has it."""
+    """Raise Refused if an operation is running on the cluster."""
     record = running(state, cluster)
     if record is not None:
         raise refusals.busy(record["name"])
 
 
 def public(state: State, record: Record) -> dict[str, Any]:
-    """Return the Operation that the API shows."""
+    """Return the Operation as the API shows it."""
     settings = state.settings
     shown: dict[str, Any] = {
         "name": record["name"],
@@ -124,7 +124,7 @@ CANONICAL = {
 
 
 def condition(error: dict[str, Any]) -> dict[str, Any]:
-    """Return the StatusCondition that tells of an error."""
+    """Return the StatusCondition of an error."""
     shown = {
         "canonicalCode": CANONICAL.get(error["code"], "UNKNOWN"),
         "message": error["message"],
@@ -159,7 +159,7 @@ def get(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
 
 
 def list_(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
-    """operations.list; "-" is every location."""
+    """operations.list; "-" means all locations."""
     shown = [
         public(state, record)
         for record in state.operations.values()
@@ -169,7 +169,7 @@ def list_(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
 
 
 def cancel(state: State, _call: Call, at: target.Target) -> dict[str, Any]:
-    """operations.cancel: it ends shortly, with an error; a deletion cannot be cancelled."""
+    """operations.cancel: the operation ends soon, with an error; deletions cannot be cancelled."""
     record = _found(state, at)
     if record["end"] is not None:
         raise refusals.not_now(f"Operation {record['name']} is already done.")

@@ -1,4 +1,4 @@
-"""What a GKE run asks of Google's other APIs; what is about accounts the server answers."""
+"""Methods of Google's other APIs that a GKE run calls, except those answered by the frontend."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _name(call: Call) -> str:
 
 
 def _operation(state: State, prefix: str, metadata: dict[str, Any], done: Any) -> dict[str, Any]:
-    """Start a long-running operation that answers `done` when its time has come."""
+    """Start a long-running operation whose response is `done` when it ends."""
     name = f"{prefix}{values.uuid_of('operation', state.next_number())}"
     record = {
         "name": name,
@@ -121,7 +121,7 @@ def batch_enable_services(state: State, call: Call, _at: Target) -> dict[str, An
 
 
 def _repository_name(state: State, name: str) -> str:
-    """Return a repository's name with the project's ID, whichever form the path had."""
+    """Return a repository's name with the project's ID instead of its number."""
     words = name.split("/")
     words[1] = state.settings.project
     return "/".join(words)
@@ -165,7 +165,7 @@ def create_repository(state: State, call: Call, at: Target) -> dict[str, Any]:
             "enablementStateReason": "API containerscanning.googleapis.com is not enabled.",
         },
     }
-    # Another of the same name has nothing of what this one will hold.
+    # A store of its own, so that a later repository of the same name does not contain these images.
     state.images[name] = {"store": f"r{state.next_number()}", "packages": {}}
     return _operation(
         state,
@@ -176,7 +176,7 @@ def create_repository(state: State, call: Call, at: Target) -> dict[str, Any]:
 
 
 def delete_repository(state: State, call: Call, at: Target) -> dict[str, Any]:
-    """repositories.delete: with all that it holds."""
+    """repositories.delete: deletes the repository with its content."""
     get_repository(state, call, at)
     name = _repository_name(state, _name(call))
     del state.repositories[name]
@@ -190,7 +190,7 @@ def delete_repository(state: State, call: Call, at: Target) -> dict[str, Any]:
 
 
 def _ready(state: State, name: str) -> bool:
-    """Whether the operation that makes or removes a repository is over."""
+    """Return whether the operation that created a repository has ended."""
     return all(
         record["due"] <= state.now
         for record in state.other_operations.values()
@@ -227,7 +227,7 @@ def list_packages(state: State, call: Call, at: Target) -> dict[str, Any]:
 
 
 def push(state: State, repository: str, image: str) -> None:
-    """Let a repository (the API's name of it) hold an image.
+    """Add an image to a repository, which is given by its full name in the API.
 
     :raises ValueError: no such repository.
     """
@@ -241,7 +241,7 @@ def push(state: State, repository: str, image: str) -> None:
 
 
 def get_project(state: State, call: Call, _at: Target) -> dict[str, Any]:
-    """projects.get of both versions; v3 has other fields."""
+    """projects.get of v1 and v3, which have different fields."""
     settings = state.settings
     if call.params.get("name"):  # v3
         return {
@@ -260,7 +260,7 @@ def get_project(state: State, call: Call, _at: Target) -> dict[str, Any]:
 
 
 def tested_permissions(state: State, call: Call, _at: Target) -> dict[str, Any]:
-    """projects.testIamPermissions: all but those that are denied."""
+    """projects.testIamPermissions: returns all permissions except the denied ones."""
     asked = [str(each) for each in (call.body or {}).get("permissions", ())]
     denied = permissions.denied(state, call)
     return {"permissions": [each for each in asked if each not in denied]}

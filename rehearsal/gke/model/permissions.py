@@ -1,4 +1,4 @@
-"""Who may do what: projects, enabled APIs, IAM permissions."""
+"""Access checks: projects, enabled APIs, IAM permissions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 READING = {"get", "list", "aggregatedList"}
 CLUSTER = {"get", "list", "create", "delete"}
-# Verbs whose permission has another name.
+# Verbs whose permission has a different name.
 VERBS = {
     "aggregatedList": "list",
     "batchEnable": "enable",
@@ -21,14 +21,14 @@ VERBS = {
     "checkAutopilotCompatibility": "get",
     "wait": "get",
 }
-# APIs whose permissions begin with another word.
+# APIs whose permissions have a different prefix.
 WORDS = {"cloudresourcemanager": "resourcemanager"}
 FREE = ("testIamPermissions",)
-"""Needs no permission: that is what it is for."""
+"""Methods that need no permission."""
 
 
 def check(state: State, call: Call, at: Target) -> None:
-    """Refuse what the project or the caller may not."""
+    """Raise Refused if the project or the caller may not make the call."""
     settings = state.settings
     service = f"{call.api}.googleapis.com"
     project = at.project
@@ -42,13 +42,13 @@ def check(state: State, call: Call, at: Target) -> None:
 
 
 def denied(state: State, call: Call) -> list[str]:
-    """Return the permissions that the caller has not."""
+    """Return the permissions that the caller lacks."""
     settings = state.settings
     return [*settings.denied.get(call.caller, ()), *settings.denied.get("*", ())]
 
 
 def needed(call: Call) -> str:
-    """Return the IAM permission that a method needs: container.clusters.get."""
+    """Return the IAM permission that a method needs, e.g. container.clusters.get."""
     words = call.method_id.split(".")
     verb = VERBS.get(words[-1], words[-1])
     if words[-1] in FREE:
@@ -65,7 +65,7 @@ def needed(call: Call) -> str:
 
 
 def resource(call: Call, at: Target) -> str:
-    """Return what the permission is missing for: the project, or a thing in it."""
+    """Return the resource for which the permission is required: a cluster or the project."""
     if call.api == "container" and at.cluster:
         return at.relative
     return f"projects/{at.project}"

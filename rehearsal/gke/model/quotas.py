@@ -1,4 +1,4 @@
-"""What a region's quota still allows."""
+"""Regional quotas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESOURCE_EXHAUSTED = 8
 
 
 def needed(pool: dict[str, Any]) -> dict[str, float]:
-    """Return what a node pool's record takes, by metric."""
+    """Return the quota usage of a node pool, by metric."""
     live = pool["live"]
     config = live["config"]
     nodes = live.get("initialNodeCount", 0) * len(live["locations"])
@@ -33,7 +33,7 @@ def needed(pool: dict[str, Any]) -> dict[str, float]:
 
 
 def used(state: State, region: str, *, but: str = "") -> dict[str, float]:
-    """Return what the region's clusters but the one with this uid take, by metric."""
+    """Return the usage by the region's clusters except the one with the UID `but`, by metric."""
     total: dict[str, float] = {}
     for cluster in state.clusters.values():
         live = cluster["live"]
@@ -54,7 +54,7 @@ def used(state: State, region: str, *, but: str = "") -> dict[str, float]:
 
 
 def add(total: dict[str, float], more: dict[str, float]) -> None:
-    """Add metric by metric."""
+    """Add `more` to `total`, metric by metric."""
     for metric, amount in more.items():
         total[metric] = total.get(metric, 0) + amount
 
@@ -62,9 +62,9 @@ def add(total: dict[str, float], more: dict[str, float]) -> None:
 def shortage(
     state: State, cluster: dict[str, Any], pools: Iterable[dict[str, Any]]
 ) -> OperationFault | None:
-    """Refuse pools that the quota does not allow, or return how their operation will end.
+    """Raise Refused for pools that exceed the quota, or return the fault of their operation.
 
-    Only what is more than now is asked for: a cluster beyond a lowered quota can shrink.
+    Only additional usage is checked, so that a cluster beyond a lowered quota can shrink.
     """
     limits = state.settings.quotas
     if not limits:

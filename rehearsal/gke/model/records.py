@@ -1,4 +1,4 @@
-"""Records of clusters, as clusters and node pools both use them: found, changed, checked."""
+"""Common functions on the records of clusters, used by clusters and node pools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_LABELS = 64
 
 
 def found(state: State, at: target.Target) -> dict[str, Any]:
-    """Return the cluster's record, or refuse with 404."""
+    """Return the cluster's record; raise Refused (404) if it does not exist."""
     record = state.clusters.get(at.key)
     if record is None:
         name = target.Target(at.project, at.location, at.cluster).relative
@@ -25,7 +25,7 @@ def found(state: State, at: target.Target) -> dict[str, Any]:
 
 
 def usable(state: State, at: target.Target) -> dict[str, Any]:
-    """Return the cluster's record if it can be changed now, or refuse."""
+    """Return the cluster's record; raise Refused if it cannot be changed now."""
     record = found(state, at)
     operations.refuse_if_busy(state, at.key)
     if record["status"] not in ("RUNNING", "DEGRADED"):
@@ -37,12 +37,12 @@ def usable(state: State, at: target.Target) -> dict[str, Any]:
 
 
 def touch(state: State, record: dict[str, Any]) -> None:
-    """Give a changed cluster another etag."""
+    """Give a changed cluster a new etag."""
     record["etag"] = values.uuid_of("etag", record["uid"], state.next_number())
 
 
 def check_labels(labels: dict[str, str]) -> None:
-    """Refuse resource labels that break Google's rules."""
+    """Raise Refused if resource labels violate Google's rules."""
     if len(labels) > MAX_LABELS:
         raise refusals.invalid(f"Too many labels: {len(labels)}; at most {MAX_LABELS} are allowed.")
     for key, value in labels.items():
@@ -61,7 +61,7 @@ def check_labels(labels: dict[str, str]) -> None:
 
 
 def zones_asked(location: str, asked: list[str]) -> list[str]:
-    """Return the zones of a cluster's nodes, or refuse those that cannot be."""
+    """Return the zones of a cluster's nodes; raise Refused if they are invalid."""
     region = catalog.region_of(location)
     possible = catalog.zones_of(region)
     for zone in asked:

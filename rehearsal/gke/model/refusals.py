@@ -1,4 +1,4 @@
-"""Google's refusals, in Google's words."""
+"""Google's errors, in Google's wording."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Refused(Exception):  # noqa: N818 - Google refuses; the double does what it should
-    """What a handler answers instead of going on."""
+    """Ends a handler with an error as the answer."""
 
     def __init__(self, answer: Answer) -> None:
-        """Keep the answer."""
+        """Initialize with the answer."""
         super().__init__(answer.body["error"]["message"])
         self.answer = answer
 
@@ -30,12 +30,12 @@ def error_info(reason: str, domain: str, **metadata: str) -> dict[str, Any]:
 
 
 def invalid(message: str) -> Refused:
-    """400: the request cannot be right."""
+    """Return a 400: the request is invalid."""
     return Refused(refusal(400, message, reason="badRequest"))
 
 
 def not_now(message: str, *, reason: str = "") -> Refused:
-    """400 FAILED_PRECONDITION: the request may be right, the state is not."""
+    """Return a 400 FAILED_PRECONDITION: the request is invalid in the current state."""
     details = [error_info(reason, "container.googleapis.com")] if reason else None
     return Refused(
         refusal(
@@ -45,7 +45,7 @@ def not_now(message: str, *, reason: str = "") -> Refused:
 
 
 def busy(operation: str) -> Refused:
-    """400: another operation has the cluster."""
+    """Return a 400: another operation is running on the cluster."""
     return not_now(
         f"Cluster is running incompatible operation {operation}.",
         reason="CLUSTER_ALREADY_HAS_OPERATION",
@@ -53,22 +53,22 @@ def busy(operation: str) -> Refused:
 
 
 def not_found(what: str) -> Refused:
-    """404 of the container API; `what` is the resource's relative name."""
+    """Return a 404 of the container API; `what` is the resource's relative name."""
     return Refused(refusal(404, f"Not found: {what}.", reason="notFound"))
 
 
 def exists(what: str) -> Refused:
-    """409 of the container API."""
+    """Return a 409 of the container API."""
     return Refused(refusal(409, f"Already exists: {what}.", reason="alreadyExists"))
 
 
 def stale(what: str) -> Refused:
-    """409 ABORTED: the etag is not the current one."""
+    """Return a 409 ABORTED: the etag is outdated."""
     return Refused(refusal(409, what, reason="aborted", name="ABORTED"))
 
 
 def no_permission(api: str, permission: str, resource: str) -> Refused:
-    """403: the caller lacks a permission; each API has its own words."""
+    """Return a 403: the caller lacks a permission; each API has its own wording."""
     if api == "container":
         message = f'Required "{permission}" permission(s) for "{resource}".'
     elif api == "compute":
@@ -80,7 +80,7 @@ def no_permission(api: str, permission: str, resource: str) -> Refused:
 
 
 def wrong_project(project: str, service: str) -> Refused:
-    """403: no such project, or none of the caller's; Google does not say which."""
+    """Return a 403: the project does not exist or is inaccessible; Google does not say which."""
     return Refused(
         refusal(
             403,
@@ -118,7 +118,7 @@ TITLES = {
 
 
 def disabled(service: str, project: str, number: str) -> Refused:
-    """403: the API is not enabled."""
+    """Return a 403: the API is not enabled."""
     where = f"https://console.developers.google.com/apis/api/{service}/overview?project={project}"
     title = TITLES.get(service, service)
     return Refused(
@@ -150,7 +150,7 @@ def disabled(service: str, project: str, number: str) -> Refused:
 
 
 def quota(metric: str, asked: float, limit: float, free: float, project: str) -> Refused:
-    """403: the region has not enough of something left."""
+    """Return a 403: the region's quota is insufficient."""
     return Refused(
         refusal(
             403,

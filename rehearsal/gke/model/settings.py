@@ -1,4 +1,4 @@
-"""What a rehearsal may set: who owns the project, how long things take, what is scarce."""
+"""Settings of a rehearsal: the project, durations, quotas, permissions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Settings:
-    """Everything that a rehearsal can choose; seconds are of the world's clock."""
+    """All settings of a rehearsal; durations are in seconds of the world's clock."""
 
     project: str = "rehearsal-project"
     project_number: str = "123456789012"
@@ -19,7 +19,7 @@ class Settings:
     endpoint: str = "127.0.20.1"
     """Address of every cluster's control plane."""
     ca_certificate: str = ""
-    """Its authority's certificate, PEM in base64."""
+    """The certificate of its CA, PEM in base64."""
 
     create_cluster_seconds: float = 3.0
     create_pool_seconds: float = 2.0
@@ -27,39 +27,39 @@ class Settings:
     delete_seconds: float = 2.0
     compute_seconds: float = 0.5
     other_seconds: float = 0.5
-    """How long an operation of Artifact Registry and Service Usage takes."""
+    """The duration of an operation of Artifact Registry or Service Usage."""
     pending_part: float = 0.2
-    """The part of an operation's time in which it is still PENDING."""
+    """The fraction of an operation's duration during which it is PENDING."""
     soak_seconds: float = 1.0
-    """How long a blue-green upgrade keeps the blue nodes, whatever duration was asked for."""
+    """How long a blue-green upgrade keeps the blue nodes, regardless of the requested duration."""
 
     list_lag_seconds: float = 0.0
-    """How long lists do not show a new cluster yet."""
+    """How long lists omit a new cluster."""
     page_size: int = 500
-    """Items on a page of a compute list."""
+    """The number of items on a page of a compute list."""
 
     quotas: dict[str, float] = field(default_factory=dict)
     """Limits in every region by Google's names: CPUS, IN_USE_ADDRESSES, SSD_TOTAL_GB,
-    DISKS_TOTAL_GB, INSTANCES; a name that is absent has no limit."""
+    DISKS_TOTAL_GB, INSTANCES; metrics that are not named have no limit."""
     quota_shows: str = "request"
-    """Where a missing quota is noticed: "request" (403) or "operation" (it ends with an error)."""
+    """Where an exceeded quota shows: "request" (403) or "operation" (it ends with an error)."""
 
     denied: dict[str, list[str]] = field(default_factory=dict)
-    """Permissions that a caller ("*": everybody) has not, by the caller's address."""
+    """Denied permissions by the caller's e-mail address ("*": all callers)."""
     disabled_services: list[str] = field(default_factory=list)
     """APIs that are not enabled in the project ("container.googleapis.com")."""
 
     kubeconfig: str = ""
-    """Of the Kubernetes that stands for every cluster: what its Services, Ingresses and claims
-    would have of the cloud is there; empty: only what is attached by hand."""
+    """The kubeconfig of the Kubernetes that stands for every cluster: the cloud resources of its
+    Services, Ingresses and claims exist in the model; empty: only manually attached ones."""
     load_balancers: str = "target-pool"
-    """What GKE makes of a Service of type LoadBalancer: "target-pool" or "backend-service"."""
+    """What GKE creates for a Service of type LoadBalancer: "target-pool" or "backend-service"."""
 
     @classmethod
     def of(cls, given: Settings | Mapping[str, Any] | None) -> Settings:
-        """Return settings from whatever form.
+        """Return settings, given as such, as a mapping or as None.
 
-        :raises ValueError: a name that is no setting.
+        :raises ValueError: unknown setting.
         """
         if isinstance(given, Settings):
             return given
@@ -72,5 +72,5 @@ class Settings:
 
     @property
     def project_names(self) -> tuple[str, str]:
-        """The project as paths may name it."""
+        """The names of the project in paths: its ID and its number."""
         return self.project, self.project_number

@@ -1,4 +1,4 @@
-"""What the world knows: plain JSON, with the clock and the settings beside it."""
+"""The state of the world, which is plain JSON except for the time and the settings."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ SAVED = (
 
 @dataclass
 class State:
-    """Everything that outlives a request."""
+    """The state that persists between requests."""
 
     settings: Settings
     now: float = 0.0
-    """The time of the request that is being answered; not saved."""
+    """The time of the current request; not saved."""
     unread: str = ""
-    """Why the Kubernetes behind the clusters could not be read the last time; not saved."""
+    """Why the last attempt to read the Kubernetes behind the clusters failed; not saved."""
     number: int = 0
-    """How many things were numbered."""
+    """The last number returned by `next_number`."""
     clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By "location/name": see `clusters`."""
     operations: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -41,38 +41,38 @@ class State:
     """By "collection/scope/name": see `compute`."""
     compute_operations: dict[str, dict[str, Any]] = field(default_factory=dict)
     other_operations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of Artifact Registry and Service Usage, by name."""
+    """Operations of Artifact Registry and Service Usage, by name."""
     repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of Artifact Registry, by name."""
+    """Repositories of Artifact Registry, by name."""
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What they hold, by the repository's name: "packages" by the image's, and the "store" that
-    the images themselves lie in."""
+    """The content of each repository by its name: "packages" by image name, and the "store", where
+    the images are stored."""
     enabled_services: list[str] = field(default_factory=list)
-    """Those that were enabled although the settings say disabled."""
+    """Services that were enabled although the settings disable them."""
     interventions: list[dict[str, Any]] = field(default_factory=list)
-    """When Google itself is to be at work on a cluster: see `director.intervene`."""
+    """Pending operations of Google's own on clusters: see `director.intervene`."""
     chosen: dict[str, Any] = field(default_factory=dict)
     """Settings that the director changed."""
 
     def choose(self, changes: dict[str, Any]) -> None:
-        """Change settings; a rehearsal that was stopped and started keeps them.
+        """Change settings persistently, so that they survive a restart of the rehearsal.
 
-        :raises ValueError: a name that is no setting.
+        :raises ValueError: unknown setting.
         """
         self.chosen |= changes
         self.settings = Settings.of({**asdict(self.settings), **changes})
 
     def next_number(self) -> int:
-        """Return a number that nothing else has."""
+        """Return a unique number."""
         self.number += 1
         return self.number
 
     def dump(self) -> dict[str, Any]:
-        """Return what is saved."""
+        """Return the part of the state that is saved."""
         return {name: getattr(self, name) for name in SAVED}
 
     def load(self, saved: dict[str, Any]) -> None:
-        """Take back what was saved; what it does not hold becomes empty."""
+        """Restore a saved state; fields that it lacks become empty."""
         empty = State(self.settings)
         for name in SAVED:
             setattr(self, name, saved.get(name, getattr(empty, name)))

@@ -1,4 +1,4 @@
-"""What a request is about, whichever form its path has, and the links to it."""
+"""The resource that a request refers to, independent of the form of its path, and links to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rehearsal.gke.call import Call
     from rehearsal.gke.model.settings import Settings
 
-# The pieces of a path by all the names that the discovery documents give them.
+# The segments of a path with all their names in the discovery documents.
 PIECES = {
     "project": ("projectsId", "projectId", "project"),
     "location": ("locationsId", "zonesId", "regionsId", "zone", "region"),
@@ -33,7 +33,7 @@ ROOT = "https://container.googleapis.com/v1"
 
 @dataclass(frozen=True)
 class Target:
-    """The pieces of a path; empty where the path has none."""
+    """The segments of a path; empty if the path does not have them."""
 
     project: str = ""
     location: str = ""
@@ -43,12 +43,12 @@ class Target:
 
     @property
     def key(self) -> str:
-        """Of the cluster in the world's state."""
+        """The cluster's key in the world's state."""
         return f"{self.location}/{self.cluster}"
 
     @property
     def relative(self) -> str:
-        """Name of the resource as Google writes it: zones/ for zones, locations/ for regions."""
+        """The resource's name in Google's form: zones/ for zones, locations/ for regions."""
         name = f"projects/{self.project}/{form(self.location)}/{self.location}"
         for collection, piece in (
             ("clusters", self.cluster),
@@ -60,12 +60,12 @@ class Target:
 
 
 def form(location: str) -> str:
-    """Return the path's word before a location."""
+    """Return the path segment before a location: "zones" or "locations"."""
     return "zones" if catalog.is_zone(location) else "locations"
 
 
 def of(call: Call) -> Target:
-    """Return what a call is about; number and ID of a project stay as they were written."""
+    """Return the resource that a call refers to; the project's ID or number is kept as written."""
     given = {**call.params, **call.path}
     pieces = {
         piece: next((str(given[name]) for name in names if given.get(name)), "")
@@ -83,12 +83,12 @@ def of(call: Call) -> Target:
 
 
 def self_link(settings: Settings, location: str, rest: str) -> str:
-    """Return the link that a cluster or pool gives of itself: with the project's ID."""
+    """Return the selfLink of a cluster or pool, which contains the project's ID."""
     return f"{ROOT}/projects/{settings.project}/{form(location)}/{location}/{rest}"
 
 
 def operation_link(settings: Settings, location: str, rest: str) -> str:
-    """Return a link as operations give them: with the project's number."""
+    """Return a link as in operations, with the project's number."""
     return f"{ROOT}/projects/{settings.project_number}/{form(location)}/{location}/{rest}"
 
 

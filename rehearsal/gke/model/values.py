@@ -1,4 +1,4 @@
-"""JSON as Google's servers write it, and the names that they make up."""
+"""JSON in the format of Google's servers, and names that Google generates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-# Fields that Google's servers write even when false or zero ("optional" in proto3).
+# Fields that Google's servers write even if they are false or zero ("optional" in proto3).
 ALWAYS_WRITTEN = frozenset(
     {
         "allowExternalTraffic",
@@ -27,17 +27,17 @@ ALWAYS_WRITTEN = frozenset(
         "satisfiesPzs",
     }
 )
-# …but of these messages, where a field of the same name is a plain one.
+# Exceptions: messages in which a field of the same name is not optional.
 PLAIN = {"privateClusterConfig": {"enablePrivateNodes"}}
 
-# Maps, which are not shown when they are empty, while messages are; their members stay as they are.
+# Maps are omitted if they are empty, unlike messages; their members are kept unchanged.
 MAPS = frozenset({"labels", "maintenanceExclusions", "metadata", "resourceLabels"})
 
 
 def written(value: Any, parent: str = "") -> Any:
-    """Return a message as Google writes it: without false, 0, "" and empty lists and maps.
+    """Return a message as Google writes it: without false, 0, "", empty lists and empty maps.
 
-    Empty messages stay ("autoscaling": {}).
+    Empty messages are kept ("autoscaling": {}).
     """
     if isinstance(value, dict):
         if parent in MAPS:
@@ -56,7 +56,7 @@ def written(value: Any, parent: str = "") -> Any:
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return `below` with the members of `above`, messages member by member."""
+    """Return `below` updated with `above`; messages are merged member by member."""
     result = copy.deepcopy(below)
     for name, member in above.items():
         if isinstance(member, dict) and isinstance(result.get(name), dict):
@@ -67,33 +67,33 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def time_of(seconds: float) -> str:
-    """Return seconds since 1970 in RFC 3339, as the container API writes them."""
+    """Return seconds since the epoch in RFC 3339, as the container API writes them."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
 
 
 def precise_time_of(seconds: float) -> str:
-    """Return seconds since 1970 in RFC 3339 with fractions, as operations show them."""
+    """Return seconds since the epoch in RFC 3339 with fractions, as operations show them."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def compute_time_of(seconds: float) -> str:
-    """Return seconds since 1970 as the compute API writes them."""
+    """Return seconds since the epoch as the compute API writes them."""
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
     return f"{text[:-3]}+00:00"
 
 
 def digest(*parts: object) -> str:
-    """Return 64 hexadecimal digits that stand for the parts."""
+    """Return a hash of the parts: 64 hexadecimal digits."""
     return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()
 
 
 def uuid_of(*parts: object) -> str:
-    """Return a UUID that stands for the parts."""
+    """Return a UUID derived from the parts."""
     return str(uuid.UUID(digest(*parts)[:32], version=4))
 
 
 NO_LABELS = "a9dc16a7"
-"""What GKE gives as the fingerprint of no labels."""
+"""GKE's fingerprint of an empty set of labels."""
 
 
 def label_fingerprint(labels: dict[str, str]) -> str:
@@ -104,14 +104,14 @@ def label_fingerprint(labels: dict[str, str]) -> str:
 
 
 def instance_group_name(cluster: str, pool: str, suffix: str) -> str:
-    """Return the name of a pool's managed instance group, cut as GKE cuts it."""
+    """Return the name of a pool's managed instance group, truncated like GKE's."""
     room = 33
     cluster = cluster[: max(room - len(pool), 12)]
     return f"gke-{cluster}-{pool[: room - len(cluster)]}-{suffix}-grp"
 
 
 def base32_of(hexadecimal: str) -> str:
-    """Return a cluster's id as labels hold it: base 32, lower case, unpadded."""
+    """Return a cluster's ID as in labels: base 32, lower case, unpadded."""
     return base64.b32encode(bytes.fromhex(hexadecimal)).decode().rstrip("=").lower()
 
 
@@ -119,6 +119,6 @@ CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def content_hash(text: str) -> str:
-    """Return the 8 characters by which GKE's load balancer controller stands for a text."""
+    """Return the hash of 8 characters that GKE's load balancer controller uses in names."""
     found = hashlib.sha256(text.encode()).digest()[:8]
     return "".join(CHARACTERS[byte % len(CHARACTERS)] for byte in found)

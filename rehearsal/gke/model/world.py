@@ -51,9 +51,9 @@ class World:
     """Google's side of the APIs that a GKE run calls; see `rehearsal.gke.call.World`."""
 
     def __init__(self, clock: Clock, settings: Settings | Mapping[str, Any] | None = None) -> None:
-        """Begin with nothing.
+        """Start with an empty state.
 
-        :raises ValueError: settings that do not exist.
+        :raises ValueError: unknown settings.
         """
         self.clock = clock
         self.state = State(Settings.of(settings))
@@ -64,7 +64,7 @@ class World:
 
     @property
     def settings(self) -> Settings:
-        """What the rehearsal chose; `control("set", …)` changes it."""
+        """The rehearsal's settings; `control("set", …)` changes them."""
         return self.state.settings
 
     def call(self, call: Call) -> Answer:
@@ -84,42 +84,43 @@ class World:
             return refused.answer
 
     def attach(self, cluster: str, kind: str, /, **fields: Any) -> list[str]:
-        """Let a cluster ("name" or "location/name") have a Service, Ingress or Volume.
+        """Add a Service, Ingress or Volume to a cluster ("name" or "location/name").
 
-        Returns the links of what GKE makes for it; fields as of `attachments.FIELDS`.
+        Returns the links of the resources that GKE creates for it. The fields are those of
+        `attachments.FIELDS`.
 
-        :raises ValueError: no such cluster, kind or field.
+        :raises ValueError: unknown cluster, kind or field.
         """
         answer = self.control("attach", {"cluster": cluster, "object": kind, **fields})
         made: list[str] = answer["made"]
         return made
 
     def control(self, action: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what only the rehearsal's director can: one of `director.ACTIONS`.
+        """Perform one of `director.ACTIONS`.
 
-        :raises ValueError: no such action, or not such arguments.
+        :raises ValueError: unknown action or arguments.
         """
         self._settle()
         return director.direct(self.state, action, arguments)
 
     def dump(self) -> dict[str, Any]:
-        """Return everything that outlives a process, as JSON."""
+        """Return the persistent state as JSON."""
         return self.state.dump()
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Become what `dump` once returned."""
+        """Restore the state that `dump` returned."""
         self.state.load(dict(state))
 
     def _settle(self) -> None:
-        """Let the time that has passed take effect."""
+        """Apply the effects of the time that has passed."""
         self.state.now = self.clock.now()
         effects.settle(self.state)
         compute.settle(self.state)
 
     def _look(self) -> None:
-        """Let the clusters that run have what the Kubernetes behind them asks the cloud for.
+        """Synchronize the running clusters' cloud resources with the Kubernetes behind them.
 
-        While it does not answer, all stays as it was seen last, as GKE's controllers would.
+        While that does not answer, the resources remain as they are, as with GKE's controllers.
         """
         running = [each for each in self.state.clusters.values() if each["status"] != "STOPPING"]
         running = [each for each in running if each["ready"]]
