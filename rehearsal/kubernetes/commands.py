@@ -1,4 +1,4 @@
-"""Commands that end with the runner: one that outlived it could undo what `down` did."""
+"""Running commands that end with the runner: a surviving command could undo what `down` did."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     Arguments = Sequence[str | os.PathLike[str]]
 
 _ENDS_WITH_RUNNER = ("setpriv", "--pdeathsig", "KILL")
-# Descriptors that the commands inherit.
+# File descriptors that the commands inherit.
 _inherited: tuple[int, ...] = ()
 
 
 @contextmanager
 def inheriting(descriptor: int) -> Iterator[None]:
-    """Let the commands inherit a descriptor: a lock on it is held until the last of them has ended.
+    """Let commands inherit a file descriptor, so that its lock is held until the last of them ends.
 
-    A runner that is killed while a command is only just starting leaves one that does not end
-    with it; whoever waits for the lock waits for that one, too.
+    If the runner is killed while a command is starting, that command may survive it. Whoever waits
+    for the lock then waits for this command, too.
     """
     global _inherited  # noqa: PLW0603 - as the lock, it is the process's
     before, _inherited = _inherited, (*_inherited, descriptor)
@@ -36,7 +36,7 @@ def inheriting(descriptor: int) -> Iterator[None]:
 
 
 def run(command: Arguments, stdin: str = "") -> str:
-    """Return what the command prints."""
+    """Run a command and return its standard output."""
     answer = _run(command, stdin)
     if answer.returncode != 0:
         called = " ".join([Path(command[0]).name, *map(str, command[1:])])
@@ -46,7 +46,7 @@ def run(command: Arguments, stdin: str = "") -> str:
 
 
 def succeeds(command: Arguments) -> bool:
-    """Return whether the command ends well."""
+    """Run a command and return whether it succeeded."""
     return _run(command, "").returncode == 0
 
 

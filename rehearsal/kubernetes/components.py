@@ -1,4 +1,4 @@
-"""The processes of the cluster: what each runs, and how it shows that it is well."""
+"""The processes of the cluster: their commands and health checks."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 _ANSWERS_WITHIN = 5.0
 _UNAUTHORIZED = 401
 _GARBAGE_COLLECTION = "400"
-"""GOGC: with Go's default of 100 the API server takes a fifth more processor time to start."""
+"""GOGC: with Go's default of 100, the API server needs a fifth more CPU time to start."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
 class Component:
-    """A process; `problem` returns why it is not well, None when it is."""
+    """A process; `problem` returns why it is unhealthy, or None if it is healthy."""
 
     name: str
     program: Path
     arguments: list[str]
     problem: Callable[[], str | None]
     stage: int
-    """Those of one stage start together, when those of the stage before are well."""
+    """The components of a stage start together, once those of the previous stage are healthy."""
     address: str = ""
 
 
@@ -49,16 +49,16 @@ PROGRAMS_OF_KUBERNETES = (
     "tcp-forwarder",
     "htpasswd",
 )
-"""The names that the one program of Kubernetes is called by."""
+"""The names under which the single Kubernetes program is called."""
 
 
 def all_components(
     paths: Layout, installed: Mapping[str, Path], *, token_webhook: bool = False
 ) -> list[Component]:
-    """Return the components in the order of their start.
+    """Return the components in the order in which they start.
 
-    `installed` has the machine's own containerd and docker-registry; with a `token_webhook` the
-    API server asks it about tokens that it does not know itself.
+    `installed` contains the paths of the machine's containerd and docker-registry. With
+    `token_webhook`, the API server sends unknown tokens to a webhook.
     """
     folder, kubeconfigs = paths.configuration, paths.kubeconfigs
     api, node = layout.API_ADDRESS, layout.NODE_ADDRESS
@@ -167,7 +167,7 @@ def all_components(
 
 
 def environment(component: str, own_programs: Path, of_runner: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a component: nothing of the runner's but what pulling needs."""
+    """Return a component's environment; of the runner's, it has only the variables for pulling."""
     settings = {"PATH": f"{own_programs}:{_SYSTEM_PATH}", "GOGC": _GARBAGE_COLLECTION}
     if component == "containerd":
         names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "SSL_CERT_FILE")
@@ -179,7 +179,7 @@ def environment(component: str, own_programs: Path, of_runner: Mapping[str, str]
 
 
 class _Https:
-    """Asks with the runner's certificate, trusts the cluster's authority alone."""
+    """HTTPS checks with the runner's client certificate that trust only the cluster's CA."""
 
     def __init__(self, certificates: Path) -> None:
         self._certificates = certificates
@@ -189,7 +189,7 @@ class _Https:
         return lambda: _answers(f"https://{address_and_path}", context=self._trusting())
 
     def _trusting(self) -> ssl.SSLContext:
-        if self._context is None:  # the certificates may be made after the components are named
+        if self._context is None:  # the certificates may be created after the components
             folder = self._certificates
             self._context = ssl.create_default_context(cafile=folder / "ca.crt")
             self._context.load_cert_chain(folder / "runner.crt", folder / "runner.key")

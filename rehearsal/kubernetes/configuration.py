@@ -1,4 +1,4 @@
-"""What each component is configured with: pure, as file name → content and as arguments."""
+"""The components' configuration, as pure functions: file name → content, and arguments."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _TOKEN_WEBHOOK = "token-webhook.json"  # noqa: S105 - a file's name
 def files(
     paths: Layout, *, plugins: Path, snapshotter: str, htpasswd: str, token_webhook: str = ""
 ) -> Mapping[Path, str]:
-    """Return every configuration file with its content.
+    """Return all configuration files with their contents.
 
-    `plugins` is the folder of the CNI plugins, `snapshotter` containerd's driver, `htpasswd`
-    the registry's line with the user and the hash of the password, `token_webhook` the URL that
-    the API server asks about tokens it does not know, if any.
+    `plugins` is the folder of the CNI plugins, `snapshotter` containerd's driver, `htpasswd` the
+    registry's line with the user and the hash of the password, and `token_webhook` the URL to which
+    the API server sends unknown tokens, if any.
     """
     folder = paths.configuration
     webhook = {folder / _TOKEN_WEBHOOK: json.dumps(token_review(token_webhook))}
@@ -48,13 +48,13 @@ def files(
         folder / "kube-proxy.json": json.dumps(kube_proxy(paths)),
         folder / "scheduler.json": json.dumps(scheduler(paths)),
         folder / "Corefile": corefile(paths),
-        # Pods look names up at the cluster's DNS server alone; it knows of no other.
+        # Pods only use the cluster's DNS server, which has no upstream server.
         folder / "resolv.conf": "",
     }
 
 
 def containerd(paths: Layout, *, plugins: Path, snapshotter: str) -> str:
-    """Return containerd's configuration (TOML; JSON's strings are TOML's)."""
+    """Return containerd's configuration in TOML, whose strings JSON's encoding is valid for."""
     cri = '[plugins."io.containerd.grpc.v1.cri"'
     quoted = json.dumps
     return f"""\
@@ -102,10 +102,10 @@ disabled_plugins = [
 
 
 def cni(paths: Layout) -> dict[str, Any]:
-    """Return the pods' network: a routed link of its own for each pod.
+    """Return the configuration of the pods' network: each pod has its own routed link.
 
-    On a bridge, an answer within the network would bypass the address translation of the
-    Services, unless the host's bridges are filtered, which is not this cluster's to change.
+    With a bridge, responses within the network would bypass the address translation of Services,
+    unless the host filters bridged packets, a setting that this cluster should not change.
     """
     return {
         "cniVersion": "1.0.0",
@@ -126,7 +126,7 @@ def cni(paths: Layout) -> dict[str, Any]:
 
 
 def registry(address: str, storage: Path, htpasswd: Path | None) -> dict[str, Any]:
-    """Return the configuration of a docker-registry; without htpasswd it asks for no login."""
+    """Return the configuration of docker-registry; without htpasswd it requires no login."""
     login = {"realm": "registry", "path": str(htpasswd)}
     return {
         "version": 0.1,
@@ -140,7 +140,7 @@ def registry(address: str, storage: Path, htpasswd: Path | None) -> dict[str, An
 
 
 def audit_policy() -> dict[str, Any]:
-    """Return the policy: every request once, when it is answered, without bodies."""
+    """Return the audit policy: each request is logged once, when it is answered, without bodies."""
     return {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
@@ -176,11 +176,11 @@ def kubelet(paths: Layout) -> dict[str, Any]:
         "cgroupRoot": f"/{paths.cgroup}",
         "failSwapOn": False,
         "failCgroupV1": False,
-        # kube-proxy makes the chains that are needed; these would outlive the kubelet.
+        # kube-proxy creates the necessary chains; the kubelet's would remain after its end.
         "makeIPTablesUtilChains": False,
         "oomScoreAdj": 0,
-        # The disk is shared with whatever else the machine holds: a nearly full one is no
-        # reason to end pods or to throw images away.
+        # The disk is shared with the rest of the machine: even if it is nearly full, neither pods
+        # nor images are removed.
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%"},
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
@@ -196,7 +196,7 @@ def kubelet(paths: Layout) -> dict[str, Any]:
 
 
 def kube_proxy(paths: Layout) -> dict[str, Any]:
-    """Return kube-proxy's configuration; zero leaves the kernel's own value."""
+    """Return kube-proxy's configuration; zero keeps the kernel's value."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
@@ -228,9 +228,9 @@ def scheduler(paths: Layout) -> dict[str, Any]:
 
 
 def corefile(paths: Layout) -> str:
-    """Return CoreDNS's configuration: the names of the cluster; of any other, that there is none.
+    """Return CoreDNS's configuration: it resolves the cluster's names, and no others (NXDOMAIN).
 
-    Two blocks, since within one the template would answer before the cluster's names are tried.
+    It has two blocks, as within one the template would answer before the cluster's names are tried.
     """
     return f"""\
 {layout.DOMAIN}:{layout.DNS_PORT} in-addr.arpa:{layout.DNS_PORT} ip6.arpa:{layout.DNS_PORT} {{
@@ -254,7 +254,7 @@ def corefile(paths: Layout) -> str:
 
 
 def kubeconfig(certificates: Path, name: str) -> str:
-    """Return a kubeconfig for the certificate of that name, complete in itself."""
+    """Return a self-contained kubeconfig for the certificate with this name."""
 
     def inline(file: str) -> str:
         return base64.b64encode((certificates / file).read_bytes()).decode()
@@ -279,7 +279,7 @@ def kubeconfig(certificates: Path, name: str) -> str:
 
 
 def token_review(url: str) -> dict[str, Any]:
-    """Return the kubeconfig by which the API server reaches who knows about tokens."""
+    """Return the kubeconfig with which the API server calls the token webhook."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -293,12 +293,12 @@ def token_review(url: str) -> dict[str, Any]:
 
 
 def api_server_arguments(paths: Layout, *, token_webhook: bool = False) -> list[str]:
-    """Return the API server's command line; with a webhook, `files` has written whom it asks."""
+    """Return the API server's command line; `files` contains the kubeconfig of the webhook."""
     pki = paths.certificates
     webhook = [
         f"--authentication-token-webhook-config-file={paths.configuration}/{_TOKEN_WEBHOOK}",
         "--authentication-token-webhook-version=v1",
-        # A token that is worth nothing any more must be refused soon.
+        # A revoked token must be rejected soon.
         "--authentication-token-webhook-cache-ttl=2s",
     ]
     return [
@@ -342,7 +342,7 @@ def api_server_arguments(paths: Layout, *, token_webhook: bool = False) -> list[
 
 
 def etcd_arguments(paths: Layout) -> list[str]:
-    """Return etcd's command line: a member of its own, whose data need not outlive a crash."""
+    """Return etcd's command line: a single member, whose data need not survive a crash."""
     pki = paths.certificates
     clients = f"https://{layout.API_ADDRESS}:{layout.ETCD_PORT}"
     peers = f"https://{layout.API_ADDRESS}:{layout.ETCD_PEER_PORT}"
@@ -409,7 +409,7 @@ def scheduler_arguments(paths: Layout) -> list[str]:
 
 
 def metrics_server_arguments(paths: Layout) -> list[str]:
-    """Return metrics-server's command line; 15 s is the shortest resolution it takes."""
+    """Return metrics-server's command line; 15 s is the shortest resolution that it accepts."""
     pki, own = paths.certificates, paths.kubeconfigs / "metrics-server"
     return [
         f"--kubeconfig={own}",

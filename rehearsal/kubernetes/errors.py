@@ -1,7 +1,7 @@
-"""What ends a command with one sentence."""
+"""The exception that ends a command with a message."""
 
 from __future__ import annotations
 
 
 class RehearsalError(Exception):
-    """One sentence: what is wrong, and what fixes it."""
+    """An error whose message is one sentence: the problem and its solution."""

@@ -1,4 +1,4 @@
-"""What the machine must have, and what a cluster leaves on it outside of its own folder."""
+"""Prerequisites of the machine, and traces of a cluster outside of its folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rehearsal.kubernetes.layout import Layout
 
 _INSTALL = Path(__file__).parents[2] / "scripts" / "apt-install"
-# Packages by program: a Docker engine of another packager brings a containerd of its own,
-# which Debian's would replace.
+# Packages by program. They are only installed for missing programs, as Debian's containerd would
+# replace that of a Docker engine from another packager.
 _PACKAGES = {
     "containerd": "containerd",
     "containerd-shim-runc-v2": "containerd",
@@ -39,7 +39,8 @@ _PLUGIN_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexe
 
 CNI_RESULTS = Path("/var/lib/cni/results")
 CONTAINER_LOGS = Path("/var/log/containers")
-# Where programs write whatever they are told; removed again when they were not there before.
+# Folders to which programs write regardless of their configuration. They are removed again if they
+# did not exist before.
 SHARED_FOLDERS = (
     Path("/run/containerd"),
     Path("/run/containerd/s"),
@@ -50,7 +51,7 @@ SHARED_FOLDERS = (
 
 
 def use_system_programs() -> None:
-    """Let the programs of the system be found, whoever the caller is."""
+    """Extend PATH so that system programs are found, whoever the caller is."""
     folders = os.environ.get("PATH", "").split(os.pathsep)
     folders += [name for name in ("/usr/sbin", "/sbin") if name not in folders]
     os.environ["PATH"] = os.pathsep.join(folders)
@@ -73,7 +74,7 @@ def install_missing() -> None:
 
 
 def installed(program: str) -> Path:
-    """Return the path of a program that install_missing has seen to."""
+    """Return the path of a program that install_missing has ensured."""
     found = shutil.which(program)
     if not found:
         raise RehearsalError(f"{program} is not on PATH: install {_PACKAGES[program]}.")
@@ -81,7 +82,7 @@ def installed(program: str) -> Path:
 
 
 def plugins_folder() -> Path | None:
-    """Return the folder of the CNI plugins."""
+    """Return the folder of the CNI plugins, or None."""
     for folder in _PLUGIN_FOLDERS:
         if all((folder / name).exists() for name in _PLUGINS):
             return folder
@@ -89,7 +90,7 @@ def plugins_folder() -> Path | None:
 
 
 def snapshotter(folder: Path) -> str:
-    """Return containerd's driver for that folder: copying works where overlays don't."""
+    """Return containerd's snapshotter for a folder: native (copying) if overlays do not work."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="overlay-") as name:
         lower, upper, work, merged = (Path(name) / part for part in ("l", "u", "w", "m"))
         for path in (lower, upper, work, merged):
@@ -103,12 +104,12 @@ def snapshotter(folder: Path) -> str:
 
 
 def missing_shared_folders() -> list[str]:
-    """Return those of the shared folders that are not there yet."""
+    """Return the shared folders that do not exist yet."""
     return [str(path) for path in SHARED_FOLDERS if not path.exists()]
 
 
 def mounts_below(folder: Path, mount_info: str) -> list[Path]:
-    """Return the mount points below a folder, the innermost first, of /proc/self/mountinfo."""
+    """Return the mount points below a folder, innermost first, given /proc/self/mountinfo."""
     points = [
         Path(line.split()[4].encode().decode("unicode_escape"))  # a space is \040
         for line in mount_info.splitlines()
@@ -128,16 +129,16 @@ def unmount_below(folder: Path) -> None:
 
 
 def remove_traces(paths: Layout, made: Iterable[str]) -> None:
-    """Remove what lies outside of the cluster's folder; its processes have ended."""
+    """Remove traces outside of the cluster's folder; its processes must have ended."""
     tasks = paths.containerd / "state" / "io.containerd.runtime.v2.task"
     for address in tasks.glob("*/*/address"):
         Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
     for result in CNI_RESULTS.glob(f"{paths.cgroup}-*"):
         result.unlink()
     for link in CONTAINER_LOGS.glob("*.log"):
-        with suppress(OSError):  # no link, or another cluster's that has just gone
+        with suppress(OSError):  # not a link, or a link of another cluster that was just removed
             if paths.pod_logs in link.readlink().parents:
                 link.unlink()
     for name in sorted(made, reverse=True):
-        with suppress(OSError):  # others' things are in it
+        with suppress(OSError):  # it contains files of others
             Path(name).rmdir()

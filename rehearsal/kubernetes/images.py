@@ -1,4 +1,4 @@
-"""Container images made of a few files, without a container engine."""
+"""Building container images from a few files, without a container engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Image:
-    """An image of one layer: path → content, and the configuration (Entrypoint, User …)."""
+    """An image with one layer: path → content, and the configuration (Entrypoint, User …)."""
 
     files: Mapping[str, bytes]
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Image:
     """Symbolic links: path → target."""
 
     def layer(self) -> bytes:
-        """Return the layer's archive: the same files give the same bytes."""
+        """Return the layer's archive, byte for byte reproducible."""
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             for path, content in sorted(self.files.items()):
@@ -72,7 +72,7 @@ class Image:
         return manifest, config, layer
 
     def archive(self, reference: str) -> bytes:
-        """Return the image as an archive (OCI layout) that containerd imports under that name."""
+        """Return the image as an archive (OCI layout) that containerd imports under a reference."""
         manifest, config, layer = self.blobs()
         entry = _descriptor(_MANIFEST, manifest)
         entry["annotations"] = {"io.containerd.image.name": reference}
@@ -85,7 +85,7 @@ class Image:
         return Image(files).layer()
 
     def push(self, registry: str, repository: str, tag: str, username: str, password: str) -> str:
-        """Push the image to a registry that speaks HTTP; return its digest."""
+        """Push the image to a registry over HTTP; return its digest."""
         manifest, config, layer = self.blobs()
         login = base64.b64encode(f"{username}:{password}".encode()).decode()
         target = _Repository(f"http://{registry}/v2/{repository}", f"Basic {login}")
@@ -96,7 +96,7 @@ class Image:
 
 
 def digest(blob: bytes) -> str:
-    """Return what the blob is known by."""
+    """Return the digest of a blob."""
     return f"sha256:{hashlib.sha256(blob).hexdigest()}"
 
 
@@ -106,7 +106,7 @@ class _Repository:
     login: str = field(repr=False)
 
     def push_blob(self, blob: bytes) -> None:
-        """Push a blob, unless it is there."""
+        """Push a blob unless it exists."""
         if self.request("HEAD", f"{self.url}/blobs/{digest(blob)}", missing_is_fine=True):
             return
         upload = self.request("POST", f"{self.url}/blobs/uploads/")
@@ -124,7 +124,7 @@ class _Repository:
         *,
         missing_is_fine: bool = False,
     ) -> Mapping[str, str]:
-        """Return the answer's headers, none when nothing is there and that is fine."""
+        """Return the response's headers; none on a 404 if `missing_is_fine`."""
         headers = {"Authorization": self.login}
         if content_type:
             headers["Content-Type"] = content_type

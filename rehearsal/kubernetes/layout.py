@@ -1,4 +1,4 @@
-"""Where everything is: addresses, ports, and the paths below one folder."""
+"""Addresses, ports, and the paths below the cluster's folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ POD_NETWORK = IPv4Network("10.199.0.0/20")
 SERVICE_NETWORK = IPv4Network("10.199.16.0/20")
 NODE_ADDRESS = IPv4Address("10.199.32.1")
 NETWORKS = IPv4Network("10.199.0.0/18")
-"""Holds the three above: must be nobody else's."""
+"""Contains the three above; nothing else may use it."""
 BRIDGE = "dma0"
 """The interface that carries the node's address; no pod is attached to it."""
 
 SERVICE_ADDRESS = SERVICE_NETWORK[1]
-"""Of the Service kubernetes.default: the first of the network, as the API server takes it."""
+"""The address of the Service kubernetes.default: the API server uses the network's first one."""
 DNS_ADDRESS = SERVICE_NETWORK[10]
 
 API_ADDRESS = IPv4Address("127.0.20.1")
@@ -41,7 +41,7 @@ KUBELET_HEALTH_PORT = 10248
 PROXY_HEALTH_PORT = 10256
 PROXY_METRICS_PORT = 10249
 DNS_HEALTH_PORT = 8181
-KUBELET_PORT = 10250  # the ports from here on are the node address's
+KUBELET_PORT = 10250  # from here on, ports on the node's address
 METRICS_SERVER_PORT = 4443
 DNS_PORT = 1053
 
@@ -52,14 +52,14 @@ LISTENERS = (
     *((API_ADDRESS, port) for port in (PROXY_HEALTH_PORT, PROXY_METRICS_PORT)),
     (REGISTRY_ADDRESS, REGISTRY_PORT),
 )
-"""What must be free on loopback; the node's address is the cluster's own."""
+"""The ports that must be free on loopback; the node's address belongs to the cluster."""
 
 PAUSE_IMAGE = "docker-ml-api.invalid/pause:1"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of one cluster: nothing of it lies outside of its folder and its cgroup."""
+    """The paths of one cluster: everything is in its folder and its cgroup."""
 
     folder: Path = DEFAULT_FOLDER
 
@@ -73,12 +73,12 @@ class Layout:
 
     @property
     def state(self) -> Path:
-        """What `up` wrote down first: while it is there, the folder is a cluster's."""
+        """The first file that `up` writes: its presence marks the folder as a cluster's."""
         return self.folder / "state.json"
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's."""
+        """The administrator's kubeconfig."""
         return self.folder / "kubeconfig"
 
     @property
@@ -88,27 +88,27 @@ class Layout:
 
     @property
     def programs(self) -> Path:
-        """Symbolic links to the programs, each by the name of its component."""
+        """Symbolic links to the programs, named after the components."""
         return self.folder / "bin"
 
     @property
     def kubectl(self) -> Path:
-        """The kubectl of the cluster's own version."""
+        """The kubectl of the cluster's version."""
         return self.programs / "kubectl"
 
     @property
     def logs(self) -> Path:
-        """A log for each component."""
+        """The folder with a log for each component."""
         return self.folder / "logs"
 
     @property
     def audit_log(self) -> Path:
-        """The API server's, a JSON object a line; older ones beside it."""
+        """The API server's audit log, one JSON object per line; older logs are beside it."""
         return self.logs / "audit.log"
 
     @property
     def pod_logs(self) -> Path:
-        """Instead of /var/log/pods."""
+        """The replacement of /var/log/pods."""
         return self.logs / "pods"
 
     @property
@@ -118,7 +118,7 @@ class Layout:
 
     @property
     def kubeconfigs(self) -> Path:
-        """Those of the components."""
+        """The kubeconfigs of the components."""
         return self.folder / "kubeconfigs"
 
     @property
@@ -128,7 +128,7 @@ class Layout:
 
     @property
     def processes(self) -> Path:
-        """A record for each component that was started."""
+        """The folder with a record for each started component."""
         return self.folder / "processes"
 
     @property
@@ -143,7 +143,7 @@ class Layout:
 
     @property
     def kubelet(self) -> Path:
-        """Instead of /var/lib/kubelet."""
+        """The replacement of /var/lib/kubelet."""
         return self.folder / "kubelet"
 
     @property
@@ -153,7 +153,7 @@ class Layout:
 
     @property
     def containerd_socket(self) -> Path:
-        """Where the private containerd listens."""
+        """The socket on which the private containerd listens."""
         return self.containerd / "containerd.sock"
 
     @property

@@ -1,4 +1,4 @@
-"""The host's side of the network: one interface, a few rules, some kernel settings."""
+"""The network on the host: one interface, a few rules, some kernel settings."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _KUBERNETES_CHAIN = re.compile(r"KUBE-")
 _OWN_CHAIN = re.compile(r"KUBE-|REHEARSAL-")
 _FORWARD, _INPUT = "REHEARSAL-FORWARD", "REHEARSAL-INPUT"
 
-# What kubelet, kube-proxy and the CNI plugins set; `down` puts it back.
+# Kernel settings changed by kubelet, kube-proxy and the CNI plugins; `down` restores them.
 SETTINGS = (
-    "net/ipv4/conf/all/accept_redirects",  # changes with ip_forward
+    "net/ipv4/conf/all/accept_redirects",  # changed by the kernel together with ip_forward
     "net/ipv4/conf/all/route_localnet",
     "net/ipv4/ip_forward",
     "vm/overcommit_memory",
@@ -37,19 +37,20 @@ SETTINGS = (
     "kernel/keys/root_maxbytes",
 )
 
-# Pods reach one another and the node, nothing else; a Docker engine drops what it does not
-# forward itself. The node's address is for pods and this machine, not for its neighbours.
+# Pods reach each other and the node, nothing else. The ACCEPT rule is necessary because a Docker
+# engine drops packets that it does not forward itself. The node's address is reachable from pods
+# and this machine, not from its neighbours.
 RULES = (
     f"-A {_FORWARD} -s {layout.POD_NETWORK} -d {layout.POD_NETWORK} -j ACCEPT",
     f"-A {_FORWARD} -s {layout.POD_NETWORK} -j REJECT --reject-with icmp-admin-prohibited",
     f"-A {_INPUT} -s {layout.POD_NETWORK} -d {layout.NODE_ADDRESS}/32 -j ACCEPT",
     f"-A {_INPUT} -d {layout.NODE_ADDRESS}/32 ! -i lo -j DROP",
 )
-"""As iptables-save writes them."""
+"""The rules in the format of iptables-save."""
 
 
 def refuse_foreign() -> None:
-    """End with a sentence when something else has what the cluster would take."""
+    """Raise RehearsalError if something else uses what the cluster needs."""
     for family in _families():
         if chains(_iptables_save(family), _KUBERNETES_CHAIN):
             raise RehearsalError(
@@ -78,7 +79,7 @@ def refuse_foreign() -> None:
 
 
 def read_settings() -> dict[str, str]:
-    """Return the kernel's settings as they are."""
+    """Return the current values of the kernel settings."""
     found = {}
     for name in SETTINGS:
         with suppress(FileNotFoundError):
@@ -87,7 +88,7 @@ def read_settings() -> dict[str, str]:
 
 
 def restore_settings(settings: Mapping[str, str]) -> None:
-    """Set them as they were; a Docker engine that came meanwhile keeps its forwarding."""
+    """Restore the kernel settings; a Docker engine started meanwhile keeps its forwarding."""
     docker = "DOCKER" in chains(_iptables_save("iptables"), re.compile("DOCKER$"))
     for name in sorted(settings, key=lambda name: name != "net/ipv4/ip_forward"):
         path = _PROC_SYS / name
@@ -98,7 +99,7 @@ def restore_settings(settings: Mapping[str, str]) -> None:
 
 
 def ensure() -> None:
-    """Make the interface and the rules, where they are not there as they must be."""
+    """Create the interface and the rules if they are missing or differ."""
     (_PROC_SYS / "net/ipv4/ip_forward").write_text("1", encoding="ascii")
     if not _bridge_is_there():
         commands.run(["ip", "link", "add", layout.BRIDGE, "type", "bridge"])
@@ -115,7 +116,7 @@ def ensure() -> None:
 
 
 def remove() -> None:
-    """Remove interface, links to pods and rules: ours alone."""
+    """Remove the cluster's interface, links to pods and rules."""
     _remove_links()
     for family in _families():
         if removal := removal_of_own(_iptables_save(family)):
@@ -123,15 +124,15 @@ def remove() -> None:
 
 
 def chains(saved: str, pattern: re.Pattern[str]) -> set[str]:
-    """Return the chains that match, of iptables-save's output."""
+    """Return the matching chains in the output of iptables-save."""
     names = {line[1:].split()[0] for line in saved.splitlines() if line.startswith(":")}
     return {name for name in names if pattern.match(name)}
 
 
 def removal_of_own(saved: str) -> str:
-    """Return what iptables-restore --noflush needs to remove our chains and the ways into them.
+    """Return input for iptables-restore --noflush that removes own chains and the jumps to them.
 
-    `saved` is the output of iptables-save. Empty when there is nothing of ours.
+    `saved` is the output of iptables-save. The result is empty if there is nothing to remove.
     """
     parts: list[str] = []
     for table in re.findall(r"^\*.*?^COMMIT$", saved, re.MULTILINE | re.DOTALL):
@@ -158,7 +159,7 @@ def _target(rule: str) -> str | None:
 
 
 def _remove_links() -> None:
-    """Remove what leads to the pods; the kernel removes their ends with their namespaces."""
+    """Remove the host's ends of pod links; the kernel removes the other ends with the pods."""
     end = time.monotonic() + _LINKS_GONE_WITHIN
     while devices := {
         route["dev"]
@@ -166,7 +167,7 @@ def _remove_links() -> None:
         if route["dst"] != "default" and IPv4Network(route["dst"]).subnet_of(layout.POD_NETWORK)
     }:
         for device in devices:
-            # It may be gone by now.
+            # It may have been removed in the meantime.
             commands.succeeds(["ip", "link", "delete", "dev", device])
         if time.monotonic() > end:
             raise RehearsalError(f"Interfaces remain ({', '.join(devices)}): run `down` again.")
@@ -175,12 +176,12 @@ def _remove_links() -> None:
 
 
 def _bridge_is_there() -> bool:
-    # Not /sys/class/net: that is of the network namespace in which /sys was mounted.
+    # Not /sys/class/net, which shows the network namespace in which /sys was mounted.
     return layout.BRIDGE in {name for _, name in socket.if_nameindex()}
 
 
 def _families() -> tuple[str, ...]:
-    """Return the commands of the protocols that the kernel has."""
+    """Return the iptables commands for the IP versions that the kernel supports."""
     has_ipv6 = Path("/proc/net/if_inet6").exists()
     return ("iptables", "ip6tables") if has_ipv6 else ("iptables",)
 

@@ -1,4 +1,4 @@
-"""What the cluster holds from its start: access for its components, DNS and metrics."""
+"""The cluster's initial objects: access for its components, DNS and metrics."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SYSTEM = "kube-system"
 
 
 def cluster_objects(authority: str, administrator: str = "") -> list[dict[str, Any]]:
-    """Return the objects, in the order of their creation.
+    """Return the objects in the order in which they are created.
 
-    `authority` is base64 of PEM, `administrator` a further user who may everything.
+    `authority` is the CA's PEM in base64, `administrator` a further user with all permissions.
     """
     return [
         *(
@@ -116,7 +116,7 @@ def _metrics_server(authority: str) -> list[dict[str, Any]]:
 def _service_of_the_node(
     name: str, ports: list[dict[str, Any]], **spec: Any
 ) -> list[dict[str, Any]]:
-    """A Service without selector: a process of the node answers, not a pod."""
+    """Return a Service without a selector, whose endpoint is a process of the node, not a pod."""
     return [
         {
             "apiVersion": "v1",

@@ -1,4 +1,4 @@
-"""Processes that outlive the runner: started in their control group, known by their record."""
+"""Processes that outlive the runner, started in a control group and identified by a record."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _PROC = Path("/proc")
 _SHELL = Path("/bin/sh")
 _STRAYS_END_WITHIN = 10.0
-# Joins the groups, sees whether it is still wanted (its runner may have been killed, and another
-# have taken over), writes its own record, then becomes the program: there is no moment at which
-# the program runs without group and record.
+# The script joins the groups and checks that it is still wanted: its runner may have been killed,
+# and another one may have taken over. It writes its own record and then executes the program. So
+# the program never runs without group and record.
 _START = """\
 record=$1; token=$2; shift 2
 while [ "$1" != -- ]; do echo $$ > "$1"; shift; done
@@ -39,27 +39,27 @@ _STAT_STARTED = 22 - 3  # fields after the name; proc(5) counts from one, the na
 
 @dataclass(frozen=True)
 class Identity:
-    """A process for good: IDs are used again, at another time."""
+    """The unique identity of a process, as process IDs are reused."""
 
     pid: int
-    started: int  # clock ticks after the machine's start
+    started: int  # clock ticks after the machine's boot
 
     @property
     def running(self) -> bool:
-        """Whether it is there and no zombie."""
+        """Whether the process exists and is not a zombie."""
         stat = read_stat(self.pid)
         return stat is not None and stat[0] == self and stat[1] != "Z"
 
 
 def parse_stat(text: str) -> tuple[Identity, str]:
-    """Return the identity and the state of a line of /proc/PID/stat."""
+    """Return the identity and the state in a line of /proc/PID/stat."""
     before, _, after = text.rpartition(")")
     fields = after.split()
     return Identity(int(before.split(" ", 1)[0]), int(fields[_STAT_STARTED])), fields[0]
 
 
 def read_stat(pid: int) -> tuple[Identity, str] | None:
-    """Return the identity and the state of a process, None when there is none."""
+    """Return the identity and the state of a process; None if it does not exist."""
     try:
         return parse_stat((_PROC / str(pid) / "stat").read_text(encoding="utf-8"))
     except (FileNotFoundError, ProcessLookupError):
@@ -67,7 +67,7 @@ def read_stat(pid: int) -> tuple[Identity, str] | None:
 
 
 def recorded(record: Path) -> Identity | None:
-    """Return the process of the record, None without a usable one."""
+    """Return the process in the record; None if there is no valid record."""
     try:
         return parse_stat(record.read_text(encoding="utf-8"))[0]
     except (FileNotFoundError, ValueError, IndexError):
@@ -83,7 +83,7 @@ def start(
     log: Path,
     environment: Mapping[str, str],
 ) -> None:
-    """Start a component that does not run: in a session of its own, its output at the log's end."""
+    """Start a component that is not running, in its own session; append its output to the log."""
     token = secrets.token_hex(8)
     record.with_suffix(".wanted").write_text(f"{token}\n", encoding="ascii")
     end_strays(cgroups, component, Path(arguments[0]))
@@ -91,7 +91,7 @@ def start(
     joins = map(str, cgroups.joined_by(component))
     shell = [_SHELL, "-ec", _START, "sh", str(record), token, *joins, "--", *arguments]
     with log.open("ab") as output:
-        # Nobody's child: it is not this process's to wait for.
+        # Detached, so that this process need not wait for it.
         subprocess.run(
             ["setsid", "--fork", *shell],
             stdin=subprocess.DEVNULL,
@@ -104,9 +104,9 @@ def start(
 
 
 def end_strays(cgroups: Cgroups, component: str, program: Path) -> None:
-    """End what a killed runner left of a component, whether it is the program yet or not.
+    """Kill a component's processes left by a killed runner: the start script or the program.
 
-    What the program itself started is left alone: containerd's shims hold the pods.
+    Children of the program are not killed: containerd's shims run the pods.
     """
     programs = {program.resolve(), _SHELL.resolve()}
     strays = []

@@ -1,4 +1,4 @@
-"""The commands: up, down, status."""
+"""The commands up, down and status."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _USERNAME = "rehearsal"
 _WELL_WITHIN = 90.0
 _POLL = 0.1
-_LONGEST_SOCKET = 107 - len(".ttrpc")  # unix(7); containerd has a second one of that ending
+_LONGEST_SOCKET = 107 - len(".ttrpc")  # unix(7); containerd has a second socket with this suffix
 _ERROR_LINE = re.compile(
     r'[EF]\d{4} |panic: |[Ee]rror: |.*level=(error|fatal)|.*"level":"(error|fatal)"'
 )
@@ -54,7 +54,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass
 class State:
-    """What `down` must know; written before anything else is done."""
+    """The state that `down` needs; written before anything else is done."""
 
     programs: str
     owner: int
@@ -64,19 +64,19 @@ class State:
     enabled_controllers: list[str] = field(default_factory=list)
     boot: str = ""
     prepared: bool = False
-    """Every file is written."""
+    """All files are written."""
     pause_imported: bool = False
     furnished: bool = False
-    """The cluster has the objects that it starts with."""
+    """The cluster's initial objects are created."""
     token_webhook: str = ""
-    """URL that the API server asks about tokens; empty: it asks nobody."""
+    """URL of the API server's token webhook; empty: none."""
     administrator: str = ""
-    """A further user who may everything: one whom the webhook knows."""
+    """A further user with all permissions, who is authenticated by the webhook."""
 
     def take_webhook(self, url: str, administrator: str) -> None:
-        """Let the cluster ask the webhook.
+        """Let the cluster use the webhook.
 
-        :raises RehearsalError: its files are written already, with another one or without.
+        :raises RehearsalError: the files are already written with another webhook or without one.
         """
         if self.prepared and (url, administrator) != (self.token_webhook, self.administrator):
             asked = f"{self.token_webhook} (for {self.administrator})"
@@ -87,14 +87,14 @@ class State:
         self.token_webhook, self.administrator = url, administrator
 
     def write(self, path: Path) -> None:
-        """Write it as a whole or not at all."""
+        """Write the state atomically."""
         new = _unfinished(path)
         new.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
         new.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> State | None:
-        """Read it; None when there is none."""
+        """Return the state from its file, or None if the file does not exist."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -103,7 +103,7 @@ class State:
 
 @dataclass(frozen=True)
 class ComponentStatus:
-    """How a component is."""
+    """The status of a component."""
 
     component: Component
     pid: int | None
@@ -118,9 +118,9 @@ def up(
     token_webhook: str = "",
     administrator: str = "",
 ) -> list[str]:
-    """Bring the cluster up, or what of it is missing; return the components that were started.
+    """Start the cluster, or its missing components; return the components that were started.
 
-    With a webhook given, it must be the one that the cluster was begun with.
+    If a webhook is given, it must be the one with which the cluster was created.
     """
     host.use_system_programs()
     host.install_missing()
@@ -148,7 +148,7 @@ def up(
 
 
 def down(paths: Layout, report: Report) -> bool:
-    """Take the cluster down and remove everything of it; return whether there was anything."""
+    """Stop the cluster and remove everything of it; return whether there was anything to remove."""
     host.use_system_programs()
     with _lock(paths, report):
         state = State.read(paths.state)
@@ -157,12 +157,12 @@ def down(paths: Layout, report: Report) -> bool:
         cgroups = Cgroups.of_this_machine(paths.cgroup)
         cgroups.end_all()
         host.unmount_below(paths.folder)
-        if state is not None:  # else nothing but the folder was made
+        if state is not None:  # otherwise, only the folder was created
             network.remove()
             network.restore_settings(state.settings)
             host.remove_traces(paths, state.made_folders)
             cgroups.remove(state.enabled_controllers)
-        # The state goes last: until then another `down` goes on where this one was stopped.
+        # The state is removed last, so that another `down` can continue if this one is interrupted.
         for path in paths.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -170,13 +170,13 @@ def down(paths: Layout, report: Report) -> bool:
                 path.unlink()
         shutil.rmtree(paths.folder)
         if state is not None and str(paths.folder.parent) in state.made_folders:
-            with suppress(OSError):  # others' things are in it
+            with suppress(OSError):  # it contains files of others
                 paths.folder.parent.rmdir()
         return True
 
 
 def status(paths: Layout) -> list[ComponentStatus]:
-    """Return how each component is; an empty list when the cluster is not up."""
+    """Return the status of each component; an empty list if the cluster is not up."""
     host.use_system_programs()
     state = State.read(paths.state)
     if state is None:
@@ -192,14 +192,14 @@ def status(paths: Layout) -> list[ComponentStatus]:
 
 
 def _is_leftover(paths: Layout) -> bool:
-    """Whether the folder was made by an `up` that did not come to write its state."""
+    """Return whether the folder was created by an `up` that ended before it wrote its state."""
     if not paths.folder.is_dir():
         return False
     return {path.name for path in paths.folder.iterdir()} <= {_unfinished(paths.state).name}
 
 
 def _refuse_folder(paths: Layout) -> None:
-    """End with a sentence when a cluster cannot live in that folder."""
+    """Raise RehearsalError if the folder cannot contain a cluster."""
     if paths.folder.exists() and not _is_leftover(paths):
         raise RehearsalError(
             f"{paths.folder} holds something else than a cluster: name another --folder."
@@ -232,7 +232,7 @@ def _begin(paths: Layout, programs: Path) -> State:
 
 
 def _forget_boot(paths: Layout) -> None:
-    """Containerd takes what is in its state folder for running."""
+    """Remove runtime state of before a reboot: containerd considers it as running."""
     for name in ("state", "runc"):
         shutil.rmtree(paths.containerd / name, ignore_errors=True)
     shutil.rmtree(paths.processes, ignore_errors=True)
@@ -240,7 +240,7 @@ def _forget_boot(paths: Layout) -> None:
 
 
 def _prepare(paths: Layout, state: State) -> None:
-    """Write every file; done anew until it was done as a whole, before the first start."""
+    """Write all files before the first start; repeated until it has succeeded once."""
     for folder in (paths.certificates, paths.kubeconfigs, paths.configuration, paths.etcd):
         folder.mkdir(mode=0o700, exist_ok=True)
     for folder in (paths.logs, paths.programs, paths.containerd, paths.registry, paths.kubelet):
@@ -273,7 +273,7 @@ def _prepare(paths: Layout, state: State) -> None:
     pause = Image({"pause": (programs / "pause").read_bytes()}, {"Entrypoint": ["/pause"]})
     (paths.containerd / "pause.tar").write_bytes(pause.archive(layout.PAUSE_IMAGE))
 
-    # For the person who asked, whoever that is.
+    # Owned by the user who called the command.
     _write(paths.kubeconfig, configuration.kubeconfig(paths.certificates, "admin"), state)
     login = {"host": layout.REGISTRY, "username": _USERNAME, "password": password}
     _write(paths.login, json.dumps(login), state)
@@ -305,7 +305,7 @@ def _start_all(paths: Layout, state: State, cgroups: Cgroups, report: Report) ->
             state.write(paths.state)
         if stage == 1 and not state.furnished:
             _apply_objects(paths, state)
-            # metrics-server asks once, and ends when it may not.
+            # metrics-server checks its access only once, and exits if it is denied.
             _wait_until("access for metrics-server", lambda: _access_problem(paths))
             state.furnished = True
             state.write(paths.state)
@@ -315,7 +315,7 @@ def _start_all(paths: Layout, state: State, cgroups: Cgroups, report: Report) ->
 
 
 def _start(paths: Layout, cgroups: Cgroups, component: Component) -> bool:
-    """Start a component that does not run; return whether that was needed."""
+    """Start a component unless it is running; return whether it was started."""
     record = paths.processes / component.name
     identity = processes.recorded(record)
     if identity is not None and identity.running:
@@ -403,7 +403,7 @@ def _kubectl(paths: Layout, *arguments: str, stdin: str = "") -> str:
 
 
 def _write(path: Path, content: str, owner: State | None = None) -> None:
-    """Write a file that its owner alone may read."""
+    """Write a file that is readable only by its owner."""
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     path.write_text(content, encoding="utf-8")
@@ -412,7 +412,7 @@ def _write(path: Path, content: str, owner: State | None = None) -> None:
 
 
 def last_error(log: Path) -> str:
-    """Return the last line of the log that tells of an error, or else its last line."""
+    """Return the last line of the log that reports an error, or else its last line."""
     with suppress(OSError):
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         if lines:
@@ -423,7 +423,7 @@ def last_error(log: Path) -> str:
 
 @contextmanager
 def _lock(paths: Layout, report: Report) -> Iterator[None]:
-    """One command at a time; nothing of the lock remains."""
+    """Allow one command at a time; the lock file is removed afterwards."""
     path = Path("/run") / f"{paths.cgroup}.lock"
     while True:
         with path.open("w") as file:
@@ -433,7 +433,7 @@ def _lock(paths: Layout, report: Report) -> Iterator[None]:
                 report("Another command is at it: waiting for it.")
                 fcntl.flock(file, fcntl.LOCK_EX)
             if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-                continue  # the holder before removed it
+                continue  # the previous holder removed it
             try:
                 with commands.inheriting(file.fileno()):
                     yield
