@@ -1,1 +1,1 @@
-"""The clouds of a rehearsal: what a run on real ones would meet, on this machine."""
+"""Local replacements for the cloud services that a real run uses."""

@@ -1,1 +1,1 @@
-"""The GKE run on this machine: what scripts/rehearse and scripts/rehearse-stop do."""
+"""The GKE run on this machine: the implementation of scripts/rehearse and scripts/rehearse-stop."""

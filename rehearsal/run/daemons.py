@@ -1,9 +1,9 @@
-"""Which addresses outside of this machine its daemons have connections to: by sampling.
+"""Sampling the connections of this machine's daemons to addresses outside of it.
 
-Two of the kernel's tables are read some times a second. /proc/net has the sockets of processes: one
-that lives for less than a moment is missed. nf_conntrack has what containers and pods send through
-this machine, and what was sent to loopback and led on by a rule, as to a container that has lost
-its network. It keeps them for seconds at least after their end: none is missed there.
+Two tables of the kernel are read several times a second. /proc/net lists the sockets of processes:
+very short-lived sockets are missed. nf_conntrack lists what containers and pods send through this
+machine, and what was sent to loopback and redirected by a rule, e.g. to a container that has lost
+its network. It keeps entries for at least seconds after their end, so none is missed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     Groups = Callable[[], Mapping[str, Iterable[int]]]
-    """Returns processes by what they are."""
+    """Returns process IDs by the name of their group."""
 
 _PROC = Path("/proc")
 _TABLES = ("tcp", "tcp6", "udp", "udp6")
@@ -42,14 +42,14 @@ _ENGINE_PROGRAMS = ("dockerd", "containerd", "docker-proxy", "containerd-shim")
 
 @dataclass(frozen=True)
 class Networks:
-    """What is this machine's own: its addresses, and the networks of its containers and pods."""
+    """The machine's own addresses and the networks of its containers and pods."""
 
     addresses: frozenset[str]
     inner: tuple[IPv4Network, ...]
 
     @classmethod
     def of(cls, routes: Iterable[Mapping[str, str]]) -> Networks:
-        """Return them, given `ip -json route show table all`."""
+        """Return the networks, given the output of `ip -json route show table all`."""
         routes = list(routes)
         ways_out = {each.get("dev") for each in routes if each["dst"] == "default"}
         own = {each["dst"] for each in routes if each.get("type") in ("local", "broadcast")}
@@ -64,17 +64,17 @@ class Networks:
 
     @classmethod
     def of_this_machine(cls) -> Networks:
-        """Ask the kernel."""
+        """Return the networks according to the kernel's routes."""
         command = ["ip", "-4", "-json", "route", "show", "table", "all"]
         shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return cls.of(json.loads(shown or "[]"))
 
     def __or__(self, other: Networks) -> Networks:
-        """Return what is of either."""
+        """Return the union of both."""
         return Networks(self.addresses | other.addresses, self.inner + other.inner)
 
     def inside(self, address: str) -> bool:
-        """Return whether what is sent to the address stays on this machine."""
+        """Return whether packets to the address stay on this machine."""
         if is_loopback(address) or address in self.addresses:
             return True
         found = ip_address(address)
@@ -85,17 +85,17 @@ class Networks:
         return str(found) in self.addresses or self.contained(found)
 
     def contained(self, address: IPv4Address) -> bool:
-        """Return whether the address is of a network of containers or pods."""
+        """Return whether the address belongs to a network of containers or pods."""
         return any(address in network for network in self.inner)
 
 
 def peers(table: str) -> list[tuple[str, int, int]]:
-    """Return address, port and inode of the sockets with a peer, given /proc/net/tcp and such."""
+    """Return peer address, port and inode of the sockets with a peer, given e.g. /proc/net/tcp."""
     found = []
     for line in table.splitlines()[1:]:
         columns = line.split()
         address, _, port = columns[2].partition(":")
-        # Words of the machine's byte order.
+        # 32-bit words in the machine's byte order.
         words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
         raw = struct.pack(f"={len(words)}I", *words)
         family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
@@ -106,17 +106,17 @@ def peers(table: str) -> list[tuple[str, int, int]]:
 
 @dataclass(frozen=True)
 class Tracked:
-    """A connection as the kernel keeps it."""
+    """A connection as tracked by the kernel."""
 
     source: str
     destination: str
     port: int
     answers: str
-    """Address of who answers: another one than the destination if a rule led it on."""
+    """The address that answers; not the destination if a rule redirected the connection."""
 
 
 def tracked(table: str) -> set[Tracked]:
-    """Return the connections, given nf_conntrack."""
+    """Return the connections in the content of nf_conntrack."""
     return {
         Tracked(match[1], match[2], int(match[3] or 0), match[4])
         for line in table.splitlines()
@@ -125,7 +125,7 @@ def tracked(table: str) -> set[Tracked]:
 
 
 def sent_outside(connection: Tracked, networks: Networks) -> tuple[str, str, int] | None:
-    """Return who sent what is no process's own socket to outside, where to, and the port."""
+    """Return sender, address, port if a connection without a local socket leaves the machine."""
     if networks.inside(connection.answers):
         return None
     if is_loopback(connection.destination):
@@ -138,7 +138,7 @@ def sent_outside(connection: Tracked, networks: Networks) -> tuple[str, str, int
 
 
 def engine_processes(processes: Mapping[int, tuple[str, int]]) -> set[int]:
-    """Return the engine's, containers included: of `processes`, (name, parent) by number."""
+    """Return the engine's process IDs, including containers; processes: (name, parent) by PID."""
     found = {number for number, (name, _) in processes.items() if name.startswith(_ENGINE_PROGRAMS)}
     while more := {n for n, (_, parent) in processes.items() if parent in found} - found:
         found |= more
@@ -146,9 +146,9 @@ def engine_processes(processes: Mapping[int, tuple[str, int]]) -> set[int]:
 
 
 def running_processes() -> dict[int, tuple[str, int]]:
-    """Return name and parent of each process by its number."""
+    """Return name and parent of each process by its PID."""
     found = {}
-    # With the file in the pattern it would be looked for, which fails for what has just ended.
+    # With the file in the pattern, glob would fail for processes that have just ended.
     for process in _PROC.glob("[0-9]*"):
         with suppress(OSError):
             stat = (process / "stat").read_text(encoding="utf-8", errors="replace")
@@ -159,20 +159,20 @@ def running_processes() -> dict[int, tuple[str, int]]:
 
 @dataclass
 class Sampled:
-    """What was seen."""
+    """The result of sampling."""
 
     samples: int
     reached: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-    """In how many samples, by who, address, port: to outside of the machine alone."""
+    """The number of samples by sender, address and port; only addresses outside of the machine."""
     containers_watched: bool = True
-    """Whether there is an nf_conntrack to read."""
+    """Whether nf_conntrack is available."""
 
 
 class Sampler(threading.Thread):
-    """Looks until it is told to stop."""
+    """Takes samples until it is stopped."""
 
     def __init__(self, groups: Groups) -> None:
-        """Look at these processes, which are asked for as often as one is needed."""
+        """Initialize with a function that returns the processes; it is called for each sample."""
         super().__init__(daemon=True)
         self._groups = groups
         self._networks = Networks.of_this_machine()
@@ -180,17 +180,17 @@ class Sampler(threading.Thread):
         self._sampled = Sampled(0)
 
     def run(self) -> None:
-        """Look again and again."""
+        """Take samples at regular intervals."""
         while not self._enough.is_set():
             self.look()
             self._enough.wait(_INTERVAL)
 
     def finish(self) -> Sampled:
-        """Stop; return what was seen to outside of this machine."""
+        """Stop and return the connections to addresses outside of this machine."""
         self._enough.set()
         self.join()
         self.look()
-        # What was made meanwhile (the network of a container) is this machine's, too.
+        # Networks created meanwhile (of a container) belong to this machine, too.
         networks = self._networks | Networks.of_this_machine()
         for who, address, port in list(self._sampled.reached):
             if networks.inside(address):
@@ -198,7 +198,7 @@ class Sampler(threading.Thread):
         return self._sampled
 
     def look(self) -> None:
-        """Look once."""
+        """Take one sample."""
         self._sampled.samples += 1
         outside = {
             (address, port, inode)
@@ -221,7 +221,7 @@ class Sampler(threading.Thread):
                 self._sampled.reached[seen] += 1
 
     def _owners(self) -> dict[int, str]:
-        """Return who has each socket, by its inode."""
+        """Return the owner of each socket, by its inode."""
         found = {}
         for who, numbers in self._groups().items():
             for number in numbers:

@@ -1,8 +1,9 @@
-"""A filter of the kernel (seccomp) that asks a supervisor about each call that names an address.
+"""A seccomp filter that notifies a supervisor of each system call that names an address.
 
-Run as a program it becomes another one under that filter:
-python -m rehearsal.run.filters WRITE READ COMMAND…: writes its number and that of the listener to
-one file descriptor, waits for a byte on the other. Whatever COMMAND starts is under it as well.
+As a program, this module executes a command under that filter:
+python -m rehearsal.run.filters WRITE READ COMMAND…: it writes its PID and the listener's descriptor
+to the file descriptor WRITE, and waits for a byte on READ. The filter also applies to all processes
+that COMMAND starts.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ _ASK = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
 _ALLOW = 0x7FFF0000
 _REFUSE = 0x00050000 | errno.ENOSYS
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # struct seccomp_data
-_X32 = 0x40000000  # marks the numbers of a second set
+_X32 = 0x40000000  # marks the numbers of the x32 ABI
 _SET_FILTER, _NEW_LISTENER = 1, 8
 _NO_NEW_PRIVILEGES = 38
 
 
 @dataclass(frozen=True)
 class Calls:
-    """The numbers of an architecture (asm/unistd.h, linux/audit.h)."""
+    """The system call numbers of an architecture (asm/unistd.h, linux/audit.h)."""
 
     architecture: int
     connect: int
@@ -46,9 +47,9 @@ _KNOWN = {
 
 
 def calls() -> Calls:
-    """Return the numbers of this machine.
+    """Return the system call numbers of this machine.
 
-    :raises OSError: they are not known.
+    :raises OSError: the architecture is not supported.
     """
     found = _KNOWN.get(platform.machine()) if sys.platform == "linux" else None
     if found is None:
@@ -57,9 +58,9 @@ def calls() -> Calls:
 
 
 def program(of: Calls) -> list[bytes]:
-    """Return the filter: asks about connect, sendmsg, sendmmsg and a sendto with an address.
+    """Return the filter: notifies of connect, sendmsg, sendmmsg, and sendto with an address.
 
-    Calls of another architecture's numbers and io_uring, by which it could be got round, fail.
+    Calls with another architecture's numbers and io_uring, which could bypass the filter, fail.
     """
     lines = [
         _statement(_LOAD, _ARCHITECTURE_AT),
@@ -77,7 +78,7 @@ def program(of: Calls) -> list[bytes]:
         *lines,
         _jump(of.sendto, 1, 0),
         _statement(_RETURN, _ALLOW),
-        _statement(_LOAD, address),  # a pointer's two halves
+        _statement(_LOAD, address),  # the two halves of a pointer
         _jump(0, 0, 2),
         _statement(_LOAD, address + 4),
         _jump(0, 1, 0),
@@ -87,9 +88,9 @@ def program(of: Calls) -> list[bytes]:
 
 
 def install() -> int:
-    """Put this thread, and all that it starts, under the filter; return the listener.
+    """Apply the filter to this thread and all that it starts; return the listener's descriptor.
 
-    :raises OSError: the kernel does not let us.
+    :raises OSError: the kernel does not permit it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     of = calls()
@@ -107,7 +108,7 @@ def install() -> int:
 
     listener = ask()
     if listener < 0 and ctypes.get_errno() == errno.EACCES:
-        # Without CAP_SYS_ADMIN: at the price that sudo gives no rights any more.
+        # Required without CAP_SYS_ADMIN; as a consequence, sudo no longer grants privileges.
         libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         listener = ask()
     if listener < 0:
@@ -116,7 +117,7 @@ def install() -> int:
 
 
 def main(arguments: list[str]) -> None:
-    """Become the command, under the filter."""
+    """Install the filter and execute the command."""
     tell, hear, *command = arguments
     try:
         said = f"{os.getpid()} {install()}"

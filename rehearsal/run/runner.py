@@ -1,4 +1,4 @@
-"""The commands: up, down."""
+"""The commands up and down."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[2]
 _PLAYBOOK = ["ansible-playbook", "--inventory", "inventory/rehearsal.yml", "site.yml"]
 _OURS = "label=app.kubernetes.io/managed-by=docker-ml-api"
-# What logs in at the real Google, or leads to another cluster.
+# Variables that would lead to the real Google or to another cluster.
 _NOT_OURS = ("KUBECONFIG", "GOOGLE_APPLICATION_CREDENTIALS")
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Where it lives."""
+    """A rehearsal, given by its folders."""
 
     google: Google = field(default_factory=Google)
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
 
     def up(self, arguments: Sequence[str], *, watch: bool) -> int:
-        """Bring everything up, run site.yml, say what it was; leave everything up.
+        """Start everything, run site.yml and print a summary; leave everything running.
 
-        Return the exit status: the run's, or 1 when it went well but reached outside.
+        Returns the exit status: the run's, or 1 if it succeeded but connected to the outside.
         """
         began = time.monotonic()
         self._module("kubernetes", "up", "--token-webhook", google_layout.TOKEN_REVIEW_URL)
@@ -86,8 +86,8 @@ class Rehearsal:
         return status
 
     def down(self) -> int:
-        """End everything that an `up` started, and remove everything of it."""
-        # Before the first `up` there may have been containers of ours: they stay.
+        """Stop and remove everything that `up` started."""
+        # If containers of the project existed before the first `up`, no containers are removed.
         if self._note.exists() and not json.loads(self._note.read_text("utf-8"))["containers"]:
             command = [*_PLAYBOOK, "--tags=teardown", "--limit=docker_hosts"]
             answer = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
@@ -95,12 +95,12 @@ class Rehearsal:
                 raise RehearsalError(f"`{' '.join(command)}` failed: {answer.stdout[-2000:]}")
         self._module("gke", "down")
         self._module("kubernetes", "down")
-        with suppress(OSError):  # others' things are in it, or it is gone already
+        with suppress(OSError):  # it contains files of others, or is already removed
             self.google.folder.parent.rmdir()
         return 0
 
     def environment(self, outer: Mapping[str, str]) -> dict[str, str]:
-        """Return the run's environment: the registry's login is here, and in no argument."""
+        """Return the run's environment; it contains the registry's login, so no argument does."""
         login = json.loads(self.kubernetes.login.read_text(encoding="utf-8"))
         environment = {
             name: value
@@ -111,7 +111,7 @@ class Rehearsal:
         for name, value, separator in (
             ("ANSIBLE_CALLBACK_PLUGINS", own_plugins, ":"),
             ("ANSIBLE_CALLBACKS_ENABLED", "rehearsal_record", ","),
-            # What is on this machine is not reached by a company's proxy.
+            # A company's proxy does not reach addresses of this machine.
             ("no_proxy", "localhost,127.0.0.0/8", ","),
             ("NO_PROXY", "localhost,127.0.0.0/8", ","),
         ):
@@ -127,7 +127,7 @@ class Rehearsal:
         return self.google.folder / "before.json"
 
     def _note_what_was_there(self) -> None:
-        """Write down, once, which containers of ours are not the rehearsal's."""
+        """Record once which of the project's containers existed before the rehearsal."""
         if self._note.exists():
             return
         answer = _docker("ps", "--all", "--filter", _OURS, "--format={{.Names}}")
@@ -149,13 +149,13 @@ class Rehearsal:
         double = google_runner.status(self.google)
         return {
             daemons.ENGINE: daemons.engine_processes(daemons.running_processes()),
-            # Its containerd and its pods are among the first by their names, too.
+            # By name, its containerd and pods are also among the engine's processes.
             "Kubernetes": Cgroups.of_this_machine(self.kubernetes.cgroup).processes(),
             "double": [double.pid] if double and double.pid else [],
         }
 
     def _operations(self, run: tuple[float, float]) -> list[dict[str, Any]]:
-        """Return Google's operations that ran meanwhile, by this machine's clock."""
+        """Return Google's operations that ran during the run, by this machine's clock."""
         found = google_runner.status(self.google)
         if found is None:
             return []
@@ -171,7 +171,7 @@ class Rehearsal:
         return [each for each in operations if each["end"] is None or each["end"] > run[0]]
 
     def _ways(self) -> list[str]:
-        """Return how to look around, each a command that works in the project's folder."""
+        """Return commands for inspection, which work in the project's folder."""
         kubectl = self.kubernetes.kubectl
         cluster = "hello-cluster --location=europe-west1-b"
         return [
@@ -187,14 +187,14 @@ class Rehearsal:
 
 
 def entries(log: Path, since: int) -> list[dict[str, Any]]:
-    """Return the log's entries from that place on; all of them when it was begun anew."""
+    """Return the log's entries from an offset on; all of them if the log was truncated."""
     with log.open("rb") as file:
         file.seek(since if log.stat().st_size >= since else 0)
         return [json.loads(line) for line in file]
 
 
 def _start_engine() -> None:
-    """Let the engine run before the run: a daemon cannot be watched to its end."""
+    """Start the engine before the run, as watching would wait for the daemon to end."""
     answer = _docker("version")
     if answer is not None and answer.returncode == 0:
         return
@@ -205,7 +205,7 @@ def _start_engine() -> None:
 
 
 def _docker(*arguments: str) -> subprocess.CompletedProcess[str] | None:
-    """Ask the engine; None when there is no docker."""
+    """Run a docker command; None if docker is not installed."""
     try:
         return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Which addresses a command, and all that it starts, reaches for: every one, by the kernel.
+"""Recording all addresses that a command and its descendants connect or send to.
 
-Each `connect`, `sendto`, `sendmsg` and `sendmmsg` that names an address waits until it is noted
-here, whatever comes of it. Sockets of this machine that have no address of the Internet (Unix,
-netlink) are counted only.
+With the kernel's help, each `connect`, `sendto`, `sendmsg` and `sendmmsg` that names an address
+waits until it is recorded here, even if it fails later. Sockets without an Internet address (Unix,
+netlink) are only counted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     Memory = Callable[[int, int], bytes]
-    """Reads so many bytes at that place of the process that calls."""
+    """Reads a number of bytes at an address of the calling process."""
 
 _ROOT = Path(__file__).parents[2]
 _RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102  # linux/seccomp.h
@@ -43,13 +43,13 @@ _MOST_MESSAGES = 1024
 _ENDS_WITHIN = 5.0
 _LOCAL_FAMILIES = (socket.AF_UNSPEC, socket.AF_UNIX, socket.AF_NETLINK)
 
-# What downloads packages: apt's own programs.
+# Programs that download packages, among them apt's own.
 _PACKAGERS = ("http", "https", "apt-get", "mmdebstrap")
 
 
 @dataclass(frozen=True, order=True)
 class Destination:
-    """An address that a program reached for."""
+    """An address that a program connected or sent to."""
 
     program: str
     address: str
@@ -57,30 +57,30 @@ class Destination:
 
     @property
     def outside(self) -> bool:
-        """Whether it is not loopback."""
+        """Whether the address is not a loopback address."""
         return not is_loopback(self.address)
 
     @property
     def for_packages(self) -> bool:
-        """Whether it is of the download of packages: for base images and the engine."""
+        """Whether it belongs to a download of packages for base images or the engine."""
         return self.program in _PACKAGERS
 
     def __str__(self) -> str:
-        """Return it for people."""
+        """Return a readable form."""
         shown = f"[{self.address}]" if ":" in self.address else self.address
         return f"{self.program} to {shown}:{self.port}"
 
 
 @dataclass
 class Watched:
-    """What came of a command."""
+    """The result of a watched command."""
 
     status: int
     reached: Counter[Destination] = field(default_factory=Counter)
     local: int = 0
-    """Unix sockets and the like."""
+    """The number of calls for Unix sockets and the like."""
     outliving: list[str] = field(default_factory=list)
-    """Programs that the command started and that still run."""
+    """Programs started by the command that are still running."""
 
 
 def is_loopback(address: str) -> bool:
@@ -91,12 +91,12 @@ def is_loopback(address: str) -> bool:
         return False
     if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
-    # To the unspecified address is to this machine, by loopback.
+    # Packets to the unspecified address go to this machine over loopback.
     return found.is_loopback or found.is_unspecified
 
 
 def read_address(raw: bytes) -> tuple[str, int] | None:
-    """Return address and port of a struct sockaddr; None when it is local by its family."""
+    """Return address and port of a struct sockaddr; None if its family is local."""
     if len(raw) < struct.calcsize("H"):
         return None
     (family,) = struct.unpack_from("H", raw)
@@ -115,7 +115,7 @@ def read_address(raw: bytes) -> tuple[str, int] | None:
 def addresses(
     of: filters.Calls, call: int, arguments: Sequence[int], memory: Memory
 ) -> list[tuple[str, int] | None]:
-    """Return what a call names, None for each address that is local by its family."""
+    """Return the addresses that a call names, with None for each whose family is local."""
     if call == of.connect:
         places = [(arguments[1], arguments[2])]
     elif call == of.sendto:
@@ -133,9 +133,9 @@ def addresses(
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> Watched:
-    """Run a command in the project's folder to its end, and note what it reaches for.
+    """Run a command in the project's folder and record the addresses that it connects or sends to.
 
-    :raises RehearsalError: the kernel does not let us see it; the command was not run.
+    :raises RehearsalError: the kernel does not permit watching; the command was not run.
     """
     their_tell, tell = os.pipe()
     hear, their_hear = os.pipe()
@@ -151,7 +151,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> Watched:
         with os.fdopen(their_tell) as said, os.fdopen(their_hear, "wb") as answer:
             supervisor = _Supervisor(_listener(said.readline().strip()))
             supervisor.start()
-            # Ctrl-C is told to the command as well, which ends in its own way.
+            # Ctrl-C also reaches the command, which handles it itself.
             interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
             answer.write(b"x")
         try:
@@ -162,7 +162,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> Watched:
 
 
 def _listener(said: str) -> int:
-    """Take over the listener of the process that said its number and the listener's."""
+    """Duplicate the listener of the process whose message contains its PID and the descriptor."""
     number, _, listener = said.partition(" ")
     problem = listener or "its process ended"
     if number.isdecimal():
@@ -180,7 +180,7 @@ def _listener(said: str) -> int:
 
 
 class _Supervisor(threading.Thread):
-    """Answers the kernel's questions until all that is under the filter has ended."""
+    """Answers the kernel's notifications until all processes under the filter have ended."""
 
     def __init__(self, listener: int) -> None:
         super().__init__(daemon=True)
@@ -199,17 +199,17 @@ class _Supervisor(threading.Thread):
             try:
                 fcntl.ioctl(self._listener, _RECEIVE, question)
             except OSError:
-                continue  # whoever asked was killed meanwhile
+                continue  # the calling process was killed meanwhile
             identity, thread, _, call, _, _, *arguments = _NOTIFICATION.unpack(question)
             try:
                 self._note(identity, thread, call, arguments)
             finally:
-                # Its socket, its business: what was asked for is done.
+                # Let the call continue unchanged.
                 with suppress(OSError):
                     fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(identity, 0, 0, _CONTINUE))
 
     def finish(self, status: int) -> Watched:
-        """Wait a moment for what the command left behind; return what there was."""
+        """Wait briefly for processes that the command left running; return the result."""
         self.join(_ENDS_WITHIN)
         with self._lock:
             alive = [name for pid, name in self._seen.items() if Path(f"/proc/{pid}").exists()]
@@ -231,7 +231,7 @@ class _Supervisor(threading.Thread):
         except PermissionError:
             found = [("an address that cannot be read", 0)]
         except (OSError, struct.error, OverflowError):
-            return  # it is gone, or gave a pointer to nothing: the call comes to nothing
+            return  # it has ended or passed an invalid pointer: the call will fail
         with self._lock:
             self._seen[thread] = program
             for each in found:

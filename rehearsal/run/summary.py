@@ -1,4 +1,4 @@
-"""What a run was: requests to Google, time, sockets, as lines for people."""
+"""A readable summary of a run: requests to Google, time, sockets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OWN_SECONDS_AIM = 60
 
-# What Ansible does by itself: no module is at work meanwhile.
+# Actions of Ansible itself, during which no module runs.
 _ANSIBLES_OWN = frozenset(
     f"ansible.builtin.{name}"
     for name in (
@@ -38,7 +38,7 @@ _IMAGES = (
 
 
 def requests(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return how often each method was called, what befell requests, and what is wrong."""
+    """Return the number of calls of each method, the injected faults, and the problems."""
     mutating = sum(1 for entry in entries if entry["mutating"])
     lines = [f"Requests to Google: {len(entries)}; {mutating} mutating requests (*)"]
     counted = Counter(
@@ -57,22 +57,22 @@ def requests(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 @dataclass(frozen=True)
 class Time:
-    """Where a run's seconds went: each is in one of these, the first that it fits."""
+    """The seconds of a run by category: each counts in the first category that applies."""
 
     google: float
-    """Operations of Google ran."""
+    """Operations of Google were running."""
     starting: float
-    """Pods and containers were waited for."""
+    """Waiting for pods and containers."""
     images: float
-    """Images were built, tagged, pushed."""
+    """Images were built, tagged or pushed."""
     modules: float
-    """Another module was at work."""
+    """Another module was running."""
     ansible: float
-    """None was: start, templates, conditions, results."""
+    """No module was running: startup, templates, conditions, results."""
 
     @property
     def own(self) -> float:
-        """All but Google's operations."""
+        """The time without Google's operations."""
         return self.starting + self.images + self.modules + self.ansible
 
     @classmethod
@@ -82,7 +82,7 @@ class Time:
         operations: Iterable[Mapping[str, Any]],
         spans: Iterable[tuple[str, float, float]],
     ) -> Time:
-        """Split a run: `operations` have start and end (None: still running)."""
+        """Split a run's time; `operations` have a start and an end (None: still running)."""
         began, ended = run
         google = [
             (each["start"], ended if each["end"] is None else each["end"]) for each in operations
@@ -101,7 +101,7 @@ class Time:
         return cls(google_part, starting, images, modules, ansible)
 
     def lines(self) -> list[str]:
-        """Return it for people."""
+        """Return readable lines."""
         whole = self.google + self.own
         aim = f"less than {OWN_SECONDS_AIM} s is the aim"
         return [
@@ -115,14 +115,14 @@ class Time:
 
 
 def _kind(action: str) -> int:
-    """Return the place of the module's time among the parts of `Time`."""
+    """Return the index of the field of `Time` to which the module's time belongs."""
     if action in _WAITING:
         return 1
     return 2 if action.startswith(_IMAGES) else 3
 
 
 def _covered(spans: Iterable[Span], within: Span) -> float:
-    """Return for how long at least one span lasted."""
+    """Return the total time covered by at least one span."""
     total, until = 0.0, within[0]
     for start, end in sorted(spans):
         since, last = max(start, until), min(end, within[1])
@@ -133,7 +133,7 @@ def _covered(spans: Iterable[Span], within: Span) -> float:
 
 
 def sockets(watched: Watched, sampled: Sampled) -> tuple[list[str], bool]:
-    """Return what was reached for, and whether the rehearsal itself stayed inside."""
+    """Return lines about connections, and whether the rehearsal itself stayed on this machine."""
     outside = {each: n for each, n in watched.reached.items() if each.outside}
     inside = watched.reached.total() - sum(outside.values())
     own = {each: n for each, n in outside.items() if not each.for_packages}

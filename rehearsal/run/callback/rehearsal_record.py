@@ -1,4 +1,4 @@
-"""Callback plugin: writes down when each task worked, what was checked, and what changed."""
+"""Callback plugin: records when each task ran, what was checked, and what changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ description:
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Notes, and says nothing."""
+    """Records a run without output."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -31,14 +31,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start without records."""
         super().__init__()
         self._began: dict[tuple[str, str], float] = {}
         self._spans: list[tuple[str, float, float]] = []
         self._checked: list[str] = []
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        """Note that a task begins on a host."""
+        """Record the start of a task on a host."""
         self._began[host.name, task._uuid] = time.time()  # noqa: SLF001 - its identity
 
     def _end(self, result: Any) -> None:
@@ -64,11 +64,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._end(result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """Forget the beginning: nothing worked."""
+        """Discard the start: the task did not run."""
         self._began.pop((result.host.name, result.task._uuid), None)  # noqa: SLF001
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
-        """Write it all."""
+        """Write the record to a file."""
         hosts = {host: stats.summarize(host) for host in sorted(stats.processed)}
         record = {"spans": self._spans, "checked": self._checked, "hosts": hosts}
         Path(os.environ["REHEARSAL_RECORD"]).write_text(json.dumps(record), encoding="utf-8")
