@@ -1,12 +1,12 @@
-"""Whether the autoscaler follows the load, up and back down.
+"""Test whether the autoscaler follows the load, up and down again.
 
     python -m benchmarks.autoscale [--load 90]
 
-Deploys diabetes with `autoscale` by site.yml, sends it as much load as four connections make, for
-at most two minutes, and writes down the replicas; then a trickle, until the fewest replicas are
-left again. No request may be lost in either.
+Deploys diabetes with `autoscale` by site.yml, sends the maximum load of four connections for at
+most two minutes, and records the number of replicas. Then it sends a minimal load until only the
+minimum number of replicas is left. No request may be lost in either phase.
 
-Exit status: 0 it went up and came back without a loss, 1 it did not, 2 nothing could be measured.
+Exit status: 0 scaled up and down without loss, 1 otherwise, 2 nothing could be measured.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ PATH, EXPECTED = "/prediction/?f=0.05", "[199.6"
 FEWEST, MOST = 1, 6
 SCALE_DOWN_DELAY = 15
 LOAD_AT_MOST = 120
-# The metrics are 15 s old at most, the autoscaler asks every 15 s, and a pod may take 30 s to go.
+# Metrics are at most 15 s old, the autoscaler reads them every 15 s, and a pod may take 30 s to
+# terminate.
 DOWN_AT_MOST = 240
 METRICS_AT_MOST = 120
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the autoscaler saw and wanted at a moment.
+    """What the autoscaler observed and requested at one point in time.
 
-    second: since the load began; percent: of the CPU requested, None while there is no metric.
+    second: since the start of the load; percent: of the requested CPU, None without a metric.
     """
 
     second: float
@@ -50,7 +51,7 @@ class Sample:
 
 
 def sample(cluster: Cluster, namespace: str, second: float, phase: str) -> Sample:
-    """Ask the cluster."""
+    """Return a sample of the cluster's current state."""
     where = f"--namespace={namespace}"
     status = cluster.get("horizontalpodautoscaler", NAME, where).get("status", {})
     deployment = cluster.get("deployment", NAME, where)
@@ -69,7 +70,7 @@ def sample(cluster: Cluster, namespace: str, second: float, phase: str) -> Sampl
 
 
 def changes(samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples at which the number of replicas, wanted or ready, is a new one."""
+    """Return the samples at which the number of wanted or ready replicas changes."""
     found: list[Sample] = []
     for one in samples:
         before = found[-1] if found else None
@@ -79,7 +80,7 @@ def changes(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def verdict(samples: Sequence[Sample], lost: int, sent: int) -> tuple[int, str]:
-    """Return the exit status and the sentence that says why."""
+    """Return the exit status and a sentence that explains it."""
     peak = max(one.ready for one in samples)
     last = samples[-1].ready
     words = f"{FEWEST} → {peak} → {last} ready replicas, {lost:,} of {sent:,} requests lost"
@@ -93,10 +94,10 @@ def verdict(samples: Sequence[Sample], lost: int, sent: int) -> tuple[int, str]:
 
 
 class Watch:
-    """Takes samples in the background, so that they go on while a load begins and ends."""
+    """Takes samples in the background, also while a load starts and ends."""
 
     def __init__(self, take: Callable[[float, str], Sample]) -> None:
-        """Begin at second 0."""
+        """Initialize at second 0."""
         self.samples: list[Sample] = []
         self.phase = "load"
         self.failure: Exception | None = None
@@ -106,12 +107,12 @@ class Watch:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """Stop the thread."""
         self._ended.set()
         self._thread.join(timeout=60)
 
@@ -123,7 +124,7 @@ class Watch:
             self.failure = failure
 
     def wait_for(self, condition: Callable[[Sample], bool], timeout: float) -> bool:
-        """Wait until a new sample is so; return whether one was."""
+        """Wait until a new sample satisfies the condition; return whether one did."""
         end, seen = time.monotonic() + timeout, len(self.samples)
         while time.monotonic() < end:
             if self.failure:
@@ -135,7 +136,7 @@ class Watch:
 
 
 def measure(cluster: Cluster, namespace: str, seconds: float) -> tuple[list[Sample], wrk.Counts]:
-    """Put the load on, take it off, and return what was seen."""
+    """Apply the load, remove it, and return the samples and the counts."""
     url = cluster.address(namespace, NAME) + PATH
     with Watch(lambda second, phase: sample(cluster, namespace, second, phase)) as watch:
         counts = wrk.under_load(
@@ -153,18 +154,18 @@ def measure(cluster: Cluster, namespace: str, seconds: float) -> tuple[list[Samp
 def _stay_until_most(watch: Watch, seconds: float) -> None:
     start = time.monotonic()
     watch.wait_for(lambda one: one.ready == MOST, seconds)
-    # The peak is worth a look, and a load that ends at once is none.
+    # Keep the load for some time at the peak, so that it is observed.
     time.sleep(min(10, max(0.0, seconds - (time.monotonic() - start))))
 
 
 def _stay_until_fewest(watch: Watch) -> None:
     watch.wait_for(lambda one: one.wanted == one.ready == FEWEST, DOWN_AT_MOST)
-    # The pods that were told to go are still ending.
+    # Some pods are still terminating.
     time.sleep(10)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument(
         "--load", type=int, default=90, help=f"seconds of load, at most {LOAD_AT_MOST}"

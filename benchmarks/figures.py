@@ -1,4 +1,4 @@
-"""What the benchmarks do with their figures: medians, ratios, growth, tables. Pure."""
+"""Evaluation of the benchmarks' figures: medians, ratios, growth, tables. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# A machine that does other things as well makes differences of this much, in seconds.
+# Differences up to this many seconds are noise, caused by other activity on the machine.
 NOISE = 2.0
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return the rows in columns below their heads: texts to the left, numbers to the right."""
+    """Return a table with column headings; texts are left-aligned, numbers right-aligned."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     right = [
@@ -35,9 +35,9 @@ def _is_figure(text: str) -> bool:
 
 
 def summary(times: Mapping[str, Sequence[float]], goal: str) -> str:
-    """Return a table of minimum, median and maximum, and each median's ratio to `goal`'s.
+    """Return a table of minimum, median, maximum, and the ratio of each median to `goal`'s.
 
-    times: seconds of each round, by what was measured.
+    times: seconds of each round, by the name of the measurement.
     """
     base = statistics.median(times[goal])
     rows = [
@@ -59,9 +59,9 @@ def ratio(times: Mapping[str, Sequence[float]], name: str, base: str) -> float:
 
 
 def marginal_costs(seconds: Mapping[int, float]) -> dict[tuple[int, int], float]:
-    """Return what each further one costs, in seconds, between one count and the next.
+    """Return the marginal cost per item, in seconds, between each count and the next.
 
-    seconds: by the number of things.
+    seconds: by the number of items.
     """
     counts = sorted(seconds)
     return {
@@ -71,13 +71,13 @@ def marginal_costs(seconds: Mapping[int, float]) -> dict[tuple[int, int], float]
 
 
 def grows_faster_than_linear(seconds: Mapping[int, float], allowance: float = 1.5) -> bool:
-    """Return whether a thing costs more the more of them there are, beyond noise.
+    """Return whether the cost per item grows with the number of items, beyond noise.
 
-    That is so when it costs more on average than at the count before, or when the last step
-    costs more a thing than `allowance` times the step before it. The very first step is not
-    compared: few things hide in what must be waited for anyway.
+    This is the case if the average cost is higher than at the previous count, or if the last step
+    costs more per item than `allowance` times the step before it. The very first step is not
+    compared: the cost of few items is hidden by waiting times that occur anyway.
 
-    seconds: by the number of things.
+    seconds: by the number of items.
     """
     counts = sorted(seconds)
     on_average = any(
@@ -93,7 +93,7 @@ def grows_faster_than_linear(seconds: Mapping[int, float], allowance: float = 1.
 
 
 def slowest(tasks: Sequence[tuple[str, float]], number: int = 10) -> list[tuple[str, float]]:
-    """Return the names that took longest, with the seconds of all tasks of a name together."""
+    """Return the slowest task names, each with the total seconds of all tasks with that name."""
     total: dict[str, float] = {}
     for name, seconds in tasks:
         total[name] = total.get(name, 0.0) + seconds

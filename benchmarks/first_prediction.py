@@ -1,19 +1,19 @@
-"""How long it takes from an image in the registry to the first checked prediction on a cluster.
+"""Measure the time from an image in the registry to the first checked prediction on a cluster.
 
     python -m benchmarks.first_prediction [--rounds 5] [--cold-rounds 3]
 
-In turn, round by round, each time into a namespace that does not exist:
+Each round measures, one after the other, always with a namespace that does not exist before:
 
 * the stage workloads of site.yml;
-* by hand the same objects: `kubectl apply`, `kubectl rollout status`, waiting for the load
+* the same objects by hand: `kubectl apply`, `kubectl rollout status`, waiting for the load
   balancer's address, curl;
-* a playbook of as many tasks as site.yml ran, which do nothing: what Ansible itself costs.
+* a playbook with as many tasks as site.yml ran, which do nothing: the cost of Ansible itself.
 
-First with the image on the node, from an earlier run; then with an image in the registry only, as
-it is the first time: the same files in a layer of their own, which nothing else on the node has.
-That needs the rehearsal's node; on other clusters: --cold-rounds 0.
+First, the image is already on the node, from an earlier run. Then, in cold rounds, it is only in
+the registry, as in a first deployment: the same files in a layer of their own, which no other image
+on the node shares. Cold rounds require the rehearsal's node; for other clusters: --cold-rounds 0.
 
-The goal is 1.3 times what it takes by hand. Exit status: 0 reached, 1 not, 2 nothing measured.
+The goal is at most 1.3 times the time by hand. Exit status: 0 reached, 1 missed, 2 not measured.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from benchmarks.rehearsed import Cluster
 
 Times = dict[str, list[float]]
-"""Seconds of each round, by what was measured."""
+"""Seconds of each round, by the name of the measurement."""
 NAMESPACE = "benchmark-first"
 NAME = "first"
 PULL_SECRET = "docker-ml-api-registry"  # noqa: S105 - the name of an object
 GOAL = 1.3
 COLD = "cold-"
-"""What the name of the image that the node does not have begins with."""
+"""The prefix of the name of the image that is not on the node."""
 SITE, HAND, IDLE = "site.yml --tags workloads", "kubectl and curl", "Ansible alone"
 WORKLOAD = {
     "name": NAME,
@@ -72,7 +72,7 @@ curl --noproxy '*' -fsS "http://$address:8080/prediction/?f=0.05" | grep -q '^\\
 
 
 def with_login(cluster: Cluster, manifests: str) -> str:
-    """Return the rendered manifests with the pull secret behind the namespace."""
+    """Return the rendered manifests with the pull secret inserted after the namespace."""
     if not cluster.username:
         return manifests
     host = cluster.registry.split("/", 1)[0]
@@ -94,14 +94,14 @@ def with_login(cluster: Cluster, manifests: str) -> str:
 
 
 def split_namespace(manifests: str) -> tuple[str, str]:
-    """Return the first YAML document, and the others."""
+    """Return the first YAML document and the remaining ones."""
     first, _, others = manifests.removeprefix("---\n").partition("---\n")
     return f"---\n{first}", f"---\n{others}"
 
 
 @contextlib.contextmanager
 def cold_image(cluster: Cluster) -> Iterator[None]:
-    """Push the app's image with all its files in one layer; its local tag goes again."""
+    """Push the app's image with all its files in one layer; remove its local tag afterwards."""
     app = str(WORKLOAD["app"])
     tag = f"{cluster.registry}/{COLD}{app}:v1"
     (image,) = json.loads(rehearsed.run(["docker", "image", "inspect", f"{app}:v1"]))
@@ -121,32 +121,32 @@ def cold_image(cluster: Cluster) -> Iterator[None]:
 
 
 def import_changes(config: Mapping[str, Any]) -> list[str]:
-    """Return the options of `docker import` by which an image runs as another one does.
+    """Return the options of `docker import` that give an image the configuration of another one.
 
-    config: of the other image, as `docker image inspect` has it.
+    config: that of the other image, from `docker image inspect`.
     """
     changes = [f"ENV {name}={json.dumps(value)}" for name, _, value in
                (entry.partition("=") for entry in config["Env"])]  # fmt: skip
     changes += [f"USER {config['User']}", f"WORKDIR {config['WorkingDir']}"]
-    # The signal to stop cannot be said, and need not: it is the default one.
+    # `docker import` cannot set the stop signal, but the image uses the default one anyway.
     changes += [f"CMD {json.dumps(config['Cmd'])}"]
     return [f"--change={change}" for change in changes]
 
 
 def deploy(cluster: Cluster, prefix: str) -> rehearsed.PlaybookRun:
-    """Run the stage by site.yml."""
+    """Run the stage workloads of site.yml."""
     return cluster.play("workloads", {"workloads": [WORKLOAD], "apps_prefix": prefix})
 
 
 def seconds_of(command: Sequence[str], timeout: float = 300) -> float:
-    """Wall time of a command."""
+    """Run a command and return its wall time in seconds."""
     start = time.perf_counter()
     rehearsed.run(command, timeout=timeout)
     return time.perf_counter() - start
 
 
 def verdict(ratio: float) -> tuple[int, str]:
-    """Return the exit status and the sentence that says why."""
+    """Return the exit status and a sentence that explains it."""
     reached = ratio <= GOAL
     words = "reached" if reached else "not reached"
     return int(not reached), f"{ratio:.2f} times by hand: the goal of {GOAL} is {words}."
@@ -154,9 +154,9 @@ def verdict(ratio: float) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Contest:
-    """What is measured in turn.
+    """The measurements that are compared.
 
-    prefix: what the image's name begins with; by_hand: a shell script; idle: a playbook.
+    prefix: of the image's name; by_hand: a shell script; idle: a playbook.
     """
 
     cluster: Cluster
@@ -165,7 +165,7 @@ class Contest:
     idle: Path
 
     def rounds(self, number: int) -> tuple[Times, rehearsed.PlaybookRun]:
-        """Return the times, and the last run of site.yml."""
+        """Run a number of rounds; return the times and the last run of site.yml."""
         times: Times = {SITE: [], HAND: [], IDLE: []}
         for _ in range(number):
             with self.namespace():
@@ -180,7 +180,7 @@ class Contest:
 
     @contextlib.contextmanager
     def namespace(self) -> Iterator[None]:
-        """Make sure that there is no namespace, and, when cold, no image on the node."""
+        """Ensure that there is no namespace and, in cold rounds, no image on the node."""
         with self.cluster.namespace(NAMESPACE):
             if self.prefix == COLD:
                 self.cluster.forget_image(f"{COLD}{WORKLOAD['app']}")
@@ -188,7 +188,7 @@ class Contest:
 
 
 def contest(cluster: Cluster, prefix: str, folder: Path) -> Contest:
-    """Make all ready: the manifests for kubectl, the idle playbook, the image on the node."""
+    """Prepare the manifests for kubectl, the idle playbook and the image on the node."""
     variables = {
         "workloads": [WORKLOAD],
         "apps_prefix": prefix,
@@ -197,7 +197,7 @@ def contest(cluster: Cluster, prefix: str, folder: Path) -> Contest:
     cluster.play("render", variables)
     rendered = (folder / "rendered" / f"{NAMESPACE}-{NAME}.yaml").read_text(encoding="utf-8")
     manifests = folder / "manifests.yaml"
-    # With a login in it.
+    # The manifests may contain a login.
     manifests.touch(mode=0o600)
     manifests.write_text(with_login(cluster, rendered), encoding="utf-8")
     by_hand = BY_HAND.format(
@@ -214,7 +214,7 @@ def contest(cluster: Cluster, prefix: str, folder: Path) -> Contest:
 
 
 def profile(report: rehearsed.PlaybookRun) -> str:
-    """Return where the time of a run went."""
+    """Return a table of the time that a run spent in its tasks."""
     in_tasks = sum(seconds for _, seconds in report.tasks)
     rows: list[tuple[Any, ...]] = [("(start, end and between tasks)", report.seconds - in_tasks)]
     rows += figures.slowest(report.tasks)
@@ -224,7 +224,7 @@ def profile(report: rehearsed.PlaybookRun) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cold-rounds", type=int, default=3)

@@ -1,15 +1,16 @@
-"""What a workload costs when a cluster carries 1, 10, 50 and 100 of them.
+"""Measure the cost per workload on a cluster with 1, 10, 50 and 100 workloads.
 
     python -m benchmarks.many_workloads [--counts 1,10,50,100] [--rounds 1]
 
-From one inventory, by site.yml, hello-app under as many names, each with a load balancer: the
-first deployment, a run that changes nothing, and the teardown. Prints the times, what each
-further workload costs, and how many changes the run without change asked the API server for.
+From one inventory, site.yml deploys hello-app under as many names, each with a load balancer. The
+benchmark measures the first deployment, a run without changes, and the teardown. It prints the
+times, the cost of each further workload, and the number of changes that the run without changes
+requested from the API server.
 
-What must hold: no time grows faster than linearly; the run without change over up to 50 workloads
-takes less than 60 s; none changes anything or asks for a change. A node takes 110 pods.
+Requirements: no time grows faster than linearly; the run without changes takes less than 60 s for
+up to 50 workloads; no such run changes anything or requests a change. A node takes 110 pods.
 
-Exit status: 0 it holds, 1 it does not, 2 nothing could be measured.
+Exit status: 0 all requirements are met, 1 otherwise, 2 nothing could be measured.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ STAGES = (FIRST, NO_CHANGE, TEARDOWN)
 
 @dataclass(frozen=True)
 class Round:
-    """One number of workloads, once: seconds by stage, and the run without change.
+    """One round with a number of workloads: seconds by stage, and the run without changes.
 
-    requests: the changes that it asked for; None if the audit log is not to be had.
+    requests: the number of changes that this run requested; None without an audit log.
     """
 
     count: int
@@ -62,7 +63,7 @@ def workloads(count: int) -> list[dict[str, Any]]:
 
 
 def measure(cluster: Cluster, count: int) -> Round:
-    """Deploy so many, run again, take them down."""
+    """Deploy `count` workloads, run again without changes, and tear them down."""
     variables = {"workloads": workloads(count)}
     with cluster.namespace(NAMESPACE):
         first = cluster.play("workloads", variables, timeout=1800)
@@ -93,7 +94,7 @@ def medians(rounds: Sequence[Round], stage: str) -> dict[int, float]:
 
 
 def faults(rounds: Sequence[Round]) -> list[str]:
-    """Return a sentence for each thing that does not hold."""
+    """Return a sentence for each requirement that is not met."""
     found = [
         f"The time of '{stage}' grows faster than linearly."
         for stage in STAGES
@@ -140,7 +141,7 @@ def report(rounds: Sequence[Round]) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--counts", default="1,10,50,100")
     parser.add_argument("--rounds", type=int, default=1)

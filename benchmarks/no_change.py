@@ -1,13 +1,13 @@
-"""How long a run takes that changes nothing, and where the time goes.
+"""Measure how long a run without changes takes, and where the time is spent.
 
     python benchmarks/no_change.py [--rounds 5]
 
-Three commands in turn, round by round, so that a machine that slows down slows them all:
+Each round runs three commands in turn, so that a slowdown of the machine affects all of them:
 
 * site.yml with everything in place already;
-* the bare docker commands that come to the same: build both images (all layers
-  cached), look at both containers, ask both apps;
-* a playbook of as many tasks as site.yml ran, which do nothing: what Ansible itself costs.
+* the equivalent docker commands: build both images (all layers cached), inspect both
+  containers, send requests to both apps;
+* a playbook with as many tasks as site.yml ran, which do nothing: the cost of Ansible itself.
 
 Prints the medians and their ratios.
 """
@@ -34,7 +34,7 @@ LOCAL_ACTIONS = {"assert", "debug", "set_fact", "validate_argument_spec", "inclu
 
 
 def run(command: list[str], **environment: str) -> str:
-    """Run a command in the project's folder; its output, or the end of the benchmark."""
+    """Run a command in the project's folder and return its output; exit if it fails."""
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -53,14 +53,14 @@ def run(command: list[str], **environment: str) -> str:
 
 
 def seconds(command: list[str], **environment: str) -> float:
-    """Wall time of one run."""
+    """Run a command and return its wall time in seconds."""
     start = time.perf_counter()
     run(command, **environment)
     return time.perf_counter() - start
 
 
 def site_report() -> dict[str, Any]:
-    """Run site.yml; Ansible's own report of it."""
+    """Run site.yml and return Ansible's JSON report."""
     report: dict[str, Any] = json.loads(
         run([PLAYBOOK, "site.yml"], ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
     )
@@ -68,7 +68,7 @@ def site_report() -> dict[str, Any]:
 
 
 def idle_playbook(report: dict[str, Any], hosts: str) -> tuple[str, int]:
-    """A playbook of the tasks that `report` says ran, each doing nothing; and how many."""
+    """Return a playbook with an idle task for each task that ran, and the number of tasks."""
     tasks: list[dict[str, Any]] = []
     for play in report["plays"]:
         for task in play["tasks"]:
@@ -88,7 +88,7 @@ def idle_playbook(report: dict[str, Any], hosts: str) -> tuple[str, int]:
 
 
 def bare_docker(facts: dict[str, Any], cli: str) -> list[str]:
-    """The same job by hand, as one shell command."""
+    """Return the equivalent docker commands, as one shell command."""
     lines = ["set -e", "export DOCKER_BUILDKIT=1"]
     for app in facts["apps"]:
         arguments = " ".join(
@@ -104,7 +104,7 @@ def bare_docker(facts: dict[str, Any], cli: str) -> list[str]:
 
 
 def facts() -> dict[str, Any]:
-    """The inventory's facts with every template resolved."""
+    """Return the inventory's facts with all templates resolved."""
     output = run(
         [
             str(Path(sys.executable).with_name("ansible")),
@@ -121,7 +121,7 @@ def facts() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--docker", default="/usr/bin/docker", help="a CLI with BuildKit")

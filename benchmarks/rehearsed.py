@@ -1,8 +1,8 @@
-"""The cluster that the benchmarks for Kubernetes work on, and the runs of site.yml against it.
+"""The cluster for the Kubernetes benchmarks, and runs of site.yml against it.
 
-It is the rehearsal cluster of this machine, which is started if it does not run (and then ended
-again), or the one that KUBECONFIG_REHEARSAL names; then IMAGE_REGISTRY says which registry it
-pulls from, IMAGE_REGISTRY_USERNAME and IMAGE_REGISTRY_PASSWORD the login.
+By default, it is the rehearsal cluster of this machine, which is started if it is not running (and
+stopped afterwards). KUBECONFIG_REHEARSAL selects another cluster; then IMAGE_REGISTRY is the
+registry from which it pulls, and IMAGE_REGISTRY_USERNAME and IMAGE_REGISTRY_PASSWORD are the login.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ MUTATING = {"create", "update", "patch", "delete", "deletecollection"}
 
 
 class Failure(Exception):  # noqa: N818 - a command's, as a user would say it
-    """A command did not do what the benchmark needs."""
+    """A command failed that the benchmark needs."""
 
 
 def cannot_measure(reason: str) -> Never:
-    """End the benchmark: there is no figure, and that is no success."""
+    """Exit with the status for a failed measurement."""
     sys.stderr.write(f"Cannot measure: {reason}\n")
     sys.exit(CANNOT_MEASURE)
 
 
 @dataclass(frozen=True)
 class Done:
-    """A command that has ended."""
+    """The result of a command that has ended."""
 
     status: int
     output: str
     errors: str
 
     def end(self) -> str:
-        """Return the last that it said."""
+        """Return the end of the command's output and errors."""
         return f"{self.output[-3000:]}{self.errors[-3000:]}".strip()
 
 
@@ -63,9 +63,9 @@ def attempt(
     timeout: float = 120,
     environment: Mapping[str, str] | None = None,
 ) -> Done:
-    """Run a command in the project's folder, to whichever end. Raises Failure.
+    """Run a command in the project's folder and return its result, even if it fails.
 
-    It ends after `timeout` seconds with all that it started.
+    After `timeout` seconds, the command is killed with all its descendants. Raises Failure.
     """
     process = subprocess.Popen(
         command,
@@ -89,7 +89,7 @@ def attempt(
 
 
 def run(command: Sequence[str], *, stdin: str = "", timeout: float = 120) -> str:
-    """Run a command that must succeed, and return its standard output. Raises Failure."""
+    """Run a command and return its standard output. Raises Failure if it does not succeed."""
     done = attempt(command, stdin=stdin, timeout=timeout)
     if done.status:
         raise Failure(f"{' '.join(command[:6])} … failed:\n{done.end()}")
@@ -98,19 +98,19 @@ def run(command: Sequence[str], *, stdin: str = "", timeout: float = 120) -> str
 
 @dataclass(frozen=True)
 class PlaybookRun:
-    """One run of ansible-playbook: the wall time, and Ansible's own report."""
+    """One run of ansible-playbook: the wall time and Ansible's report."""
 
     seconds: float
     report: dict[str, Any]
 
     @property
     def changed(self) -> int:
-        """How many tasks changed something."""
+        """The number of tasks that changed something."""
         return sum(stats["changed"] for stats in self.report["stats"].values())
 
     @property
     def tasks(self) -> list[tuple[str, float]]:
-        """Each task's name and seconds, in order."""
+        """The name and the seconds of each task, in the order of the run."""
         return [
             (task["task"]["name"], _duration(task["task"].get("duration", {})))
             for play in self.report["plays"]
@@ -119,8 +119,8 @@ class PlaybookRun:
 
 
 def report_of(done: Done) -> dict[str, Any]:
-    """Return Ansible's report of a run that succeeded. Raises Failure with what went wrong."""
-    # Warnings may stand before the report.
+    """Return Ansible's report of a successful run. Raises Failure with the reasons otherwise."""
+    # Warnings may precede the report.
     start = done.output.find("{\n")
     if start < 0:
         raise Failure(f"ansible-playbook failed:\n{done.end()}")
@@ -146,10 +146,10 @@ def _duration(times: Mapping[str, str]) -> float:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The cluster, its registry, and what the API server writes down.
+    """The cluster, its registry, and the API server's audit log.
 
-    registry: host and path that images are pushed to; audit_log and containerd (the node's
-    socket): None if they are not to be had.
+    registry: host and path to which images are pushed; audit_log and containerd (the node's
+    socket): None if they are not available.
     """
 
     kubeconfig: Path
@@ -166,7 +166,7 @@ class Cluster:
         return run(command, stdin=stdin, timeout=timeout)
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """Return what kubectl gets, as the API's JSON."""
+        """Return the JSON output of `kubectl get`."""
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
         return found
 
@@ -178,7 +178,7 @@ class Cluster:
         limit: str = "kubernetes",
         timeout: float = 600,
     ) -> PlaybookRun:
-        """Run stages of site.yml with variables in place of the inventory's. Raises Failure."""
+        """Run stages of site.yml with variables that override the inventory's. Raises Failure."""
         settings = {
             "kubernetes_kubeconfig": str(self.kubeconfig),
             "kubernetes_context": "",
@@ -210,13 +210,13 @@ class Cluster:
         return PlaybookRun(seconds, report_of(done))
 
     def push_images(self) -> None:
-        """Build the project's own images and push them, where the registry lacks them."""
+        """Build the project's images and push those that the registry lacks."""
         self.play("images", {}, limit="docker_hosts", timeout=1800)
 
     def forget_image(self, name: str) -> None:
-        """Remove the node's image of a name, and whatever else it is called there.
+        """Remove the node's image with a name, and all other references to it.
 
-        Its layers go with it, unless another image has them, too. Raises Failure.
+        Its layers are removed, too, unless another image shares them. Raises Failure.
         """
         if self.containerd is None:
             raise Failure("the images of this cluster's nodes cannot be removed from here")
@@ -227,7 +227,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def pushing(self) -> Iterator[Callable[[str], None]]:
-        """Lend what pushes a tag of the local engine to the registry; the login is kept nowhere."""
+        """Yield a function that pushes a local tag to the registry; the login is not stored."""
         with tempfile.TemporaryDirectory() as folder:
             docker = ["docker", f"--config={folder}"]
             if self.username:
@@ -244,7 +244,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def namespace(self, name: str) -> Iterator[str]:
-        """Lend a namespace's name; nothing is in it before, and it is gone afterwards."""
+        """Yield the name of a namespace that is deleted before and afterwards."""
         self.delete_namespace(name)
         try:
             yield name
@@ -252,7 +252,7 @@ class Cluster:
             self.delete_namespace(name)
 
     def delete_namespace(self, name: str) -> None:
-        """Delete a namespace with all that is in it, and wait until it is gone."""
+        """Delete a namespace with its content, and wait until the deletion is complete."""
         self.kubectl(
             "delete", "namespace", name, "--ignore-not-found", "--timeout=170s", timeout=180
         )
@@ -266,12 +266,12 @@ class Cluster:
         return f"http://{ingress[0]['ip']}:{found['spec']['ports'][0]['port']}"
 
     def pods(self, namespace: str, workload: str) -> list[dict[str, Any]]:
-        """Return a workload's pods that are not about to go."""
+        """Return a workload's pods that are not being deleted."""
         found = self.get("pods", f"--namespace={namespace}", f"--selector=app={workload}")
         return [pod for pod in found["items"] if not pod["metadata"].get("deletionTimestamp")]
 
     def settle(self, namespace: str, replicas: Mapping[str, int], timeout: float = 150) -> None:
-        """Wait until each workload has just so many pods, all ready, and none is going."""
+        """Wait until each workload has exactly this many pods, all ready, none being deleted."""
 
         def settled() -> bool:
             pods = self.get("pods", f"--namespace={namespace}")["items"]
@@ -280,14 +280,14 @@ class Cluster:
         wait_for(settled, timeout, f"the pods in {namespace} do not settle")
 
     def mutating_requests(self, namespace: str, since: str) -> list[str]:
-        """Return the changes in and of a namespace that a user asked for since a time.
+        """Return the changes in and of a namespace that users have requested since a time.
 
-        since: RFC 3339, in UTC; on a shared cluster the changes of no namespace's objects
-        without a name (reviews of access) may be somebody else's.
+        since: RFC 3339, in UTC. On a shared cluster, changes of unnamed objects outside of
+        namespaces (access reviews) may be by other users.
         """
         if self.audit_log is None:
             return []
-        # Full logs are put beside the current one.
+        # Rotated logs are beside the current one.
         pattern = f"{self.audit_log.stem}*{self.audit_log.suffix}"
         changes = []
         for log in sorted(self.audit_log.parent.glob(pattern)):
@@ -297,14 +297,14 @@ class Cluster:
 
 
 def now() -> str:
-    """Return the time as the audit log writes it."""
+    """Return the current time in the format of the audit log."""
     return datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def is_settled(pods: Sequence[Mapping[str, Any]], replicas: Mapping[str, int]) -> bool:
-    """Return whether of each workload just so many pods are there, all ready, none going.
+    """Return whether each workload has exactly this many pods, all ready, none being deleted.
 
-    pods: of the API; replicas: by the value of the label `app`.
+    pods: as in the API; replicas: by the value of the label `app`.
     """
     ready = dict.fromkeys(replicas, 0)
     for pod in pods:
@@ -321,9 +321,9 @@ def is_settled(pods: Sequence[Mapping[str, Any]], replicas: Mapping[str, int]) -
 
 
 def references_to(name: str, listing: str) -> list[str]:
-    """Return every reference to the images whose repository has a name.
+    """Return all references to the images whose repository has this name.
 
-    listing: of `ctr images list`: a head, then reference, type and digest in each line.
+    listing: the output of `ctr images list`: a header, then reference, type and digest per line.
     """
     digests = {}
     for line in listing.splitlines()[1:]:
@@ -338,9 +338,9 @@ def references_to(name: str, listing: str) -> list[str]:
 
 
 def users_changes(lines: Iterable[str], namespace: str, since: str) -> list[str]:
-    """Return 'VERB RESOURCE NAMESPACE/NAME' of each change that was not a component's own.
+    """Return 'VERB RESOURCE NAMESPACE/NAME' of each change not made by a component.
 
-    lines: events of the audit log, each as JSON; one that is not written to its end is none.
+    lines: events of the audit log as JSON; incomplete lines are ignored.
     """
     changes = []
     for line in lines:
@@ -361,7 +361,7 @@ def users_changes(lines: Iterable[str], namespace: str, since: str) -> list[str]
 
 
 def wait_for(condition: Callable[[], bool], timeout: float, otherwise: str) -> None:
-    """Ask twice a second until it holds. Raises Failure."""
+    """Check twice a second until the condition holds. Raises Failure after the timeout."""
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
@@ -371,8 +371,8 @@ def wait_for(condition: Callable[[], bool], timeout: float, otherwise: str) -> N
 
 @contextlib.contextmanager
 def cluster() -> Iterator[Cluster]:
-    """Lend the cluster with the project's images in its registry; started if need be."""
-    # So that what was started is ended however the benchmark ends.
+    """Yield the cluster, started if necessary, with the project's images in its registry."""
+    # Convert SIGTERM to an exit, so that everything started is stopped.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         with contextlib.ExitStack() as stack:

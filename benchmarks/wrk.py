@@ -1,4 +1,4 @@
-"""A steady, bounded load from wrk, with exact counts of what was lost."""
+"""A steady, bounded load from wrk, with exact counts of lost requests."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 MARK = "counts: "
-# wrk looks once a second whether it is to stop, and a late answer may take the time limit.
+# Seconds; wrk checks once a second whether it must stop, and a late response may take until the
+# timeout.
 REQUEST_TIMEOUT = 2
 QUIET = 1.0 + REQUEST_TIMEOUT + 0.5
 LIMIT = 600
 
 
 class LoadError(Exception):
-    """There was no load, or no counts of it."""
+    """The load could not be generated, or its counts are missing."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the requests.
+    """The results of requests.
 
-    connect, read, write: connections that could not be made or broke, `read` being also the
-    server that closes a connection on which it was asked to answer another request;
-    timeout: answers that came too late; status: answers of 400 and above; wrong: other answers
-    that are not the expected one; example: the last bad answer.
+    connect, read, write: connections that could not be established or broke; `read` includes
+    connections that the server closed after a further request was sent on them;
+    timeout: late responses; status: responses with a status of 400 or above; wrong: other
+    unexpected responses; example: the last bad response.
     """
 
     sent: int = 0
@@ -54,27 +55,27 @@ class Counts:
 
     @property
     def unanswered(self) -> int:
-        """Requests that nobody answered and whose connection nobody closed."""
+        """The number of requests without a response whose connection was not closed either."""
         return max(0, self.sent - self.answered - self.read - self.write)
 
     @property
     def lost(self) -> int:
-        """Requests that did not get the right answer in time."""
+        """The number of requests that did not get the right response in time."""
         failed = self.connect + self.read + self.write + self.timeout + self.status + self.wrong
         return failed + self.unanswered
 
     @property
     def attempts(self) -> int:
-        """All that was tried: where no connection can be made, nothing is sent."""
+        """The number of attempts, including connections that could not be established."""
         return self.answered + self.connect + self.read + self.write + self.unanswered
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return self.answered / self.seconds if self.seconds else 0.0
 
     def causes(self) -> str:
-        """Return what the lost ones were lost by, in words."""
+        """Return the causes of lost requests, in words."""
         found = [
             f"{getattr(self, name)} {name}"
             for name in ("connect", "read", "write", "timeout", "status", "wrong", "unanswered")
@@ -84,7 +85,7 @@ class Counts:
 
 
 def total(parts: Sequence[Counts]) -> Counts:
-    """Return the sums; of times the longest."""
+    """Return the sums of counts, with the maximum of durations and latencies."""
     longest = ("seconds", "p50_ms", "p99_ms", "max_ms")
     values = {
         field.name: (max if field.name in longest else sum)(
@@ -107,9 +108,9 @@ def parse(report: str) -> Counts:
 class Load:
     """One client: a running wrk.
 
-    url: an address of 127.0.0.0/8; expected: what each answer must begin with; keep_alive:
-    whether connections are kept, or made anew for each request; pause: seconds between an
-    answer and the connection's next request.
+    url: an address in 127.0.0.0/8; expected: the required beginning of each response; keep_alive:
+    whether connections are reused, or opened for each request; pause: seconds between a response
+    and the next request of the connection.
     """
 
     def __init__(
@@ -121,11 +122,11 @@ class Load:
         connections: int = 16,
         pause: float = 0.01,
     ) -> None:
-        """Only note what is to be done."""
+        """Initialize with the parameters of the load."""
         if not url.startswith("http://127."):
             raise LoadError(f"{url} is not on this machine: no load is sent there")
         self.keep_alive = keep_alive
-        # Only a folder that was made here is ever removed.
+        # Only a folder created here is ever removed.
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._arguments = [
@@ -140,7 +141,7 @@ class Load:
         self._pause, self._expected = pause, expected
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start wrk."""
         program = shutil.which("wrk")
         if not program:
             raise LoadError("wrk is missing: scripts/apt-install wrk")
@@ -156,7 +157,7 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it, however it went."""
+        """Kill wrk if it is running, and remove its files."""
         process = self._running()
         if process.poll() is None:
             process.kill()
@@ -165,11 +166,11 @@ class Load:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def stop(self) -> None:
-        """Send no further request; those under way may still be answered."""
+        """Send no further requests; those in flight may still be answered."""
         self._stop_file.touch()
 
     def counts(self) -> Counts:
-        """End it and return what became of the requests; `stop` and QUIET seconds before."""
+        """End wrk and return the counts; call `stop` and wait QUIET seconds before."""
         process = self._running()
         if process.poll() is not None:
             raise LoadError(f"wrk ended too early: {self._report_file.read_text().strip()[-500:]}")
@@ -202,7 +203,7 @@ class Load:
 def under_load(
     loads: Sequence[Load], action: Callable[[], None], lead: float = 2.0
 ) -> list[Counts]:
-    """Return the counts of each load over an action, begun `lead` seconds before it."""
+    """Return the counts of each load during an action; loads start `lead` seconds before it."""
     with contextlib.ExitStack() as stack:
         for load in loads:
             stack.enter_context(load)

@@ -1,25 +1,25 @@
-"""Whether requests are lost while the workloads of a cluster change.
+"""Test whether requests are lost while the workloads of a cluster change.
 
     python -m benchmarks.zero_lost_requests [--rounds 1]
 
-Deploys hello-app and diabetes as Deployments and diabetes as a ReplicationController, by
-site.yml, and sends each a steady load through its load balancer, from two wrk at a time: one
-keeps its connections, one makes a new one for each request. Meanwhile
+Deploys hello-app and diabetes as Deployments and diabetes as a ReplicationController by site.yml,
+and sends a steady load to each through its load balancer. Two wrk processes run at a time: one
+reuses its connections, the other opens a connection for each request. Meanwhile:
 
-* a new version of the image is rolled out by site.yml (the ReplicationController's pods too);
-* a pod of each is deleted, gently and by force (`--grace-period=0 --force`);
+* a new version of the image is rolled out by site.yml, also for the ReplicationController's pods;
+* a pod of each is deleted, gracefully and by force (`--grace-period=0 --force`);
 * a replica of each is evicted, as `kubectl drain` does;
 * each is scaled from 2 to 6 and back to 2, by site.yml.
 
-A request is lost when it does not get the right answer within two seconds: a connection refused
-or broken, a server that closes a connection on which it was asked, an HTTP status of 400 or
-above, another answer than the app's.
+A request is lost if it does not get the right response within two seconds: the connection is
+refused or breaks, the server closes a connection on which a request was sent, the HTTP status is
+400 or above, or the content is not the app's.
 
-The control is the same with probes and graceful ends switched off (`probes: false`,
-`graceful: false`): it must lose requests, or the measurement shows nothing.
+The control is the same measurement without probes and graceful termination (`probes: false`,
+`graceful: false`). It must lose requests, otherwise the measurement proves nothing.
 
-What no server can prevent is measured, too, and does not count: processes that are killed without
-being asked (SIGKILL).
+Processes that are killed without warning (SIGKILL) are measured, too, but do not count: no server
+can prevent these losses.
 
 Exit status: 0 none lost, 1 some lost, 2 nothing could be measured.
 """
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from benchmarks.rehearsed import Cluster
 
 NEXT = "next-"
-"""What the names of the new version's images begin with."""
+"""The prefix of the names of the new version's images."""
 APPS = {
     "hello-app": ("/", "Hello, world!\nVersion: 1.0.0\nHostname: "),
     "diabetes": ("/prediction/?f=0.05", "[199.6"),
@@ -65,9 +65,9 @@ SERVED, CONTROL = "as served", "control"
 
 @dataclass
 class Site:
-    """The workloads on the cluster, as they are now.
+    """The current workloads on the cluster.
 
-    options: more keys for each workload.
+    options: further keys of each workload.
     """
 
     cluster: Cluster
@@ -78,7 +78,7 @@ class Site:
     names: list[str] = field(default_factory=lambda: [str(one["name"]) for one in WORKLOADS])
 
     def deploy(self, **changes: Any) -> None:
-        """Run the stage workloads of site.yml, with what is to be changed."""
+        """Run the stage workloads of site.yml with changed settings."""
         for name, value in changes.items():
             setattr(self, name, value)
         common = {"namespace": self.namespace, "replicas": self.replicas, "service_port": 8080}
@@ -86,22 +86,22 @@ class Site:
             "workloads",
             {
                 "apps_prefix": self.prefix,
-                # A control that fails its check is to go on.
+                # The control must continue even if its check fails.
                 "workload_rollback": False,
                 "workloads": [{**one, **common, **self.options} for one in WORKLOADS],
             },
         )
 
     def settle(self) -> None:
-        """Wait until every pod is ready and none is going."""
+        """Wait until all pods are ready and none is being deleted."""
         self.cluster.settle(self.namespace, dict.fromkeys(self.names, self.replicas))
 
     def victims(self) -> list[dict[str, Any]]:
-        """Return a pod of each workload."""
+        """Return one pod of each workload."""
         return [self.cluster.pods(self.namespace, name)[0] for name in self.names]
 
     def loads(self, connections: int) -> dict[tuple[str, str], wrk.Load]:
-        """Return the clients, by the workload and by what they do with their connections."""
+        """Return the clients, by workload and by "kept" or "new" connections."""
         found = {}
         for one in WORKLOADS:
             name, app = str(one["name"]), str(one["app"])
@@ -117,7 +117,7 @@ class Site:
 
 
 def answers(url: str, times: int = 20) -> bool:
-    """Return whether each of some requests, one after another, is answered."""
+    """Return whether all of some consecutive requests are answered."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         for _ in range(times):
@@ -128,12 +128,12 @@ def answers(url: str, times: int = 20) -> bool:
 
 
 def hold(_: Site) -> None:
-    """Do nothing for a while: what the load itself loses."""
+    """Do nothing for a while, to measure the losses of the load itself."""
     time.sleep(5)
 
 
 def roll_out(site: Site) -> None:
-    """Bring the other version of the images."""
+    """Roll out the other version of the images."""
     site.deploy(prefix="" if site.prefix else NEXT)
 
 
@@ -146,7 +146,7 @@ def delete_pods(site: Site, *how: str) -> None:
 
 
 def evict_pods(site: Site) -> None:
-    """Evict a pod of each workload, as `kubectl drain` does, with patience for budgets."""
+    """Evict a pod of each workload, as `kubectl drain` does, and wait for disruption budgets."""
     for pod in site.victims():
         name = pod["metadata"]["name"]
         eviction = {
@@ -171,19 +171,19 @@ def evict_pods(site: Site) -> None:
 
 
 def scale(site: Site) -> None:
-    """Scale up, and back."""
+    """Scale up and back down."""
     site.deploy(replicas=MORE_REPLICAS)
     site.settle()
     site.deploy(replicas=REPLICAS)
 
 
 def delete_pods_by_force(site: Site) -> None:
-    """Make the API server forget a pod of each workload at once, as one does when it hangs."""
+    """Force the deletion of a pod of each workload, as users do when a pod hangs."""
     delete_pods(site, "--grace-period=0", "--force")
 
 
 def kill_processes(site: Site) -> None:
-    """Kill the processes of a pod of each workload, as the kernel does when memory is short."""
+    """Kill the processes of a pod of each workload, as the kernel does when memory runs out."""
     for pod in site.victims():
         for process in processes_of(pod["metadata"]["uid"]):
             with contextlib.suppress(ProcessLookupError):
@@ -191,13 +191,13 @@ def kill_processes(site: Site) -> None:
 
 
 def processes_of(uid: str, folder: Path = Path("/proc")) -> list[int]:
-    """Return the processes of a pod's containers; its pause process is none of them."""
+    """Return the process IDs of a pod's containers, without its pause process."""
     found = []
     for process in folder.glob("[0-9]*"):
         with contextlib.suppress(OSError):
             groups = (process / "cgroup").read_text(encoding="utf-8")
             command = (process / "cmdline").read_bytes().split(b"\0")[0]
-            # By the driver systemd it is written with another separator.
+            # The systemd cgroup driver writes the UID with another separator.
             mine = uid in groups or uid.replace("-", "_") in groups
             if mine and not command.endswith(b"pause"):
                 found.append(int(process.name))
@@ -217,7 +217,7 @@ HARD_EVENTS: dict[str, Callable[[Site], None]] = {"process killed": kill_process
 
 @contextlib.contextmanager
 def next_version(cluster: Cluster) -> Iterator[None]:
-    """Push another version of each app's image, of another digest; its local tags go again."""
+    """Push a new version of each app's image, with another digest; remove local tags afterwards."""
     tags = {app: f"{cluster.registry}/{NEXT}{app}:v1" for app in APPS}
     try:
         with cluster.pushing() as push:
@@ -231,7 +231,7 @@ def next_version(cluster: Cluster) -> Iterator[None]:
 
 
 def measure(site: Site, variant: str, connections: int) -> list[Result]:
-    """Deploy the workloads, put each event under load, and return what became of the requests."""
+    """Deploy the workloads, trigger each event under load, and return the results."""
     print(f"Deploying: {variant} …", flush=True)
     site.deploy()
     site.settle()
@@ -243,7 +243,7 @@ def measure(site: Site, variant: str, connections: int) -> list[Result]:
         def act(action: Callable[[Site], None] = action) -> None:
             action(site)
             site.settle()
-            # Connections that go to a pod that has just ended are noticed by now.
+            # Wait until connections to a pod that has just ended are noticed.
             time.sleep(1)
 
         counts = wrk.under_load(list(loads.values()), act)
@@ -257,7 +257,7 @@ def measure(site: Site, variant: str, connections: int) -> list[Result]:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one client's requests in one event."""
+    """The result of one client's requests during one event."""
 
     variant: str
     event: str
@@ -267,7 +267,7 @@ class Result:
 
 
 def verdict(results: list[Result]) -> tuple[int, str]:
-    """Return the exit status and the sentence that says why."""
+    """Return the exit status and a sentence that explains it."""
     counted = [one for one in results if one.event not in HARD_EVENTS]
     sums = {
         variant: wrk.total([one.counts for one in counted if one.variant == variant])
@@ -290,7 +290,7 @@ def verdict(results: list[Result]) -> tuple[int, str]:
 
 
 def report(results: list[Result]) -> str:
-    """Return the tables of what was lost in each event, and of all results."""
+    """Return the table of lost requests by event and the table of all results."""
     rows = []
     for event in dict.fromkeys(one.event for one in results):
         cells = [event + (" (does not count)" if event in HARD_EVENTS else "")]
@@ -335,7 +335,7 @@ def details(results: list[Result]) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument(

@@ -1,1 +1,1 @@
-"""How fast, small and soon ready the prediction service is, beside what else serves models."""
+"""Speed, size and startup time of the prediction service, compared with other model servers."""

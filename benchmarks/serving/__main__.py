@@ -1,13 +1,13 @@
-"""The prediction service beside what else serves models, in interleaved rounds of one run.
+"""Compare the prediction service with other model servers, in interleaved rounds of one run.
 
     python -m benchmarks.serving [--rounds 3] [--seconds 3] [--peers go,fastapi] [--output FOLDER]
 
-Each round starts every server in turn on this machine's loopback interface, two workers each,
-checks its answers against scikit-learn's, measures it, and ends it. The results are tables
-(report.txt, report.md), a picture (plot.svg), and all rounds' values (results.json).
+Each round starts every server in turn on this machine's loopback interface, with two workers each,
+compares its predictions with scikit-learn's, measures it, and stops it. The results are tables
+(report.txt, report.md), a plot (plot.svg), and the values of all rounds (results.json).
 
 Exit status: 0 measured, 1 with --strict if a target is missed, 2 something could not be measured
-or an answer was wrong.
+or a prediction was wrong.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 CANNOT_MEASURE = 2
 TOOLS = "tools"
-# With fewer CPUs, servers and load share them all.
+# With fewer CPUs, the servers and the load generator share all of them.
 CPUS_TO_SHARE = 4
 RESULTS = environments.ROOT / ".cache" / "benchmarks" / "serving"
 PLOT_AT_MOST = 120
 
 
 def split_cpus(available: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Return the CPUs of the servers, and those of the load; none, if they share them all."""
+    """Return the CPUs of the servers and of the load generator; none if they share all CPUs."""
     cpus = sorted(available)
     if len(cpus) < CPUS_TO_SHARE:
         return [], []
@@ -55,7 +55,7 @@ def split_cpus(available: Sequence[int]) -> tuple[list[int], list[int]]:
 
 
 def peers(text: str) -> list[str]:
-    """Return the names in a list with commas."""
+    """Return the names in a comma-separated list."""
     names = [name for name in text.split(",") if name]
     if unknown := [name for name in names if name not in KINDS or name == OURS]:
         known = ", ".join(name for name in KINDS if name != OURS)
@@ -64,7 +64,7 @@ def peers(text: str) -> list[str]:
 
 
 def up_to(most: int) -> Callable[[str], int]:
-    """Return what reads a whole number from 1."""
+    """Return an argparse type for a whole number from 1 to `most`."""
 
     def read(text: str) -> int:
         if not (text.isdecimal() and 1 <= int(text) <= most):
@@ -75,23 +75,23 @@ def up_to(most: int) -> Callable[[str], int]:
 
 
 def order(names: Sequence[str], number: int) -> list[str]:
-    """Return the servers as a round measures them: each round begins with another."""
+    """Return the servers in a round's order: each round starts with a different server."""
     start = number % len(names)
     return [*names[start:], *names[:start]]
 
 
 def environment_name(kind: Kind, model: Prepared) -> str:
-    """Return the environment that a server of a model runs in."""
+    """Return the name of the environment in which a server runs for a model."""
     return preparation.our_environment(model.form) if kind.name == OURS else kind.environment
 
 
 def say(words: str) -> None:
-    """Tell how far it is."""
+    """Print progress."""
     print(words, flush=True)
 
 
 def installed_mb(kind: Kind, contest: Contest) -> float:
-    """Return what a server needs beside its language: packages and model, or the program."""
+    """Return the size of a server in MB, without its language: packages and model, or program."""
     if kind.name == GO:
         return (contest.environments[GO] / "server").stat().st_size / MEGA
     model = contest.models[LINEAR]
@@ -103,7 +103,7 @@ def installed_mb(kind: Kind, contest: Contest) -> float:
 
 
 def ready(names: Sequence[str], seconds: float, scratch: Path) -> Contest:
-    """Make what is needed. Raises MeasurementError."""
+    """Prepare environments, models and programs. Raises MeasurementError."""
     cache = environments.cache_folder(os.environ)
     if SEED in names:
         nginx()
@@ -126,7 +126,7 @@ def ready(names: Sequence[str], seconds: float, scratch: Path) -> Contest:
 
 
 def measure(contest: Contest, names: Sequence[str], number_of_rounds: int, rounds: Rounds) -> None:
-    """Measure all in turn, round by round, into `rounds`. Raises MeasurementError."""
+    """Measure all servers, round by round; adds values to `rounds`. Raises MeasurementError."""
     for model, name in contestants(names):
         rounds.setdefault(model, {})[name] = {}
     for number in range(number_of_rounds):
@@ -145,7 +145,7 @@ def measure(contest: Contest, names: Sequence[str], number_of_rounds: int, round
 
 
 def contestants(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return each model with each server of it."""
+    """Return all pairs of a model and a server of this model."""
     return [(model, name) for name in names for model in KINDS[name].single]
 
 
@@ -186,12 +186,12 @@ def write(rounds: Rounds, tools: Path, options: argparse.Namespace) -> str:
 
 
 def _stop(number: int, _frame: object) -> Never:
-    """So that what was started is ended however the benchmark ends."""
+    """Exit on a signal, so that everything started is stopped."""
     sys.exit(128 + number)
 
 
 def main() -> None:
-    """Measure, write and print."""
+    """Run the benchmark, write the results and print them."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.serving", description=str(__doc__).splitlines()[0]
     )
@@ -210,7 +210,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="benchmark-serving-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        # A server's workers may be another user's.
+        # A server's workers may run as another user.
         scratch.chmod(0o755)
         try:
             names = [OURS, *options.peers]
@@ -218,7 +218,7 @@ def main() -> None:
             try:
                 measure(contest, names, options.rounds, rounds)
             finally:
-                # What was measured until then is worth a look, too.
+                # Partial results are written, too.
                 if any(found for servers in rounds.values() for found in servers.values()):
                     text = write(rounds, contest.environments[TOOLS], options)
                     say(f"\n{text}\n\nWritten to {options.output}.")

@@ -1,4 +1,4 @@
-"""What the servers run in: virtual environments and Go programs, made once and kept."""
+"""The servers' virtual environments and Go programs, created once and cached."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVING = Path(__file__).resolve().parent
 MODEL = ROOT / "model"
 GO_SOURCES = SERVING / "go"
-# Whatever is wrong with an index, it ends.
+# Seconds after which an installation is aborted, e.g. if a package index hangs.
 INSTALL_AT_MOST = 1800
-# Of an environment: written last, so that one that was stopped half-way is made anew.
+# Written last in an environment, so that an incomplete one is created again.
 STAMP = ".complete"
 
 
 def requirements(name: str) -> list[Path]:
-    """Return the hash-locked requirements of an environment: ours, or a peer's.
+    """Return the hash-locked requirements files of an environment of this project or of a peer.
 
-    ours: as in the image, by the form of the model; tools: what trains, compiles and plots.
+    ours: as in the image, by the form of the model; tools: for training, compiling and plotting.
     """
     own = {
         "ours": ["requirements.txt"],
@@ -45,18 +45,18 @@ def requirements(name: str) -> list[Path]:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Return the folder that survives a run."""
+    """Return the cache folder, which is kept between runs."""
     return build.cache_folder(environment).with_name("benchmarks") / "serving"
 
 
 def key(files: Sequence[Path]) -> str:
-    """Return the hash of everything that decides what an environment holds."""
+    """Return the hash of everything that determines the content of an environment."""
     parts = [sys.version, *(file.read_text(encoding="utf-8") for file in files)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def ensure_environment(cache: Path, name: str, report: Callable[[str], None]) -> Path:
-    """Return the folder of an environment, made first where there is none.
+    """Return the folder of an environment; create it first if it does not exist.
 
     Raises MeasurementError.
     """
@@ -96,7 +96,7 @@ def _install(name: str, folder: Path, files: Sequence[Path]) -> None:
 
 
 def ensure_programs(cache: Path, report: Callable[[str], None]) -> Path:
-    """Return the folder of the Go programs, built first where there is none.
+    """Return the folder of the Go programs; build them first if necessary.
 
     Raises MeasurementError.
     """
@@ -107,7 +107,7 @@ def ensure_programs(cache: Path, report: Callable[[str], None]) -> Path:
 
 
 def site_packages(environment: Path) -> Path:
-    """Return where the packages of an environment are."""
+    """Return the site-packages folder of an environment."""
     return next(environment.glob("lib/python3*/site-packages"))
 
 
@@ -122,7 +122,7 @@ def installed_bytes(folder: Path) -> int:
 
 @contextmanager
 def _lock(cache: Path, report: Callable[[str], None]) -> Iterator[None]:
-    """One installation at a time; the kernel lets go of the lock when its holder dies."""
+    """Allow one installation at a time; the kernel releases the lock when its holder dies."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as file:
         try:

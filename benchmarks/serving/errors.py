@@ -1,7 +1,7 @@
-"""What ends the benchmark."""
+"""The exception that ends the benchmark."""
 
 from __future__ import annotations
 
 
 class MeasurementError(Exception):
-    """Something could not be measured, or an answer was wrong; one sentence says what."""
+    """A measurement failed or a prediction was wrong; the message is one sentence."""

@@ -1,4 +1,4 @@
-"""Load on a server of this machine: as much as it takes (wrk), or at a constant rate (vegeta)."""
+"""Load on a server on this machine: at saturation (wrk), or at a constant rate (vegeta)."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).with_name("saturate.lua")
 CONNECTIONS = 32
-# Rows on all connections: enough that no server sleeps, and not many, since what is under way at
-# the end is not counted.
+# Rows in flight on all connections: enough to keep the servers busy, but not many, since requests
+# in flight at the end are not counted.
 ROWS_UNDER_WAY = 40_000
 REQUEST_TIMEOUT = 10
-# What programs take beside the load itself.
+# Seconds that the programs may take in addition to the load itself.
 LEEWAY = 30
 NANO = 1e9
 MILLI = 1e6
 
 
 def connections_for(rows: int) -> int:
-    """Return over how many connections requests of as many rows are sent."""
+    """Return the number of connections for requests with this many rows."""
     return max(1, min(CONNECTIONS, ROWS_UNDER_WAY // rows))
 
 
 @dataclass(frozen=True)
 class Steady:
-    """What became of requests sent at a constant rate. rate: of right answers, a second."""
+    """The results of requests sent at a constant rate. rate: successful responses per second."""
 
     rate: float
     share_answered: float
@@ -47,7 +47,7 @@ class Steady:
 
 @dataclass(frozen=True)
 class Generator:
-    """What makes the load. folder: for its files; cpus: that it runs on."""
+    """The load generator. folder: for its files; cpus: those on which it runs."""
 
     vegeta: Path
     folder: Path
@@ -56,7 +56,7 @@ class Generator:
     def saturate(
         self, asked: Sequence[Question], port: int, seconds: float, connections: int
     ) -> wrk.Counts:
-        """Send as many requests as are answered. Raises MeasurementError if one is not."""
+        """Send requests at saturation; return the counts. Raises MeasurementError if one fails."""
         program = shutil.which("wrk")
         if not program:
             raise MeasurementError("wrk is missing: run scripts/setup-serving.")
@@ -86,7 +86,7 @@ class Generator:
         return counts
 
     def steady(self, asked: Sequence[Question], port: int, seconds: float, rate: int) -> Steady:
-        """Send requests at a constant rate, whether or not others are answered."""
+        """Send requests at a constant rate, independent of responses."""
         targets = self.folder / "targets"
         results = self.folder / "results"
         targets.write_text(
@@ -96,7 +96,7 @@ class Generator:
             [
                 *(str(self.vegeta), "attack", "-format=json", f"-targets={targets}"),
                 *(f"-rate={rate}/s", f"-duration={seconds:.0f}s", f"-timeout={REQUEST_TIMEOUT}s"),
-                # What waits for one of the connections counts as waiting.
+                # The time that a request waits for a connection counts as latency.
                 *(f"-max-connections={CONNECTIONS}", f"-connections={CONNECTIONS}"),
                 *(f"-workers={CONNECTIONS}", "-max-workers=2000", f"-output={results}"),
             ],
@@ -122,7 +122,7 @@ class Generator:
 
 
 def parse_steady(report: str) -> Steady:
-    """Return what vegeta's JSON report says."""
+    """Return the results in vegeta's JSON report."""
     found = json.loads(report)
     latencies = found["latencies"]
     return Steady(

@@ -1,4 +1,4 @@
-"""The measurements of one server, from its start to its end."""
+"""The measurements of one server, from its start to its stop."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ READY_AT_MOST = 120.0
 ANSWER_AT_MOST = 60.0
 LOOK_EVERY = 0.005
 WARM_UP = 1.0
-# Answers for each connection, and how much longer than asked for is waited for them.
+# The minimum number of responses per connection, and the factor by which the duration may be
+# extended to get them.
 ENOUGH = 10
 TIMES_LONGER = 4
-# How many different requests the load is made of.
+# The number of different requests in the load.
 DIFFERENT = 256
 CHECKED = 64
 BATCHES = (1_000, 10_000)
 STEADY = 200
 FAST = 5_000
-# A server that takes less than this cannot be asked FAST times a second.
+# The rate FAST is measured only if the rate at saturation is more than this many times as high.
 ROOM = 1.2
-# What is on its way is bounded, which shows only where there is more than that.
+# Data in flight is bounded, which shows only with more data than this bound.
 STREAMED = (1_000_000, 2_500_000, 5_000_000)
 STREAM_AT_MOST = 120.0
 MEMORY_LOOK_EVERY = 0.05
@@ -52,7 +53,10 @@ Figures = dict[str, float]
 
 
 def answer(port: int, question: Question, timeout: float = ANSWER_AT_MOST) -> bytes:
-    """Ask once. Raises MeasurementError unless the status is 200, OSError if there is no answer."""
+    """Return the response to one request.
+
+    Raises MeasurementError unless the status is 200, OSError if there is no response.
+    """
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)) as connection:
         body = question.body.encode() or None
         connection.request(question.method, question.path, body, question.headers)
@@ -66,7 +70,7 @@ def answer(port: int, question: Question, timeout: float = ANSWER_AT_MOST) -> by
 
 
 def check(port: int, form: Form, model: Prepared, start: int, stop: int) -> None:
-    """Ask for some rows at once and compare. Raises MeasurementError."""
+    """Request predictions for some rows and compare them. Raises MeasurementError."""
     content = answer(port, form.ask(questions.part(model.columns, start, stop)))
     try:
         found = form.read(content)
@@ -78,9 +82,9 @@ def check(port: int, form: Form, model: Prepared, start: int, stop: int) -> None
 
 @dataclass
 class Contest:
-    """What all servers are measured with.
+    """What is common to the measurements of all servers.
 
-    environments: by name; models: by name; server_cpus: that servers run on.
+    environments: by name; models: by name; server_cpus: the CPUs on which servers run.
     """
 
     environments: Mapping[str, Path]
@@ -91,7 +95,7 @@ class Contest:
     scratch: Path
 
     def measure(self, kind: Kind, model_name: str, environment: str) -> Figures:
-        """Start a server, measure it, and end it. Raises MeasurementError."""
+        """Start a server, measure it, and stop it. Raises MeasurementError."""
         model = self.models[model_name]
         with tempfile.TemporaryDirectory(dir=self.scratch, ignore_cleanup_errors=True) as name:
             place = Place(
@@ -124,7 +128,7 @@ class Contest:
 
 @dataclass
 class Run:
-    """One server that runs."""
+    """A running server."""
 
     contest: Contest
     kind: Kind
@@ -135,11 +139,11 @@ class Run:
 
     @property
     def form(self) -> Form:
-        """Of one row."""
+        """The form of requests for one row."""
         return self.kind.single[self.model_name]
 
     def ready(self, began: float) -> Figures:
-        """Ask until there is the right answer. Raises MeasurementError."""
+        """Send requests until a response is right; return the times. Raises MeasurementError."""
         fault = "nobody answered"
         while time.perf_counter() < began + READY_AT_MOST:
             self.server.check_running()
@@ -156,7 +160,7 @@ class Run:
         )
 
     def singles(self) -> Figures:
-        """Measure predictions of one row: all that it takes, then at equal load."""
+        """Measure predictions of one row: at saturation, then at the same constant rates."""
         self._check_singles()
         asked = [
             self.form.ask(questions.part(self.model.columns, index, index + 1))
@@ -179,9 +183,10 @@ class Run:
         return figures
 
     def _saturated(self, asked: Sequence[Question], connections: int) -> tuple[wrk.Counts, float]:
-        """Return what became of as much load as is answered, and the CPU seconds it took.
+        """Return the counts and the CPU seconds at saturation.
 
-        It lasts longer where few are answered: what is under way at its end is not counted.
+        The load lasts longer if few requests are answered, as those in flight at its end are not
+        counted.
         """
         seconds = self.contest.seconds
         while True:
@@ -222,7 +227,7 @@ class Run:
                     )
 
     def batches(self) -> Figures:
-        """Measure predictions of many rows at once."""
+        """Measure predictions of many rows per request."""
         if self.kind.batch is None:
             return {}
         figures = {}
@@ -236,7 +241,7 @@ class Run:
         return figures
 
     def stream(self) -> Figures:
-        """Measure the memory while CSV streams through it."""
+        """Measure the server's memory while CSV is streamed through it."""
         if self.kind.name != OURS:
             return {}
         figures: Figures = {}
@@ -254,22 +259,22 @@ class Run:
 
 
 class MemoryWatch:
-    """Looks at a server's memory in the background and keeps the most."""
+    """Samples a server's memory in the background and keeps the peak."""
 
     def __init__(self, server: Server) -> None:
-        """Only note what is to be watched."""
+        """Initialize with the server to watch."""
         self.peak = 0
         self._server = server
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """Stop the thread."""
         self._ended.set()
         self._thread.join(timeout=ANSWER_AT_MOST)
 
@@ -281,7 +286,7 @@ class MemoryWatch:
 
 
 def csv_blocks(model: Prepared, number: int) -> Iterator[bytes]:
-    """Return a CSV document of so many rows, in blocks: the model's rows, again and again."""
+    """Yield a CSV document with this many rows, in blocks; the model's rows are repeated."""
     yield (",".join(model.columns) + "\r\n").encode()
     lines = [",".join(map(str, row)) + "\r\n" for row in questions.rows(model.columns)]
     block = "".join(lines).encode()
@@ -291,7 +296,7 @@ def csv_blocks(model: Prepared, number: int) -> Iterator[bytes]:
 
 
 def stream_csv(port: int, model: Prepared, number: int) -> float:
-    """Send CSV while its answer is read and compared; return the seconds that it took.
+    """Send CSV while reading and comparing the response; return the seconds taken.
 
     Raises MeasurementError.
     """
@@ -324,7 +329,7 @@ def stream_csv(port: int, model: Prepared, number: int) -> float:
 
 
 def _send(connection: socket.socket, blocks: Iterator[bytes]) -> None:
-    # What went wrong is seen by who reads the answer.
+    # Errors are noticed by the reader of the response.
     with suppress(OSError):
         for block in blocks:
             connection.sendall(block)
@@ -338,7 +343,7 @@ def _compare(answer: http.client.HTTPResponse, model: Prepared, number: int) -> 
         lines.append(answer.readline())
         if fault := questions.wrong([float(lines[-1].split(b",", 1)[0] or "nan")], [right]):
             raise MeasurementError(f"line {len(lines) + 1} of the CSV answer is wrong: {fault}")
-    # The same rows come again, and so do their predictions.
+    # The rows are repeated, and so are their predictions.
     block = b"".join(lines)
     for start in range(len(lines), number, len(lines)):
         again = block if number - start >= len(lines) else b"".join(lines[: number - start])

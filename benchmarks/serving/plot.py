@@ -1,4 +1,4 @@
-"""The figures as a picture: python plot.py RESULTS.json PLOT.svg."""
+"""Plot the figures: python plot.py RESULTS.json PLOT.svg."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ OURS_COLOUR, PEER_COLOUR = "#0b6e4f", "#9aa5b1"
 
 
 def label(value: float) -> str:
-    """Return it with two significant digits at least."""
+    """Return a value with at least two significant digits."""
     return f"{value:,.0f}" if value >= SMALL else f"{value:.2g}"
 
 
 def draw(results: dict[str, Any]) -> Figure:
-    """Return bars for each figure, least first."""
+    """Return a bar chart for each figure, in ascending order."""
     titles, servers = results["titles"], results["rounds"]["linear"]
     panels = {
         head: sorted(
@@ -66,9 +66,9 @@ def draw(results: dict[str, Any]) -> Figure:
 
 
 def main() -> None:
-    """Read the results, write the picture."""
+    """Read the results and write the plot."""
     source, target = map(Path, sys.argv[1:])
-    # The same results give the same bytes.
+    # A fixed salt makes the SVG reproducible.
     mpl.rcParams["svg.hashsalt"] = "docker-ml-api"
     results = json.loads(source.read_text(encoding="utf-8"))
     draw(results).savefig(target, metadata={"Date": None})

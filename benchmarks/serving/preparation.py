@@ -1,4 +1,4 @@
-"""The models that are served: trained and built as an image builds them."""
+"""The served models, trained and built as in an image."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ BUILD_AT_MOST = 600
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model's files and what is asked of it.
+    """A model's files and the test questions for it.
 
-    form: what our service predicts by. texts: of the first predictions, as numpy prints them.
+    form: the form in which our service serves it. texts: the first predictions as numpy prints
+    them.
     """
 
     folder: Path
@@ -34,7 +35,7 @@ class Prepared:
 
 
 def prepare(tools: Path, folder: Path, model: str) -> Prepared:
-    """Build a model in `folder`, which is new. Raises MeasurementError."""
+    """Build a model in `folder`, which must not exist. Raises MeasurementError."""
     shutil.copytree(
         MODEL, folder / "model", ignore=shutil.ignore_patterns("artifact", "__pycache__", ".*")
     )
@@ -75,5 +76,5 @@ def prepare(tools: Path, folder: Path, model: str) -> Prepared:
 
 
 def our_environment(form: str) -> str:
-    """Return the environment that our service needs for a form of model."""
+    """Return the name of the environment of our service for a form of the model."""
     return {"coefficients": "ours", "onnx": "ours-onnx", "estimator": "ours-estimator"}[form]

@@ -1,8 +1,8 @@
-"""What all servers are given: the estimator, questions, and scikit-learn's own answers.
+"""Create the inputs of all servers: the estimator, questions, and scikit-learn's predictions.
 
     python prepare.py FOLDER
 
-Runs where `model` is the package of the model in question, with all that training needs.
+It must run where `model` is the package of the model, with the dependencies for training.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from model.train import train
 
 ROWS = 10_000
 SEED = 0
-# More would be no values that somebody types.
+# Realistic inputs have no more digits.
 DIGITS = 6
 
 
 def questions(frame: Any, names: list[str]) -> dict[str, list[Any]]:
-    """Return rows by column, each value within what the column has."""
+    """Return random rows by column, with values within the range of each column."""
     random = np.random.default_rng(SEED)
     columns = {}
     for name, values in zip(names, _columns(frame), strict=True):
@@ -60,7 +60,7 @@ def main() -> None:
     expected = {
         "columns": columns,
         "predictions": predict(rows).tolist(),
-        # As the service answers: numpy's text of an array of one.
+        # The text of the service's response: numpy's text of an array with one element.
         "texts": [str(predict(rows[index : index + 1])) for index in range(256)],
     }
     with (folder / "model.pkl").open("wb") as file:

@@ -1,4 +1,4 @@
-"""A server with all its processes: what they cost, and their end."""
+"""A server and all its processes: their resource usage and termination."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
-# A server finishes what it does, then it is made to end.
+# Seconds for a server to finish before it is killed.
 END_AT_MOST = 10.0
-# And after they were killed: that takes as long as the kernel has other work.
+# Seconds after the kill; this depends on the load of the kernel.
 GONE_AT_MOST = 30.0
 
 
 @dataclass(frozen=True)
 class Process:
-    """A line of /proc/PID/stat. started: ticks since boot; cpu: seconds, with ended children's."""
+    """Content of /proc/PID/stat. started: ticks since boot; cpu: seconds, with ended children."""
 
     pid: int
     parent: int
@@ -38,7 +38,7 @@ class Process:
 
 
 def parse_stat(line: str) -> Process:
-    """Return what a line of /proc/PID/stat says; the name in it may hold anything."""
+    """Parse a line of /proc/PID/stat, in which the name may contain any characters."""
     before, _, after = line.rpartition(")")
     fields = after.split()
     return Process(
@@ -52,7 +52,7 @@ def parse_stat(line: str) -> Process:
 
 
 def all_processes() -> list[Process]:
-    """Return this machine's processes."""
+    """Return all processes of this machine."""
     found = []
     for folder in PROC.iterdir():
         if folder.name.isdecimal():
@@ -62,9 +62,9 @@ def all_processes() -> list[Process]:
 
 
 def tree(root: int, known: Iterable[tuple[int, int]], every: Iterable[Process]) -> list[Process]:
-    """Return a process, all that come from it, and all that are known to.
+    """Return a process, all its descendants, and those of known processes.
 
-    known: pid and start of processes that belong to it though their parents have ended.
+    known: PID and start of processes that belong to it although their parents have ended.
     """
     every = list(every)
     before = set(known)
@@ -86,7 +86,7 @@ def tree(root: int, known: Iterable[tuple[int, int]], every: Iterable[Process]) 
 
 
 def pss_bytes(pid: int) -> int:
-    """Return a process's memory, what it shares divided by those it shares with; 0 if it ended."""
+    """Return the proportional set size (PSS) of a process in bytes; 0 if it has ended."""
     with suppress(FileNotFoundError, ProcessLookupError):
         for line in (PROC / str(pid) / "smaps_rollup").read_text(encoding="utf-8").splitlines():
             if line.startswith("Pss:"):
@@ -95,20 +95,20 @@ def pss_bytes(pid: int) -> int:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
+    """Return a free TCP port of the loopback interface."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
 
 
 def pinned(command: Sequence[str], cpus: Sequence[int]) -> list[str]:
-    """Return the command, on these CPUs only if there are any."""
+    """Return the command, restricted to these CPUs if any are given."""
     on = ["taskset", "--cpu-list", ",".join(map(str, cpus))] if cpus else []
     return [*on, *command]
 
 
 class Server:
-    """A running server, in a session of its own; it ends with its context, all of it."""
+    """A running server in its own session; leaving the context ends all its processes."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Server:
         log: Path,
         cpus: Sequence[int] = (),
     ) -> None:
-        """Only note what is to be started."""
+        """Initialize with the command to start."""
         self._command = pinned(command, cpus)
         self._folder = folder
         self._variables = variables
@@ -127,7 +127,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start the server."""
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
                 self._command,
@@ -141,10 +141,10 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it, however it went."""
+        """Stop the server with all its processes."""
         if self._process is None:
             return
-        # Of its session, too, whatever has lost its parent.
+        # Also record processes of its session that have lost their parents.
         self.processes()
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
@@ -166,7 +166,7 @@ class Server:
         return [process for process in self.processes() if not process.zombie]
 
     def processes(self) -> list[Process]:
-        """Return all that run."""
+        """Return all running processes of the server."""
         if self._process is None:
             return []
         found = tree(self._process.pid, self._known, all_processes())
@@ -174,18 +174,18 @@ class Server:
         return found
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time of all that ran."""
+        """Return the CPU time of all the server's processes in seconds."""
         return sum(process.cpu for process in self.processes())
 
     def memory_bytes(self) -> int:
-        """Return the memory of all that run."""
+        """Return the memory of all the server's processes in bytes."""
         return sum(pss_bytes(process.pid) for process in self.processes())
 
     def check_running(self) -> None:
-        """Raise MeasurementError, with its last words, if it has ended."""
+        """Raise MeasurementError with the end of the output if the server has ended."""
         if self._process is None or self._process.poll() is not None:
             raise MeasurementError(f"it ended: {self.last_words()}")
 
     def last_words(self) -> str:
-        """Return the end of what it wrote."""
+        """Return the end of the server's output."""
         return self._log.read_text(encoding="utf-8", errors="replace")[-1500:].strip()

@@ -1,4 +1,4 @@
-"""What the servers are asked, in each one's own form, and whether they answer right."""
+"""The requests to the servers, in the format of each, and the check of their responses."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     Columns = Mapping[str, Sequence[Any]]
 
 JSON = "application/json"
-# numpy prints eight decimals; ONNX Runtime adds up a forest in another order.
+# numpy prints eight decimals; ONNX Runtime sums a forest in a different order.
 TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request; one with a body is a POST."""
+    """A request; a POST if it has a body."""
 
     path: str
     body: str = ""
@@ -29,16 +29,16 @@ class Question:
 
     @property
     def method(self) -> str:
-        """Of HTTP."""
+        """The HTTP method."""
         return "POST" if self.body else "GET"
 
     @property
     def headers(self) -> dict[str, str]:
-        """Of the body."""
+        """The headers of the body."""
         return {"Content-Type": self.content_type} if self.body else {}
 
     def vegeta_target(self, port: int) -> str:
-        """Return the line of vegeta's JSON format."""
+        """Return the request as a line in vegeta's JSON format."""
         target: dict[str, Any] = {
             "method": self.method,
             "url": f"http://127.0.0.1:{port}{self.path}",
@@ -51,24 +51,24 @@ class Question:
 
 @dataclass(frozen=True)
 class Form:
-    """How a server is asked for rows, and what it answered."""
+    """The format of a server's requests and responses."""
 
     ask: Callable[[Columns], Question]
     read: Callable[[bytes], list[float]]
 
 
 def rows(columns: Columns) -> list[list[Any]]:
-    """Return the rows of columns."""
+    """Return columns converted to rows."""
     return [list(row) for row in zip(*columns.values(), strict=True)]
 
 
 def part(columns: Columns, start: int, stop: int) -> dict[str, Sequence[Any]]:
-    """Return some of the rows."""
+    """Return the columns restricted to a range of rows."""
     return {name: values[start:stop] for name, values in columns.items()}
 
 
 def wrong(found: Sequence[float], expected: Sequence[float]) -> str:
-    """Return what is wrong with predictions, nothing if they are scikit-learn's."""
+    """Return the first difference from scikit-learn's predictions, empty if there is none."""
     if len(found) != len(expected):
         return f"{len(found)} predictions for {len(expected)} rows"
     for index, (value, right) in enumerate(zip(found, expected, strict=True)):
@@ -88,7 +88,7 @@ def _query(columns: Columns) -> Question:
 
 
 def _values(*keys: str) -> Callable[[bytes], list[float]]:
-    """Return what reads predictions below these keys of a JSON document."""
+    """Return a function that reads predictions below these keys of a JSON document."""
 
     def read(body: bytes) -> list[float]:
         found = json.loads(body)
@@ -100,7 +100,7 @@ def _values(*keys: str) -> Callable[[bytes], list[float]]:
 
 
 def _in_document(path: str, name: str, read: Callable[[bytes], list[float]]) -> Form:
-    """Return the form of rows below one key."""
+    """Return the form with rows below one key of a JSON document."""
     return Form(lambda columns: Question(path, _compact({name: rows(columns)})), read)
 
 
@@ -113,14 +113,14 @@ def _v2_tensor(columns: Columns) -> Question:
         "name": "input",
         "shape": [len(asked), len(columns)],
         "datatype": "FP64",
-        # Row after row in one list, which is read sooner than lists in a list.
+        # A flat list in row-major order, which is parsed faster than nested lists.
         "data": [value for row in asked for value in row],
     }
     return Question("/v2/models/model/infer", _compact({"inputs": [tensor]}))
 
 
 def _v2_columns(columns: Columns) -> Question:
-    """Ask as MLServer's content type `pd` has it."""
+    """Return a request with MLServer's content type `pd`."""
     tensors = [
         {
             "name": name,

@@ -1,4 +1,4 @@
-"""What the figures come to: medians, what they must show, tables. Pure."""
+"""Evaluation of the figures: medians, targets, tables. Pure functions."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 Rounds = dict[str, dict[str, dict[str, list[float]]]]
-"""The values of all rounds by model, server, and what was measured."""
+"""The values of all rounds by model, server, and name of the figure."""
 
 FEW, MANY = BATCHES
 SOME_STREAM, SHORT_STREAM, LONG_STREAM = STREAMED
-# A longer stream takes no more memory than a shorter one, but for noise.
+# A longer stream takes no more memory than a shorter one, except for noise.
 STREAM_ALLOWANCE = 1.2
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A target, what was found (None: not measured), and whether it is met."""
+    """A target, the measured value (None: not measured), and whether the target is met."""
 
     sentence: str
     found: float | None
@@ -46,14 +46,14 @@ class Verdict:
 
     @property
     def met(self) -> bool | None:
-        """None if it was not measured."""
+        """Whether the target is met; None if it was not measured."""
         if self.found is None:
             return None
         return self.found <= self.limit if self.at_most else self.found >= self.limit
 
     @property
     def words(self) -> str:
-        """Whether it is met, in words."""
+        """Whether the target is met, in words."""
         return {True: "met", False: "NOT MET", None: "not measured"}[self.met]
 
 
@@ -61,35 +61,35 @@ class Medians:
     """The medians over all rounds."""
 
     def __init__(self, rounds: Rounds) -> None:
-        """Take the values of all rounds."""
+        """Initialize with the values of all rounds."""
         self._rounds = rounds
 
     def of(self, server: str, name: str, model: str = LINEAR) -> float | None:
-        """Return one; None if it was not measured."""
+        """Return a median, or None if there is none."""
         values = self._rounds.get(model, {}).get(server, {}).get(name)
         return statistics.median(values) if values else None
 
     def least(self, servers: Iterable[str], name: str, model: str = LINEAR) -> float | None:
-        """Return the least of some servers'."""
+        """Return the least median of some servers; None if none was measured."""
         found = [value for server in servers if (value := self.of(server, name, model)) is not None]
         return min(found, default=None)
 
     def servers(self, model: str = LINEAR) -> list[str]:
-        """Return which were measured."""
+        """Return the measured servers."""
         return list(self._rounds.get(model, {}))
 
     def peers(self, model: str = LINEAR) -> list[str]:
-        """Return which others were measured."""
+        """Return the measured servers other than ours."""
         return [server for server in self.servers(model) if server != OURS]
 
 
 def times(more: float | None, less: float | None) -> float | None:
-    """Return how many times as much it is; None if either was not measured."""
+    """Return the ratio of two values; None if either was not measured."""
     return None if more is None or not less else more / less
 
 
 def verdicts(rounds: Rounds) -> list[Verdict]:
-    """Return each target with what was found."""
+    """Return all targets with their measured values."""
     medians = Medians(rounds)
     cpu = medians.of(OURS, "cpu_us")
     found = [
@@ -174,7 +174,7 @@ def _size_verdicts(medians: Medians) -> list[Verdict]:
 
 
 Column = tuple[str, str, str]
-"""Head, name of the figure, how it is written."""
+"""Heading, name of the figure, format."""
 SINGLE: tuple[Column, ...] = (
     ("CPU µs", "cpu_us", ",.0f"),
     ("req/s", "rate", ",.0f"),
@@ -203,11 +203,11 @@ STREAM: tuple[Column, ...] = (
 OTHER: tuple[Column, ...] = (*SINGLE[:4], *SINGLE[7:9])
 
 Table = tuple[str, list[str], list[list[str]]]
-"""Title, heads, rows."""
+"""Title, headings, rows."""
 
 
 def tables(rounds: Rounds, titles: Mapping[str, str]) -> list[Table]:
-    """Return the tables of medians, and that of the verdicts."""
+    """Return the tables of medians and the table of verdicts."""
     medians = Medians(rounds)
     found = [
         _table("Single predictions of a linear model", SINGLE, medians, titles, LINEAR),

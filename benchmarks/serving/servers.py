@@ -1,6 +1,7 @@
-"""The servers: ours, and what else serves a scikit-learn model, each as its documentation has it.
+"""The servers: ours, and others for scikit-learn models, each set up as its documentation says.
 
-Peers write no access log where a setting says so; ours logs, counts and bounds as it is shipped.
+Peers write no access log if a setting can disable it. Ours runs as shipped, with its log, metrics
+and limits.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Place:
     """Where a server runs.
 
     environment: its virtual environment, or the folder of the Go programs. prepared: the model's
-    files, see prepare.py. folder: its own, new and empty.
+    files, see prepare.py. folder: its own folder, new and empty.
     """
 
     environment: Path
@@ -60,21 +61,21 @@ class Place:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment of every server: nothing of this process's but where to find programs."""
+        """The environment of each server; only PATH is inherited from this process."""
         return {
             "PATH": f"{self.environment / 'bin'}:{os.environ.get('PATH', os.defpath)}",
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
             "TMPDIR": str(self.folder),
             "PYTHONUNBUFFERED": "1",
-            # A row is no work to share.
+            # A single row cannot be parallelized.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "FOLDER": str(self.folder),
             "MODEL": str(self.prepared / "model.pkl"),
             "PORT": str(self.port),
             "WORKERS": str(WORKERS),
-            # None of them is to ask or tell anybody outside.
+            # No server may send telemetry or check for updates.
             "DO_NOT_TRACK": "1",
             "BENTOML_DO_NOT_TRACK": "True",
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -82,13 +83,13 @@ class Place:
         }
 
     def program(self, name: str) -> str:
-        """Return a program of the environment."""
+        """Return the path of a program of the environment."""
         return str(self.environment / "bin" / name)
 
 
 @dataclass(frozen=True)
 class Start:
-    """A command, the folder that it runs in, and variables beside a place's."""
+    """A command, its working folder, and variables in addition to those of the place."""
 
     command: list[str]
     folder: Path
@@ -97,10 +98,10 @@ class Start:
 
 @dataclass(frozen=True)
 class Kind:
-    """A way of serving.
+    """A kind of server.
 
-    environment: the name of its virtual environment. single: the form of one row by model;
-    batch: of many, of the linear model; exact: its text is numpy's, byte for byte.
+    environment: the name of its virtual environment. single: the form for one row, by model;
+    batch: the form for many rows of the linear model; exact: its text is numpy's, byte for byte.
     """
 
     name: str
@@ -121,7 +122,7 @@ def _ours(place: Place) -> Start:
 
 
 def nginx() -> str:
-    """Return the program. Raises MeasurementError."""
+    """Return the path of nginx. Raises MeasurementError if it is missing."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *NGINX_FOLDERS))
     found = shutil.which("nginx", path=path)
     if not found:
@@ -192,11 +193,11 @@ def _mlserver(place: Place) -> Start:
     }
     (place.folder / "model-settings.json").write_text(json.dumps(settings), encoding="utf-8")
     (place.folder / "settings.json").write_text(
-        # One process: with processes of their own for inference it takes twice the CPU.
+        # One process: with separate processes for inference, it uses twice as much CPU.
         json.dumps({"debug": False, "parallel_workers": 0, "host": "127.0.0.1"}),
         encoding="utf-8",
     )
-    # It takes two more ports than are asked.
+    # MLServer listens on two further ports that are not used here.
     ports = {"HTTP": place.port, "GRPC": free_port(), "METRICS": free_port()}
     return Start(
         [place.program("mlserver"), "start", "."],
@@ -253,5 +254,5 @@ KINDS = {
 
 
 def titles() -> dict[str, str]:
-    """Return what each is called."""
+    """Return the titles of the servers by name."""
     return {name: kind.title for name, kind in KINDS.items()}

@@ -1,4 +1,4 @@
-"""Models that stand in for model/train.py: the estimators that the servers are compared by.
+"""Replacements of model/train.py: the estimators with which the servers are compared.
 
-The line through one feature is model/train.py itself.
+The linear model with one feature is model/train.py itself.
 """

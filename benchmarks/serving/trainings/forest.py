@@ -1,4 +1,4 @@
-"""A RandomForest of ten features."""
+"""A random forest with ten features."""
 
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import RandomForestRegressor
@@ -7,7 +7,7 @@ from model.service.training import Training
 
 
 def train() -> Training:
-    """Fit it to all of scikit-learn's diabetes data."""
+    """Fit the forest to scikit-learn's complete diabetes data."""
     data = load_diabetes()
     estimator = RandomForestRegressor(n_estimators=100, oob_score=True, random_state=0)
     estimator.fit(data.data, data.target)

@@ -1,4 +1,4 @@
-"""A Pipeline of numbers and a category: scaled, one-hot encoded, boosted trees."""
+"""A Pipeline for numbers and a category: scaling, one-hot encoding, boosted trees."""
 
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes
@@ -14,10 +14,10 @@ CATEGORIES = ["sex"]
 
 
 def train() -> Training:
-    """Fit it to four features of scikit-learn's diabetes data, in their own units."""
+    """Fit the Pipeline to four features of scikit-learn's diabetes data, in their own units."""
     data = load_diabetes(as_frame=True, scaled=False)
     frame = data.frame[NUMBERS + CATEGORIES]
-    # The data set does not say which is which.
+    # The data set does not document the meaning of the values.
     frame = frame.assign(sex=frame["sex"].map({1.0: "a", 2.0: "b"}))
     estimator = make_pipeline(
         make_column_transformer(

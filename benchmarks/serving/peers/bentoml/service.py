@@ -16,7 +16,7 @@ def _model() -> object:
 
 @bentoml.service(workers=WORKERS)
 class Plain:
-    """Each request is predicted by itself."""
+    """Predicts each request separately."""
 
     def __init__(self) -> None:
         """Load the model, once in each worker."""
@@ -30,7 +30,7 @@ class Plain:
 
 @bentoml.service(workers=WORKERS)
 class Batched:
-    """Requests that come together are predicted together."""
+    """Predicts concurrent requests together."""
 
     def __init__(self) -> None:
         """Load the model, once in each worker."""

@@ -1,4 +1,4 @@
-"""Ten features."""
+"""The forest, with ten features."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ app = FastAPI()
 
 
 class Row(BaseModel):
-    """In the order that the model was fitted on."""
+    """The features, in the order in which the model was fitted."""
 
     age: float
     sex: float

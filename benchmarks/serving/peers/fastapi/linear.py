@@ -1,4 +1,4 @@
-"""One feature, and batches."""
+"""The linear model, with one feature, and batches."""
 
 import numpy as np
 from estimator import ESTIMATOR
@@ -9,7 +9,7 @@ app = FastAPI()
 
 
 class Batch(BaseModel):
-    """Rows."""
+    """A batch of rows."""
 
     rows: list[list[float]]
 

@@ -1,4 +1,4 @@
-"""Numbers and a category."""
+"""The mixed model, with numbers and a category."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ app = FastAPI()
 
 
 class Row(BaseModel):
-    """In the order that the model was fitted on."""
+    """The features, in the order in which the model was fitted."""
 
     age: float
     bmi: float

@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Served(litserve.LitAPI):
-    """The four steps that LitServe asks for."""
+    """The four steps of a LitServe API."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - there is but one
         """Load the model, once in each worker."""
@@ -18,7 +18,7 @@ class Served(litserve.LitAPI):
         self.model = pickle.loads(content)  # noqa: S301 - made by the benchmark itself
 
     def decode_request(self, request: dict[str, Any]) -> np.ndarray:
-        """Take the rows."""
+        """Return the rows of the request."""
         return np.asarray(request["input"])
 
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -26,7 +26,7 @@ class Served(litserve.LitAPI):
         return self.model.predict(x)
 
     def encode_response(self, output: np.ndarray) -> dict[str, Any]:
-        """Give the predictions."""
+        """Return the response with the predictions."""
         return {"output": output.tolist()}
 
 

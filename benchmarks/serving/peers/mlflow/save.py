@@ -1,4 +1,4 @@
-"""Save the estimator as a model of MLflow: python save.py MODEL QUESTIONS FOLDER."""
+"""Save the estimator as an MLflow model: python save.py MODEL QUESTIONS FOLDER."""
 
 import json
 import pickle
@@ -11,7 +11,7 @@ from mlflow.models import infer_signature
 
 
 def main() -> None:
-    """Save it with its signature, as MLflow's documentation advises."""
+    """Save the model with its signature, as recommended by MLflow's documentation."""
     model, questions, folder = sys.argv[1:]
     estimator = pickle.loads(Path(model).read_bytes())  # noqa: S301 - made by the benchmark itself
     asked = json.loads(Path(questions).read_text(encoding="utf-8"))["columns"]

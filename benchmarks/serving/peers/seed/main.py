@@ -1,4 +1,4 @@
-"""The seed's way: a Flask application that unpickles its model for each request."""
+"""The seed's implementation: a Flask application that unpickles its model for each request."""
 
 import os
 import pickle
@@ -13,13 +13,13 @@ app = Flask(__name__)
 
 @app.route("/isAlive")
 def is_alive() -> str:
-    """Say that the service is up."""
+    """Report that the service is alive."""
     return "true"
 
 
 @app.route("/prediction/", methods=["GET"])
 def prediction() -> str:
-    """Answer with the prediction for f."""
+    """Return the prediction for f."""
     feature = float(request.args["f"])
     with MODEL.open("rb") as file:
         model = pickle.load(file)  # noqa: S301 - made by the benchmark itself
