@@ -1,4 +1,4 @@
-"""Makes the project's modules importable as Ansible does; the cluster that tests share."""
+"""Make the project's modules importable as in Ansible, and provide the shared cluster."""
 
 import gc
 import shutil
@@ -12,12 +12,12 @@ from ansible.utils.collection_loader._collection_finder import _AnsibleCollectio
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Modules import `ansible.module_utils.docker_ml_api`, as on a target.
+# Modules import `ansible.module_utils.docker_ml_api`, as on a managed host.
 ansible.module_utils.__path__.insert(0, str(ROOT / "module_utils"))
 sys.path[:0] = [str(ROOT / "library"), str(ROOT), str(ROOT / "tests")]
 
-# Modules of collections are found as in a run of Ansible, by all tests of a process alike: its
-# finder refuses collections that were imported before it was there.
+# Collections are found as in a run of Ansible. The finder is installed for all tests of a process,
+# as it rejects collections that were imported before.
 _AnsibleCollectionFinder()._install()
 
 from support import real_cluster, schedule  # noqa: E402 - needs the path
@@ -53,14 +53,14 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    # What is there now is there to the end: not to be looked through whenever garbage is collected.
+    # These objects live until the end of the session: exclude them from garbage collection.
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)  # of xdist
 def pytest_xdist_make_scheduler(config, log):
-    config.option.loadscopereorder = False  # their order is that of the items
+    config.option.loadscopereorder = False  # keep the order of the items
     return schedule.Scheduling(config, log)
 
 

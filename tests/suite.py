@@ -1,15 +1,15 @@
-"""The test suite as a whole, and its fast part.
+"""Run the whole test suite, or its fast part.
 
     python tests/suite.py all [ARGUMENT OF PYTEST …]    make test
     python tests/suite.py check [PATH …]                make check WHAT=…
 
-`all`: what the tests share is made ready once, before they start; then all tests run, and the
-linters beside them; then what they work on is taken down, and it is looked for what they left
-behind.
-`check`: the linters, and the unit tests that need neither an engine nor a cluster; with paths
-(roles/container, library/port_owner.py, tests/unit/model …) what there is for these.
+`all`: prepares once what the tests share, then runs all tests and, in parallel, the linters; then
+takes down what the tests used, and checks for anything that they left behind.
 
-The output of each stage is shown if it failed, and kept in .cache/suite/.
+`check`: runs the linters, and the unit tests that need neither an engine nor a cluster; with paths
+(roles/container, library/port_owner.py, tests/unit/model …), the linters and tests for these.
+
+The output of each stage is kept in .cache/suite/, and shown if the stage fails.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 LOGS = ROOT / ".cache" / "suite"
-# What serves the next run, of another clone as well.
+# Cached for the next run, also that of another clone.
 KEPT = build.cache_folder(os.environ).with_name("suite")
 PROCESSORS = len(os.sched_getaffinity(0))
-# More than there are processors: a part of what tests do is waiting.
+# More workers than processors, as tests spend part of their time waiting.
 WORKERS = PROCESSORS + 2
 PREFIX = "suite-"
 BUILD_CACHE = "8GB"
 PYTHON = sys.executable
-_NOT_UP = 3  # what `status` of the rehearsal's parts ends with
+_NOT_UP = 3  # the exit status of the rehearsal's `status` commands
 CLUSTER_COMMAND = (PYTHON, "-m", "rehearsal.kubernetes")
 GOOGLE_COMMAND = (PYTHON, "-m", "rehearsal.gke")
 ANSIBLE_LINT = ("ansible-lint", "--strict", "--offline")
-# What it looks at, and what decides what it says.
+# The files that ansible-lint checks, and those that affect its result.
 LINTED = re.compile(
     r"\.(ya?ml|j2)$|^(library|module_utils|action_plugins|doc_fragments)/|^\.ansible-lint$"
     r"|^ansible\.cfg$|^requirements-dev\.txt$"
@@ -68,17 +68,17 @@ LINTERS = (
 
 
 class FailedError(Exception):
-    """A stage failed; what it printed was shown."""
+    """A stage failed; its output was shown."""
 
 
 @dataclass
 class Suite:
-    """Stages, and how long each took."""
+    """The stages of a run and their durations."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self, stage: str, *command: str | Path, **environment: str) -> None:
-        """Run a command whose output is of interest when it fails."""
+        """Run a command; its output is shown only if it fails."""
         log = LOGS / f"{stage.replace(' ', '-')}.log"
         began = time.monotonic()
         with log.open("w", encoding="utf-8") as output:
@@ -97,7 +97,7 @@ class Suite:
             raise FailedError(f"{stage} failed ({' '.join(map(str, command))}); its output: {log}")
 
     def show(self, stage: str, *command: str | Path, **environment: str) -> None:
-        """Run a command whose output is shown as it comes."""
+        """Run a command and show its output immediately."""
         say(f"{stage}: {' '.join(map(str, command))}")
         began = time.monotonic()
         done = subprocess.run(
@@ -114,12 +114,12 @@ class Suite:
     # The stages
 
     def lint(self, linters: Iterable[Sequence[str]] = LINTERS) -> None:
-        """Run the linters; all of them, whichever fails."""
+        """Run all linters, even if one fails."""
         failed = []
         for linter in linters:
             name = " ".join(linter[:2]) if linter[0] == "ruff" else Path(linter[0]).name
             passed = KEPT / f"{name}.passed"
-            # It has no cache of its own, and takes minutes.
+            # ansible-lint has no cache of its own and takes minutes.
             state = linted_state() if linter == ANSIBLE_LINT else ""
             if state and passed.exists() and passed.read_text(encoding="ascii") == state:
                 say(f"{name}: passed with these very files before")
@@ -139,26 +139,26 @@ class Suite:
             raise FailedError("\n".join(failed))
 
     def _run_ansible_lint(self, name: str) -> None:
-        """Run it with forked runs: it has Ansible check the syntax of each playbook and role."""
+        """Run ansible-lint, with forked runs of Ansible for its many syntax checks."""
         with tempfile.TemporaryDirectory() as folder, ansible_server.program(Path(folder)) as path:
             self.run(name, *ANSIBLE_LINT, PATH=f"{path}{os.pathsep}{os.environ['PATH']}")
 
     def packages(self) -> None:
-        """Install what is missing of what tests and rehearsal need: before all else that uses apt.
+        """Install missing packages of the tests and the rehearsal, before other stages use apt.
 
-        .venv tells what was installed once, not whether it is there.
+        .venv records what was once installed, not whether it is still installed.
         """
         self.run("packages of the tests", "scripts/setup-test")
         code = "from rehearsal.kubernetes import host; host.use_system_programs()"
         self.run("packages of the rehearsal", PYTHON, "-c", f"{code}; host.install_missing()")
 
     def engine(self) -> None:
-        """Bring a Docker engine by the project's own role."""
+        """Install and start a Docker engine with the project's role."""
         self.run("engine", "ansible-playbook", "site.yml", "--tags=docker")
 
     def programs(self) -> None:
-        """Build the programs of the cluster, bring it up, and the double of Google's APIs."""
-        # Tests of what is written in Go need the toolchain, however long the programs are there.
+        """Build the cluster's programs, and start the cluster and the double of Google's APIs."""
+        # Tests of Go code need the toolchain, even if the programs are already built.
         code = "import os; from rehearsal.kubernetes import build"
         code += "; cache = build.cache_folder(os.environ)"
         code += "; build.ensure_built(cache, print); build.ensure_go(cache, print)"
@@ -167,46 +167,46 @@ class Suite:
         self.run("double", *GOOGLE_COMMAND, "up", "--kubernetes", str(rehearsal.DEFAULT_FOLDER))
 
     def images(self) -> None:
-        """Have the base images, the layers of the apps' images, and images of test machines."""
+        """Prepare the base images, the layers of the apps' images, and images of test machines."""
         names = ("--tags=images", f"--extra-vars=apps_prefix={PREFIX}")
         self.run("images", "ansible-playbook", "site.yml", *names)
-        # Their layers stay in the build cache. With other names they would be one image with the
-        # tests' own, which could not be removed then.
+        # Remove the names; the layers stay in the build cache. Otherwise these images would be
+        # identical to the tests' own images, which then could not be removed.
         self.run("image names", "docker", "rmi", "--force", *leftovers.images(f"{PREFIX}*"))
         where = "molecule/docker_linux"
         playbook = ("ansible-playbook", f"--inventory={where}/inventory.yml", f"{where}/images.yml")
         self.run("machines", *playbook)
 
     def prepare(self) -> None:
-        """Make ready what the tests share, on an engine that runs."""
+        """Prepare what the tests share; the engine must be running."""
         at_once(self.programs, self.images)
 
     def keep_logs(self) -> None:
-        """Keep the cluster's logs, which go with it: for what failed."""
+        """Copy the cluster's logs, which are removed with it, for the analysis of failures."""
         logs = rehearsal.Layout().logs
         if logs.is_dir():
             shutil.rmtree(LOGS / "cluster", ignore_errors=True)
-            # Those of pods that are on their way out may go meanwhile.
+            # Logs of terminating pods may be removed in the meantime.
             with contextlib.suppress(shutil.Error):
                 shutil.copytree(logs, LOGS / "cluster", symlinks=True)
             say(f"The cluster's logs: {LOGS / 'cluster'}")
 
     def end(self, *, cluster: bool, double: bool) -> None:
-        """Take down what `prepare` brought up; bound what is kept."""
+        """Take down what `prepare` started, and limit the build cache."""
         if double:
             self.run("double down", *GOOGLE_COMMAND, "down")
         if cluster:
             self.run("cluster down", *CLUSTER_COMMAND, "down")
         if not leftovers.engine_runs():
-            return  # it failed, as was said
-        # What was pushed to the registry that is gone.
+            return  # the engine failed, as already reported
+        # Images that were pushed to the removed registry.
         if images := leftovers.digests(f"{rehearsal.REGISTRY}/*/*"):
             self.run("images removed", "docker", "rmi", "--force", *images)
         prune = ("builder", "prune", "--force", f"--keep-storage={BUILD_CACHE}")
         self.run("build cache bounded", "docker", *prune)
 
     def compiled(self) -> None:
-        """Compile the tests once, and not in each worker, while little else is done."""
+        """Compile the tests once instead of in each worker, while the machine is not busy."""
         self.run("tests compiled", PYTHON, "-m", "pytest", "--collect-only", "--quiet", "--quiet")
 
     def tests(self, arguments: Sequence[str]) -> None:
@@ -215,14 +215,14 @@ class Suite:
         self.show("tests", PYTHON, "-m", "pytest", *parallel, "--durations=10", *arguments)
 
     def table(self) -> None:
-        """Show how long each stage took."""
+        """Show the duration of each stage."""
         say("\nSeconds by stage, several of them at once:")
         for stage, seconds in self.seconds.items():
             say(f"{seconds:8.1f}  {stage}")
 
 
 def linted_state() -> str:
-    """Return a hash of all that ansible-lint sees; nothing where there is no checkout to ask."""
+    """Return a hash of all files that affect ansible-lint; empty outside of a Git checkout."""
     listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -236,7 +236,7 @@ def linted_state() -> str:
 
 
 def at_once(*stages: Callable[[], None]) -> None:
-    """Run stages side by side to the end of all, whichever fails."""
+    """Run stages in parallel until all have ended, even if one fails."""
     with ThreadPoolExecutor() as executor:
         running = [executor.submit(stage) for stage in stages]
     failed = [str(one.exception()) for one in running if one.exception()]
@@ -245,7 +245,7 @@ def at_once(*stages: Callable[[], None]) -> None:
 
 
 def is_up(command: Sequence[str]) -> bool:
-    """Return whether a part of the rehearsal is up, well or not."""
+    """Return whether a part of the rehearsal is up, healthy or not."""
     done = subprocess.run([*command, "status"], cwd=ROOT, capture_output=True, check=False)
     return done.returncode != _NOT_UP
 
@@ -264,7 +264,7 @@ def whole(suite: Suite, arguments: Sequence[str]) -> None:
     try:
         suite.packages()
         at_once(*([] if arguments else [suite.compiled]), made_ready)
-        # Of a part of the tests the share that it covers says nothing.
+        # The coverage of only a part of the tests is meaningless.
         chosen = arguments or ("--cov", "--cov-report=term:skip-covered")
         at_once(suite.lint, lambda: suite.tests(chosen))
     except FailedError:
@@ -279,7 +279,7 @@ def whole(suite: Suite, arguments: Sequence[str]) -> None:
 
 
 def check(suite: Suite, paths: Sequence[str]) -> None:
-    """Run the fast part, or what there is for these paths."""
+    """Run the fast part, or the tests and linters for these paths."""
     if not paths:
         unit = ("-m", "not engine and not cluster", "tests/unit")
         at_once(suite.lint, lambda: suite.tests(unit))
@@ -293,7 +293,7 @@ def check(suite: Suite, paths: Sequence[str]) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line at once."""
+    """Print a line immediately."""
     print(line, flush=True)  # noqa: T201 - the command's output
 
 

@@ -1,4 +1,4 @@
-"""What the tests use, and is no test: plays, servers, doubles, examples, the order of tests."""
+"""Helpers of the tests: plays, servers, doubles, examples, the order of tests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The server's own program: see ansible_server.py."""
+"""The program of the server: see ansible_server.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.ansible_server import KNOWN  # noqa: E402 - needs the path
 if KNOWN:
     from support import ansible_warm
 
-# What most runs import, the modules that run in the process of a task among it.
+# Imported by most runs, including the modules that run in the process of a task.
 _ALSO = (
     "ansible.executor.playbook_executor",
     "ansible.plugins.action.normal",
@@ -37,7 +37,7 @@ _ALSO = (
     "kubernetes.dynamic",
     "requests",
 )
-# What most runs read.
+# Files that most runs read.
 _PARSED = ("*.yml", "inventory/**/*.yml", "playbooks/*.yml", "roles/*/*/*.yml")
 _UNEXPECTED = 250
 _PR_SET_PDEATHSIG = 1
@@ -45,14 +45,14 @@ _PACKED = "ansiballz_cache"
 
 
 def serve(longest_request: int) -> None:
-    """Fork a run for each request until the other side ends."""
+    """Fork a run for each request until the client disconnects."""
     for name in _ALSO:
         importlib.import_module(name)
     if KNOWN:
         ansible_warm.prepare(path for pattern in _PARSED for path in _PROJECT.glob(pattern))
     Path(constants.DEFAULT_LOCAL_TMP, _PACKED).mkdir()
     asked = socket.socket(fileno=os.dup(0))
-    # Nobody waits for the end of a run.
+    # No process waits for the end of a run.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with Path(os.devnull).open("r+b") as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -72,23 +72,23 @@ def serve(longest_request: int) -> None:
 
 
 def _run(request: dict[str, Any], stdout: int, stderr: int, status: int) -> NoReturn:
-    """Run the playbook in this process, and end it."""
+    """Run the playbook in this process and exit."""
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     os.set_inheritable(status, False)
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = request["command"]
-    # The one setting that differs between runs of a server.
+    # The only setting that differs between the runs of a server.
     callback = constants.config.get_config_value("DEFAULT_STDOUT_CALLBACK")
     constants.DEFAULT_STDOUT_CALLBACK = callback
-    # The server's own files go with the server.
+    # The server's files are removed by the server.
     atexit._clear()
     tempfile.tempdir = None
     shared = Path(constants.DEFAULT_LOCAL_TMP)
     own = Path(tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=shared.parent))
     constants.DEFAULT_LOCAL_TMP = str(own)
-    # Modules are packed without their arguments, under a lock.
+    # Modules are packed without their arguments, under a lock, so runs can share them.
     (own / _PACKED).symlink_to(shared / _PACKED)
     if KNOWN:
         ansible_warm.install()

@@ -1,4 +1,4 @@
-"""Runs a playbook as users do, and reads Ansible's own report of it."""
+"""Running a playbook as users do, and reading Ansible's report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its exit status, Ansible's report, and all that was written."""
+    """One run: its exit status, Ansible's report, and the complete output."""
 
     status: int
     report: dict[str, Any]
@@ -32,7 +32,7 @@ class Run:
 
     @property
     def tasks(self) -> list[tuple[str, dict[str, Any]]]:
-        """Each task's name and result on each host, in order."""
+        """The name and the result of each task on each host, in the order of the run."""
         return [
             (task["task"]["name"], result)
             for play in self.report["plays"]
@@ -42,19 +42,19 @@ class Run:
 
     @property
     def items(self) -> list[tuple[str, dict[str, Any]]]:
-        """As tasks, with a loop's items one by one."""
+        """Like `tasks`, with each item of a loop separately."""
         return [
             (name, item) for name, result in self.tasks for item in result.get("results", [result])
         ]
 
     @property
     def changed(self) -> list[str]:
-        """The tasks that changed something, once for each item."""
+        """The names of the tasks that changed something, once for each item."""
         return [name for name, item in self.items if item.get("changed")]
 
     @property
     def _failed(self) -> list[dict[str, Any]]:
-        """The results that failed; of a loop's item core 2.21 reports only the exception."""
+        """The failed results; for a loop's item, ansible-core 2.21 reports only the exception."""
         return [
             item
             for _, result in self.tasks
@@ -65,12 +65,12 @@ class Run:
 
     @property
     def failure(self) -> str:
-        """The message of what failed; of a task with no_log, that it is hidden."""
+        """The messages of failed results; for a task with no_log, that the message is hidden."""
         return "\n".join(str(item.get("msg") or item["censored"]) for item in self._failed)
 
     @property
     def messages(self) -> list[str]:
-        """What the run said."""
+        """The messages of results that did not fail."""
         failed = self._failed
         return [
             str(item["msg"])
@@ -80,7 +80,7 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The last value of each fact that was set."""
+        """The facts that were set, with their last values."""
         return {
             key: value
             for _, result in self.tasks
@@ -93,7 +93,7 @@ class Run:
         return self
 
 
-# The doubles of hosts that tests have.
+# The connection plugins of the tests' doubles of hosts.
 CONNECTION_PLUGINS = os.pathsep.join(
     str(ROOT / "tests" / "support" / folder)
     for folder in (
@@ -101,15 +101,15 @@ CONNECTION_PLUGINS = os.pathsep.join(
         "connection_plugins",
     )
 )
-# For all runs the same: they are forked from one server then.
+# The same for all runs, so that they can be forked from one server.
 REPORTING = {
     "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_CONNECTION_PLUGINS": CONNECTION_PLUGINS,
 }
-# In a run's environment: it is no fork, but the program that users call.
+# In a run's environment, this selects the real program instead of a fork.
 PLAIN = {"ANSIBLE_FORCE_COLOR": "false"}
-_NETWORK = Path("/proc/thread-self/ns/net")  # a thread may be in one of its own
+_NETWORK = Path("/proc/thread-self/ns/net")  # a thread may have its own network namespace
 _USUAL = decisive(os.environ | REPORTING), _NETWORK.stat().st_ino
 
 
@@ -122,16 +122,16 @@ def _server() -> Server:
 
 
 def run_playbook(*arguments: str | Path, **environment: str) -> Run:
-    """Run ansible-playbook with these arguments in the project's folder, to its end."""
+    """Run ansible-playbook with these arguments in the project's folder and return the run."""
     status, *written = _run(arguments, environment)
-    # Warnings may stand before the report.
+    # Warnings may precede the report.
     start = written[0].find("{\n")
     assert start >= 0, "".join(written)
     return Run(status, json.loads(written[0][start:]), "".join(written))
 
 
 def show_playbook(*arguments: str | Path, **environment: str) -> tuple[int, str]:
-    """Return the exit status of such a run, and what people see of it."""
+    """Return the exit status of such a run and the output that users see."""
     status, out, err = _run(arguments, {**environment, "ANSIBLE_STDOUT_CALLBACK": "stages"})
     return status, err + out
 

@@ -3,13 +3,12 @@
     server = ansible_server.Server(environment, folder)
     status = server.run(["ansible-playbook", "site.yml"], environment, stdout, stderr)
 
-    with ansible_server.program(folder) as path:  # of a program `ansible-playbook`
+    with ansible_server.program(folder) as path:  # contains a program `ansible-playbook`
         subprocess.run(["molecule", …], env=os.environ | {"PATH": f"{path}:{os.environ['PATH']}"})
 
-What runs is `ansible-playbook` with these arguments and this environment, in a process of its
-own; only what its imports take is not spent again for each run, nor what packing a module does,
-nor what ansible_warm.py tells of. What Ansible reads while it is imported (`decisive`) is that
-of the server's environment.
+A run is `ansible-playbook` with these arguments and this environment, in its own process. It saves
+the time for imports and for packing modules, and the work described in ansible_warm.py. The
+variables that Ansible reads during its import (`decisive`) are those of the server's environment.
 """
 
 from __future__ import annotations
@@ -31,17 +30,17 @@ from support import loopback
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-# ansible_warm.py leans on the inside of this version: runs of another are forked, no more.
+# ansible_warm.py depends on the internals of this version; runs of other versions are only forked.
 KNOWN = importlib.metadata.version("ansible-core").startswith("2.19.")
 _LONGEST_REQUEST = 1 << 20
-# By these prefixes: what is read by the imports, and not again.
+# Prefixes of the variables that are only read during imports.
 _DECISIVE = ("ANSIBLE_", "LANG", "LC_", "PYTHON", "XDG_")
-# What a run tells its process by itself.
+# This variable is set in the process of each run.
 CALLBACK = "ANSIBLE_STDOUT_CALLBACK"
 
 
 def decisive(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what must be the same in the server's environment and in that of a run."""
+    """Return the variables that must be the same in the environments of the server and of a run."""
     return {
         key: value
         for key, value in environment.items()
@@ -50,7 +49,7 @@ def decisive(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class Server:
-    """The process; it ends with the one that made it."""
+    """The server process; it ends together with the process that created it."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -58,7 +57,7 @@ class Server:
         program = Path(__file__).with_name("ansible_forks.py")
         with theirs:
             self._process = subprocess.Popen(
-                # -P: the modules beside it are not Ansible's to import.
+                # -P: Ansible must not import the modules beside the program.
                 [sys.executable, "-P", program, str(_LONGEST_REQUEST)],
                 stdin=theirs,
                 cwd=folder,
@@ -66,7 +65,7 @@ class Server:
             )
 
     def close(self) -> None:
-        """End the server; no run of it is under way."""
+        """End the server; none of its runs may be in progress."""
         self._socket.close()
         self._process.wait()
 
@@ -77,7 +76,7 @@ class Server:
         stdout: IO[bytes],
         stderr: IO[bytes],
     ) -> int:
-        """Run `ansible-playbook` to its end; return its exit status."""
+        """Run `ansible-playbook` and return its exit status."""
         told, tell = os.pipe()
         try:
             request = json.dumps({"command": [*command], "environment": {**environment}})
@@ -86,7 +85,7 @@ class Server:
         finally:
             os.close(tell)
         try:
-            # Not to the end: whatever a run leaves running may hold the pipe open.
+            # Do not read to the end: processes left running by a run may keep the pipe open.
             written = os.read(told, 16)
         finally:
             os.close(told)
@@ -94,7 +93,7 @@ class Server:
         return int(written)
 
 
-# The program that asks: quick to start, as it imports next to nothing.
+# The client program: it starts quickly, as it imports very little.
 _PROGRAM = """#!{python} -IS
 import json, os, socket, sys
 if "--version" in sys.argv:  # asked once, of no use to a server
@@ -111,9 +110,9 @@ sys.exit(int(asked.recv(16) or b"250"))
 
 @contextlib.contextmanager
 def program(folder: Path) -> Iterator[Path]:
-    """Make a program `ansible-playbook` whose runs are forked; give the folder that it is in.
+    """Create a program `ansible-playbook` whose runs are forked; yield its folder.
 
-    There is a server for each environment and working directory that it is called with.
+    There is one server for each environment and working directory with which it is called.
     """
     servers: dict[str, Server] = {}
     making = threading.Lock()
@@ -139,7 +138,7 @@ def program(folder: Path) -> Iterator[Path]:
             self.request.sendall(str(status).encode())
 
     class Listening(socketserver.ThreadingUnixStreamServer):
-        """Takes each request in a thread of its own."""
+        """Handles each request in a separate thread."""
 
         socket_type = socket.SOCK_SEQPACKET
         daemon_threads = True

@@ -1,14 +1,14 @@
-"""What runs forked from a server (ansible_forks.py) have ready, and do without forking again.
+"""Optimizations of runs forked from a server (ansible_forks.py): preloading, and fewer forks.
 
-Of the five seconds of processor time that an unchanging run of site.yml takes, one goes to import
-the plugins that Ansible looks at in any run, one to parse and copy the same files, half a one to
-compile the same templates, two to fork a process for each task. The tests make hundreds of runs:
-here a task has a process of its own only where others run beside it, or where it is sent to
-another machine.
+A run of site.yml without changes takes five seconds of CPU time: one to import the plugins that
+Ansible loads in any run, one to parse and copy the same files, half a second to compile the same
+templates, and two to fork a process for each task. The tests make hundreds of runs. With this
+module, a task gets its own process only if others run in parallel, or if it is sent to another
+machine.
 
-Modules of Ansible and of its collections run in the process of their task, as the project's own do
-(action_plugins/in_process.py), where that makes no difference: on this machine, with this Python,
-as this user. Else they are sent.
+Modules of Ansible and its collections run in the process of their task, like the project's own
+(action_plugins/in_process.py), if this makes no difference: on this machine, with this Python, as
+this user. Otherwise, they are sent.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType, ModuleType
 
-# These look at variables and say what follows: no module is sent, nothing outside is touched.
+# Actions that only evaluate variables: they send no module and have no external effects.
 _DECIDES = {
     f"{prefix}{name}"
     for prefix in ("", "ansible.builtin.", "ansible.legacy.")
@@ -61,22 +61,23 @@ _DECIDES = {
         "validate_argument_spec",
     )
 }
-# What asks which process it was started by, and what keeps a client for those that follow.
+# Actions that depend on their parent process, and those that keep a client for later tasks.
 _APART = re.compile(r"docker_engine_tunnel$|kubernetes\.core\.")
-# Of what is in these; not what starts itself anew under another Python.
+# Modules that run in the process; not those that restart themselves under another Python.
 _IN_PROCESS = re.compile(
     r".*/(?P<name>ansible/modules/(command|copy|file|getent|slurp|stat|tempfile|uri)"
     r"|ansible_collections/(community/docker|google/cloud|kubernetes/core)/plugins/modules/\w+)\.py$"
 )
 _send = ActionBase._execute_module
 _Signature = tuple[int, int, int]
-# By path: of which file, and what it says.
+# By path: the signature of the file and its parsed content.
 _parsed: dict[str, tuple[_Signature, Any]] = {}
-# By what decides what a template is compiled to; those that this process has compiled itself.
+# Compiled templates by everything that affects the compilation; `_own` has those that this process
+# has compiled.
 _Template = tuple[Any, ...]
 _compiled: dict[_Template, CodeType] = {}
 _own: dict[_Template, CodeType] = {}
-# As in `community.docker.docker_prune`; modules for Windows are no Python.
+# Names like `community.docker.docker_prune`; modules for Windows are not Python.
 _OF_COLLECTIONS = re.compile(r"\b((?:community|google|kubernetes)\.[a-z]+)\.([a-z]\w+)")
 _configure_collection_loader = plugins._configure_collection_loader
 _compile = AnsibleEnvironment.compile
@@ -84,16 +85,16 @@ _compile_expression = AnsibleEnvironment.compile_expression
 _start = worker.WorkerProcess.start
 _is_alive = worker.WorkerProcess.is_alive
 _send_callback = TaskQueueManager.send_callback
-# A thread of Ansible's says what came of a loop's items while later ones are done, and modules that
-# run here take standard output, the environment and the working directory for themselves.
+# A thread of Ansible reports the results of a loop's items while later items run, but modules that
+# run in this process redirect standard output and change the environment and the working directory.
 _one_at_a_time = threading.RLock()
 _load_from_file = dataloader.DataLoader.load_from_file
 
 
 def prepare(files: Iterable[Path]) -> None:
-    """Load the plugins that each run looks at, and parse these files of playbooks and roles.
+    """Load the plugins that each run uses, and parse these files of playbooks and roles.
 
-    What these use of collections is imported.
+    The collection modules that these use are imported.
     """
     google_keys.trust()
     if AnsibleCollectionConfig.collection_finder is None:
@@ -110,13 +111,13 @@ def prepare(files: Iterable[Path]) -> None:
         try:
             used.update(_OF_COLLECTIONS.findall(Path(path).read_text(encoding="utf-8")))
             signature = _signature(path)
-            # All that playbooks and roles say is trusted.
+            # The content of playbooks and roles is trusted.
             said = _load_from_file(loader, path, cache="none", trusted_as_template=True)
         except Exception:  # noqa: BLE001, S112 - whoever loads it says what is wrong
             continue
         _parsed[path] = (signature, said)
     for collection, name in sorted(used):
-        # Other names are of filters, which are loaded together, or lead elsewhere.
+        # Other names are those of filters, which are loaded together, or redirects.
         with contextlib.suppress(ImportError):
             importlib.import_module(f"ansible_collections.{collection}.plugins.modules.{name}")
         with contextlib.suppress(KeyError):
@@ -124,28 +125,28 @@ def prepare(files: Iterable[Path]) -> None:
 
 
 def install() -> None:
-    """Let this process run tasks by itself where it can, and read what was parsed."""
+    """Let this process run tasks itself where possible, and use the parsed files."""
     plugins._configure_collection_loader = _configure_collection_loader_once
     ActionBase._execute_module = _execute
     worker.WorkerProcess.start = _start_or_run
     worker.WorkerProcess.is_alive = _is_under_way
     TaskQueueManager.send_callback = _say
     dataloader.DataLoader.load_from_file = _load
-    # Of that module it is all that is used there.
+    # deepcopy is the only function of `copy` used there.
     dataloader.copy = types.SimpleNamespace(deepcopy=_copied)
     AnsibleEnvironment.compile = _compile_once
     AnsibleEnvironment.compile_expression = _compile_expression_once
 
 
 def learn(folder: Path) -> None:
-    """Take over what runs have compiled and `teach` left in this folder."""
+    """Load templates that runs have compiled and that `teach` has stored in this folder."""
     for path in folder.glob("*.compiled"):
         _compiled.update(marshal.loads(path.read_bytes()))  # noqa: S302 - of such a run
         path.unlink()
 
 
 def teach(folder: Path) -> None:
-    """Leave to later runs what this one has compiled."""
+    """Store the templates compiled by this run for later runs."""
     if _own:
         path = folder / f"{os.getpid()}.part"
         path.write_bytes(marshal.dumps(_own))
@@ -153,7 +154,7 @@ def teach(folder: Path) -> None:
 
 
 def _configure_collection_loader_once(prefix_collections_path: Any = None) -> None:
-    """Leave the loader of collections as it is, but for paths of this run."""
+    """Keep the loader of collections unchanged, unless this run has its own paths."""
     if prefix_collections_path:
         _configure_collection_loader(prefix_collections_path)
 
@@ -164,7 +165,7 @@ def _signature(path: str) -> _Signature:
 
 
 def _load(self: Any, file_name: str, cache: str = "all", **options: Any) -> Any:
-    """Give what a file says: DataLoader.load_from_file."""
+    """Return a file's parsed content: replaces DataLoader.load_from_file."""
     path = self.path_dwim(file_name)
     known = _parsed.get(path) if options.get("trusted_as_template") else None
     if known and not options.get("json_only") and path not in self._FILE_CACHE:
@@ -179,15 +180,15 @@ def _load(self: Any, file_name: str, cache: str = "all", **options: Any) -> Any:
 
 def _key(environment: Any, source: str, *more: Any) -> _Template:
     context = _jinja_bits._TemplateCompileContext.current(optional=True)
-    # By these Ansible keeps its lexers, too.
+    # Ansible's cache of lexers uses the same key.
     settings = (getattr(environment, name) for name in _jinja_bits._TEMPLATE_OVERRIDE_FIELD_NAMES)
     escaped = context.escape_backslashes if context else None
-    # As bytes: whatever is known of the text beside it makes no difference here.
+    # As bytes, because the tags of the text are irrelevant here.
     return (*settings, escaped, source.encode("utf-8", "surrogatepass"), *more)
 
 
 def _compile_once(self: Any, source: Any, *arguments: Any, **options: Any) -> Any:
-    """Compile a template: AnsibleEnvironment.compile."""
+    """Compile a template: replaces AnsibleEnvironment.compile."""
     if not isinstance(source, str) or arguments or options:
         code = _compile(self, source, *arguments, **options)
         if self.__dict__.get("expression"):
@@ -200,7 +201,7 @@ def _compile_once(self: Any, source: Any, *arguments: Any, **options: Any) -> An
 
 
 def _compile_expression_once(self: Any, source: str, undefined_to_none: bool = True) -> Any:
-    """Compile an expression: AnsibleEnvironment.compile_expression."""
+    """Compile an expression: replaces AnsibleEnvironment.compile_expression."""
     key = _key(self, source, "expression")
     if key in _compiled:
         globals_ = self.make_globals(None)
@@ -216,7 +217,7 @@ def _compile_expression_once(self: Any, source: str, undefined_to_none: bool = T
 
 
 def _copied(value: Any) -> Any:
-    """Copy what was parsed: all but lists and mappings in it never changes."""
+    """Copy parsed content; only its lists and mappings are mutable."""
     if isinstance(value, dict):
         return AnsibleTagHelper.tag_copy(value, {key: _copied(one) for key, one in value.items()})
     if isinstance(value, list):
@@ -225,7 +226,7 @@ def _copied(value: Any) -> Any:
 
 
 def _execute(self: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-    """Run a module here, or send it: ActionBase._execute_module."""
+    """Run a module here or send it: replaces ActionBase._execute_module."""
     name = options.get("module_name") or self._task.action
     task_vars = options.get("task_vars") or {}
     here = in_process.ActionModule._is_here(self, task_vars)
@@ -260,13 +261,13 @@ def _module(action: Any, name: str) -> ModuleType | None:
 
 
 def _is_under_way(self: Any) -> bool:
-    """Return whether the task of a worker has not ended."""
+    """Return whether the task of a worker is still running."""
     alive: bool = not hasattr(self, "ended") and _is_alive(self)
     return alive
 
 
 class _Executor(TaskExecutor):  # type: ignore[misc]
-    """Nothing is said while an action is done in this process."""
+    """Blocks callbacks while an action runs in this process."""
 
     def _get_action_handler_with_module_context(self, templar: Any) -> tuple[Any, Any]:
         action, context = super()._get_action_handler_with_module_context(templar)
@@ -281,19 +282,18 @@ class _Executor(TaskExecutor):  # type: ignore[misc]
 
 
 def _say(self: Any, *arguments: Any, **options: Any) -> None:
-    """Tell the callback plugins: TaskQueueManager.send_callback."""
+    """Notify the callback plugins: replaces TaskQueueManager.send_callback."""
     with _one_at_a_time:
         _send_callback(self, *arguments, **options)
 
 
 def _start_or_run(self: Any) -> None:
-    """Run the task to its end if it needs no process of its own, else start one for it."""
+    """Run the task in this process if possible, otherwise start a process for it."""
     task = self._task
     if task.until or task.async_val or task.delegate_to or not (_decides(self) or _waits(self)):
         _start(self)
         return
-    # What a process of its own would change of the task and of variables, it would change for
-    # itself alone.
+    # A separate process would change only its own copies of the task and the variables.
     own = task.copy(exclude_parent=True)
     own._parent = task._parent
     with _task.TaskContext(own):
@@ -315,7 +315,7 @@ def _start_or_run(self: Any) -> None:
 
 
 def _waits(self: Any) -> bool:
-    """Return whether nothing else is done until the task has ended, on this machine."""
+    """Return whether the task runs on this machine and no other runs in parallel."""
     given = self._task_vars
     alone = len(given.get("ansible_play_batch", ())) == 1
     here = given.get("ansible_connection") == "local"
@@ -323,7 +323,7 @@ def _waits(self: Any) -> bool:
 
 
 def _decides(self: Any) -> bool:
-    """Return whether a task only decides something, if only not to be run."""
+    """Return whether a task only evaluates variables, or is skipped by its condition."""
     task = self._task
     if task.action in _DECIDES:
         return True

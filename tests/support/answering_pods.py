@@ -1,4 +1,4 @@
-"""Pods of a real cluster that answer what a test wants, and say which pod they are."""
+"""Pods of a real cluster that return a test's response and their own names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 60
 
-# busybox's httpd runs what lies in cgi-bin.
+# busybox's httpd executes files in cgi-bin.
 _PREDICT = """\
 #!/bin/sh
 if [ -n "$CRASH" ]; then
@@ -27,7 +27,7 @@ PATH = "/cgi-bin/predict"
 
 
 def service(name: str, kind: str = "LoadBalancer", port: int = 8080, **spec: Any) -> dict[str, Any]:
-    """Return a Service for the pods of a workload; keys of its metadata by `metadata`."""
+    """Return a Service for the pods of a workload; `metadata` has further keys of its metadata."""
     metadata = spec.pop("metadata", {})
     return {
         "apiVersion": "v1",
@@ -45,7 +45,7 @@ def service(name: str, kind: str = "LoadBalancer", port: int = 8080, **spec: Any
 def deployment(cluster: Cluster, app: str, replicas: int = 2, **options: Any) -> dict[str, Any]:
     """Return a Deployment whose pods answer at PATH.
 
-    Options: `name` if it is not the app's, `answer`; `anonymous` and `crash` as set or not.
+    Options: `name` if it differs from the app's, `answer`; the flags `anonymous` and `crash`.
     """
     name = options.get("name", app)
     environment = {
@@ -101,7 +101,7 @@ def apply(cluster: Cluster, namespace: str, *objects: dict[str, Any]) -> None:
 
 
 def prepare(cluster: Cluster, namespace: str) -> None:
-    """Bring what the pods need."""
+    """Create the objects that the pods need."""
     cluster.pull_secret(namespace)
     answers = {
         "apiVersion": "v1",
@@ -113,7 +113,7 @@ def prepare(cluster: Cluster, namespace: str) -> None:
 
 
 def login(cluster: Cluster, namespace: str, name: str, *role: str) -> dict[str, Any]:
-    """Return a kubeconfig that may do what a role says (words of `kubectl create role`)."""
+    """Return a kubeconfig with the permissions of a role (arguments of `kubectl create role`)."""
     where = ("--namespace", namespace)
     cluster.kubectl("create", "serviceaccount", name, *where)
     cluster.kubectl("create", "role", name, *where, *role)
@@ -129,7 +129,7 @@ def login(cluster: Cluster, namespace: str, name: str, *role: str) -> dict[str, 
 
 
 def await_rollout(cluster: Cluster, namespace: str, *names: str) -> None:
-    """Wait until Deployments are there with all their replicas."""
+    """Wait until Deployments have all their replicas."""
     for name in names:
         cluster.kubectl(
             "rollout", "status", f"deployment/{name}", "--namespace", namespace,
@@ -138,7 +138,7 @@ def await_rollout(cluster: Cluster, namespace: str, *names: str) -> None:
 
 
 def pod_names(cluster: Cluster, namespace: str, app: str) -> list[str]:
-    """Return the names of the pods that stay."""
+    """Return the names of the pods that are not being deleted."""
     pods = cluster.get("pods", "--namespace", namespace, f"--selector=app={app}")["items"]
     return sorted(
         pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]
@@ -146,7 +146,7 @@ def pod_names(cluster: Cluster, namespace: str, app: str) -> list[str]:
 
 
 def until(condition: Any) -> Any:
-    """Return what the condition returns once it is true; it is bound to become so."""
+    """Wait until the condition returns a true value, and return it; fail after PATIENCE."""
     end = time.monotonic() + PATIENCE
     while True:
         found = condition()

@@ -1,4 +1,4 @@
-"""Objects as the API gives them, cut down to what is judged."""
+"""API objects, reduced to the fields that the code evaluates."""
 
 NOW = "2026-01-02T03:04:05Z"
 
@@ -39,7 +39,7 @@ RUNNING = {"running": {"startedAt": NOW}}
 
 
 def pod(name="web-1", *containers, ready=False, phase=None, conditions=(), **further):
-    """further: uid, owner, and more of the metadata; spec: of the pod; status: of the pod."""
+    """Return a pod; further: uid, owner, further metadata, and the pod's spec and status."""
     spec, status = further.pop("spec", {}), further.pop("status", {})
     containers = containers or (container(ready=ready, **(RUNNING if ready else {})),)
     states = [

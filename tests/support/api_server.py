@@ -1,4 +1,4 @@
-"""A server for the answers of an API server that no real cluster gives when asked to."""
+"""A server for API server responses that a real cluster does not produce on demand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked; of a header that is there more than once, each value is a line."""
+    """A request; the values of a repeated header are joined by newlines."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What is answered: JSON, unless the body is bytes; without a status the connection ends."""
+    """A response: JSON, unless the body is bytes; without a status, the connection is closed."""
 
     body: Any = field(default_factory=dict)
     status: int = 200
@@ -40,27 +40,27 @@ class Answer:
 
 
 def refusal(status: int, reason: str, message: str, **headers: str) -> Answer:
-    """An API server's refusal."""
+    """Return an error response of an API server."""
     body = {"kind": "Status", "status": "Failure", "reason": reason, "message": message}
     return Answer(body, status, headers)
 
 
 @dataclass
 class ApiServer:
-    """Where it is, and what it was asked."""
+    """The server's URL and the received requests."""
 
     url: str
     requests: list[Request]
 
     def kubeconfig(self, user: dict[str, Any] | None = None, **cluster: Any) -> dict[str, Any]:
-        """A kubeconfig whose context `here` leads to this server."""
+        """Return a kubeconfig whose context `here` refers to this server."""
         return kubeconfig(self.url, user, **cluster)
 
 
 def kubeconfig(
     server: str, user: dict[str, Any] | None = None, context: str = "here", **cluster: Any
 ) -> dict[str, Any]:
-    """A kubeconfig with one context; `cluster` takes its keys with underscores."""
+    """Return a kubeconfig with one context; keys in `cluster` have underscores for hyphens."""
     values = {key.replace("_", "-"): value for key, value in cluster.items()}
     return {
         "apiVersion": "v1",
@@ -78,14 +78,14 @@ def kubeconfig(
 def serving(
     respond: Callable[[Request], Answer | None], tls: ssl.SSLContext | None = None
 ) -> Iterator[ApiServer]:
-    """Answer by `respond` while the context lasts; with None the connection just ends."""
+    """Answer with `respond` during the context; on None, the connection is closed."""
     requests: list[Request] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # A body would wait until its headers are acknowledged, for 40 ms.
+        # With Nagle's algorithm, a body waits 40 ms for the acknowledgement of its headers.
         disable_nagle_algorithm = True
-        # A connection that is kept does not keep the server.
+        # An idle connection must not keep the server running.
         timeout = 5
 
         def log_message(self, *_: object) -> None:
@@ -115,14 +115,14 @@ def serving(
             self.end_headers()
             self.wfile.write(body)
 
-        # As http.server calls them.
+        # The names that http.server requires.
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = respond  # noqa: N815
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """Clients that hang up are what some tests are about."""
+            """Ignore errors: in some tests, clients disconnect on purpose."""
 
     server = Server(("127.0.0.1", 0), Handler)
     if tls:
@@ -140,7 +140,7 @@ class Certificate:
     key: Path
 
     def server(self, *, clients: Path | None = None) -> ssl.SSLContext:
-        """Settings of a server with it, that takes none but the clients named, if any."""
+        """Return a server's TLS context; `clients`: the accepted client certificates."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, self.key)
         if clients:
@@ -150,7 +150,7 @@ class Certificate:
 
 
 def make_certificate(folder: Path, name: str, address: str = "127.0.0.1") -> Certificate:
-    """Make a certificate."""
+    """Create a certificate."""
     openssl = shutil.which("openssl")
     assert openssl, "These tests need certificates: apt-get install openssl"
     made = Certificate(folder / f"{name}.crt", folder / f"{name}.key")

@@ -1,4 +1,4 @@
-"""What tests ask a cluster often, by a client of their own process: to start kubectl costs more."""
+"""A client for frequent requests to a cluster, cheaper than starting kubectl."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# As kubectl's is told apart from the product's: these are the tests' own requests.
+# Distinguishes the tests' requests from those of the product, like kubectl's user agent.
 USER_AGENT = "kubectl (tests)"
 
 
 class _UnknownError(Exception):
-    """The client does not know what is asked for; kubectl may."""
+    """The client does not support the request; kubectl may."""
 
 
 class _Arguments(argparse.ArgumentParser):
-    """Those of `kubectl get`; of others it says so."""
+    """The supported arguments of `kubectl get`; others raise _UnknownError."""
 
     def error(self, message: str) -> NoReturn:
         raise _UnknownError(message)
@@ -47,7 +47,7 @@ _ARGUMENTS = _arguments()
 
 
 class Client:
-    """The API of a cluster, with what it has discovered: that is kept in a folder."""
+    """The API of a cluster; discovered resources are cached in a folder."""
 
     def __init__(self, kubeconfig: Path, context: str, folder: Path) -> None:
         api = config.new_client_from_config(str(kubeconfig), context)
@@ -56,9 +56,9 @@ class Client:
         self._dynamic = dynamic.DynamicClient(api, cache_file=f"{discovered}/resources.json")
 
     def get(self, arguments: Sequence[str]) -> dict[str, Any] | None:
-        """Return what `kubectl get` with these arguments finds, as the API gives it.
+        """Return the objects that `kubectl get` with these arguments finds, as in the API.
 
-        None: kubectl is to be asked. AssertionError: the API refuses.
+        The result is None if kubectl must be used. Raises AssertionError if the API refuses.
         """
         try:
             asked = _ARGUMENTS.parse_args(arguments)
@@ -67,7 +67,7 @@ class Client:
             return None
         named = asked.namespace or asked.all_namespaces
         if not named and any(one.namespaced for one in resources):
-            return None  # the context's namespace
+            return None  # only kubectl applies the context's namespace
         found = [self._ask(resource, asked) for resource in resources]
         if asked.name:
             return found[0]
@@ -79,12 +79,12 @@ class Client:
         self._request("post", path, document)
 
     def delete(self, path: str) -> None:
-        """Delete an object, if it is there; do not wait for its end."""
+        """Delete an object if it exists, without waiting."""
         with contextlib.suppress(FileNotFoundError):
             self._request("delete", path)
 
     def text(self, path: str) -> str:
-        """Return what the API answers, as it is."""
+        """Return the API's raw response."""
         return str(self._request("get", path).data.decode())
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
@@ -103,7 +103,7 @@ class Client:
             and called.lower() in (one.name, one.singular_name, one.kind.lower())
             and "/" not in one.name
         ]
-        # An old group may still have what is of another now.
+        # A resource may also exist in an old API group.
         found.sort(key=lambda one: (one.group not in ("", "apps"), not one.preferred))
         if not found:
             raise _UnknownError(called)
@@ -132,6 +132,6 @@ def _of(kubeconfig: Path, context: str, folder: Path, _state: tuple[int, int]) -
 
 
 def of(kubeconfig: Path, context: str, folder: Path) -> Client:
-    """Return the client of a context, one for as long as its file is the same."""
+    """Return the client of a context, cached as long as the kubeconfig is unchanged."""
     status = kubeconfig.stat()
     return _of(kubeconfig, context, folder, (status.st_ino, status.st_mtime_ns))

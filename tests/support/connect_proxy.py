@@ -1,4 +1,4 @@
-"""An HTTP proxy that connects to hosts which nobody else knows."""
+"""An HTTP proxy (CONNECT) with its own mapping of host names."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _HEAD = 65536
 
 @dataclass
 class Proxy:
-    """The proxy, and what it was asked for: HOST:PORT, once for each connection."""
+    """The proxy and the requested HOST:PORT of each connection."""
 
     url: str
     asked: list[str] = field(default_factory=list)
 
 
 def relay(one: socket.socket, other: socket.socket) -> None:
-    """Carry what either side sends to the other one, until one of them ends."""
+    """Forward data in both directions until one side closes the connection."""
     with selectors.DefaultSelector() as ready:
         ready.register(one, selectors.EVENT_READ, other)
         ready.register(other, selectors.EVENT_READ, one)
@@ -40,7 +40,7 @@ def relay(one: socket.socket, other: socket.socket) -> None:
 
 @contextlib.contextmanager
 def running(places: Mapping[str, str]) -> Iterator[Proxy]:
-    """Run a proxy that connects to what the places say: HOST:PORT → HOST:PORT."""
+    """Run a proxy with the mapping `places`: HOST:PORT → HOST:PORT."""
 
     class Connection(socketserver.StreamRequestHandler):
         """One connection through it."""
@@ -59,7 +59,7 @@ def running(places: Mapping[str, str]) -> Iterator[Proxy]:
                 relay(self.connection, there)
 
     class Server(socketserver.ThreadingTCPServer):
-        """Takes each connection in a thread of its own."""
+        """Handles each connection in a separate thread."""
 
         daemon_threads = True
         allow_reuse_address = True

@@ -1,4 +1,4 @@
-"""Holds the documentation of modules against the options they take and what they return."""
+"""Comparing the documentation of modules with their options and return values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-# What any module may return is documented by Ansible.
+# Return values common to all modules, which Ansible documents.
 COMMON = {
     *("changed", "failed", "msg", "diff", "invocation", "exception", "warnings", "deprecations"),
 }
@@ -30,16 +30,16 @@ TYPES: dict[str, tuple[type, ...]] = {
     "list": (list,),
     "dict": (dict,),
 }
-# A description may send the reader on: O(prediction_check#module:checks).
+# A description may refer to another module: O(prediction_check#module:checks).
 REFERENCE = re.compile(r"\bO\((\w+)#module:([\w.]+)\)")
 
 
 class _SeenError(Exception):
-    """Ends a module when its options are known."""
+    """Ends a module as soon as its options are known."""
 
 
 def specification(module: ModuleType) -> dict[str, Any]:
-    """Return the arguments that a module gives to AnsibleModule."""
+    """Return the arguments that a module passes to AnsibleModule."""
     seen: dict[str, Any] = {}
 
     def init(_module: AnsibleModule, argument_spec: Any, **others: Any) -> None:
@@ -55,7 +55,7 @@ def specification(module: ModuleType) -> dict[str, Any]:
 
 
 def documentation(module: ModuleType) -> dict[str, Any]:
-    """Return a module's documentation, that of the fragments it extends included."""
+    """Return a module's documentation, including the fragments that it extends."""
     found: dict[str, Any] = yaml.safe_load(module.DOCUMENTATION)
     fragments = found.get("extends_documentation_fragment") or []
     whole: dict[str, dict[str, Any]] = {"options": {}, "attributes": {}}
@@ -77,7 +77,7 @@ def _text(description: Any) -> str:
 
 
 def option_differences(module: ModuleType) -> list[str]:
-    """Return where a module's options are not as documented, or an example is not as they are."""
+    """Return differences between a module's options, their documentation and the examples."""
     taken = specification(module)
     told = documentation(module)
     supports = (told.get("attributes") or {}).get("check_mode", {}).get("support")
@@ -126,7 +126,7 @@ def _referred(module: str, path: str) -> Mapping[str, Any]:
 
 
 def _given(given: Any, taken: Mapping[str, Any], where: str) -> Iterator[str]:
-    """Yield the options of an example that the module does not take or that it lacks."""
+    """Yield options of an example that are unknown, and required options that it lacks."""
     for one in given if isinstance(given, list) else [given]:
         if not isinstance(one, dict):
             continue  # a template
@@ -141,7 +141,7 @@ def _given(given: Any, taken: Mapping[str, Any], where: str) -> Iterator[str]:
 
 
 def sample_differences(module: ModuleType) -> list[str]:
-    """Return where the samples of a module's documentation are not what it says of them."""
+    """Return samples of a module's documentation that contradict their description."""
     return list(_samples(yaml.safe_load(module.RETURN) or {}, ""))
 
 
@@ -156,10 +156,10 @@ def _samples(told: Mapping[str, Any], where: str) -> Iterator[str]:
 
 
 def result_differences(module: ModuleType, result: Mapping[str, Any]) -> list[str]:
-    """Return where a result is not what a module's documentation says of its return values.
+    """Return differences between a result and the documented return values of a module.
 
-    What is returned always must be in a result that failed only if it tells `problems`: before
-    that the options may have been wrong, or the cluster out of reach.
+    A failed result must contain the values that are always returned only if it contains `problems`.
+    Before that, the options may have been invalid, or the cluster unreachable.
     """
     told = yaml.safe_load(module.RETURN) or {}
     failed = bool(result.get("failed"))
@@ -199,7 +199,7 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _as_sample(value: Any, sample: Any, contains: Any, path: str) -> Iterator[str]:
-    """Hold the keys of an element against those of the sample, if that is all there is."""
+    """Compare the keys of an element with those of the sample, if nothing else is documented."""
     if contains or not sample or not isinstance(value, dict) or not isinstance(sample[0], dict):
         return
     for name in sorted(set(value) ^ set(sample[0])):

@@ -1,4 +1,4 @@
-"""What the project's documents tell people to type, to set and to open."""
+"""Commands, settings and links in the project's documents."""
 
 from __future__ import annotations
 
@@ -34,43 +34,43 @@ _WORD = re.compile(r"`([^`]+)`")
 
 @dataclass(frozen=True)
 class Document:
-    """A Markdown file, taken apart."""
+    """A parsed Markdown file."""
 
     path: Path
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The whole text."""
         return self.path.read_text(encoding="utf-8")
 
     @property
     def fenced(self) -> list[tuple[str, str]]:
-        """The fenced blocks: the language and the text of each."""
+        """The language and the text of each fenced block."""
         parts = re.split(rf"^{_FENCE}(.*)$", self.text, flags=re.MULTILINE)
         return list(zip(parts[1::4], parts[2::4], strict=False))
 
     @property
     def prose(self) -> str:
-        """What is in no fenced or indented block."""
+        """The text outside of fenced and indented blocks."""
         parts = re.split(rf"^{_FENCE}.*$", self.text, flags=re.MULTILINE)
         lines = "".join(parts[::2]).splitlines()
         return "\n".join(line for line in lines if not line.startswith("    "))
 
     @property
     def links(self) -> list[str]:
-        """Where its links lead to."""
+        """The targets of its links."""
         return _LINK.findall(_CODE.sub("", self.prose))
 
     @property
     def anchors(self) -> set[str]:
-        """What a link can name behind #, as GitHub makes it of the headings."""
+        """The anchors that GitHub generates from the headings."""
         headings = re.findall(r"^#+ (.+)$", self.prose, flags=re.MULTILINE)
         plain = (re.sub(r"[^\w\- ]", "", one).strip().lower() for one in headings)
         return {one.replace(" ", "-") for one in plain}
 
     @property
     def commands(self) -> list[list[str]]:
-        """The commands of its blocks, each as its words; lines ending with a backslash go on."""
+        """The commands in its blocks, each as a list of words; backslashes continue lines."""
         shells = [text for language, text in self.fenced if language in {"", "sh"}]
         indented = re.findall(r"^(?: {4}.*\n?)+", self.text, flags=re.MULTILINE)
         lines = "\n".join([*shells, *indented]).replace("\\\n", " ").splitlines()
@@ -78,11 +78,11 @@ class Document:
 
     @property
     def examples(self) -> list[dict[str, Any]]:
-        """Its YAML, parsed."""
+        """The parsed YAML blocks."""
         return [yaml.safe_load(text) for language, text in self.fenced if language == "yaml"]
 
     def rows(self, heading: str) -> Iterator[list[str]]:
-        """Yield the rows of the tables below a heading, each as its cells."""
+        """Yield the rows of the tables below a heading, each as a list of cells."""
         section = re.split(r"^#+ (.+)$", self.text, flags=re.MULTILINE)
         bodies = dict(zip(section[1::2], section[2::2], strict=True))
         for line in bodies[heading].splitlines():
@@ -91,12 +91,12 @@ class Document:
 
 
 def words_of(cell: str) -> list[str]:
-    """Return what stands in backquotes."""
+    """Return the texts in backquotes."""
     return _WORD.findall(cell)
 
 
 def _words(line: str) -> list[str]:
-    """Return a command's words without what sets variables before it; of other text, nothing."""
+    """Return a command's words without variable assignments and sudo; empty if unparsable."""
     try:
         words = shlex.split(line, comments=True)
     except ValueError:

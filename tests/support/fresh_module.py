@@ -1,4 +1,4 @@
-"""Imports a module as on a host whose Python lacks packages."""
+"""Importing a module as on a host whose Python lacks packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHARED = "ansible.module_utils.docker_ml_api"
 
 @contextlib.contextmanager
 def fresh_module(name: str, *lacking: str) -> Iterator[ModuleType]:
-    """Give the module, imported anew with all that the modules share, without the packages."""
+    """Yield the module, imported again together with the shared code, without the packages."""
 
     def ours() -> list[str]:
         return [one for one in sys.modules if one == name or one.startswith(_SHARED)]
@@ -28,7 +28,7 @@ def fresh_module(name: str, *lacking: str) -> Iterator[ModuleType]:
     shared = ansible.module_utils.docker_ml_api
     for one in kept:
         del sys.modules[one]
-    # Python takes None for "not installed".
+    # For Python, None means "not installed".
     sys.modules.update(dict.fromkeys(lacking))  # type: ignore[arg-type]
     try:
         yield importlib.import_module(name)

@@ -1,15 +1,16 @@
-"""A double of Google's APIs for tests: its own state, authority, key and free ports.
+"""A double of Google's APIs for tests, with its own state, CA, key and free ports.
 
     with gke_double.running(tmp_path) as google:
         run(..., environment=google.environment)
         assert google.mutations() == []
 
-Requests go over the sockets as a real client's do; `world` and `clock` are at hand because the
-servers are threads of this process. Keyword arguments are settings: of rehearsal.gke.double
-(`project`, `token_seconds`, `endpoint` …) and of rehearsal.gke.model.settings. A `clock` of
-`rehearsal.gke.clock.StandingClock()` moves by `google.clock.advance(seconds)` alone.
+Requests use sockets like those of a real client; `world` and `clock` are accessible because the
+servers are threads of this process. Keyword arguments are settings of rehearsal.gke.double
+(`project`, `token_seconds`, `endpoint` …) or of rehearsal.gke.model.settings. With
+`rehearsal.gke.clock.StandingClock()` as `clock`, time only moves by
+`google.clock.advance(seconds)`.
 
-Leaving the block fails the test when the double gave an answer that Google's API could not give.
+At the end of the block, the test fails if the double gave an answer that Google's API cannot give.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from rehearsal.gke.call import World
     from rehearsal.gke.double import MakeWorld
 
-# It takes 50 ms to make an account's key: once in a process.
+# Creating an account's key takes 50 ms: done only once per process.
 accounts.make_account = functools.cache(accounts.make_account)
 google_keys.trust()
 
@@ -50,64 +51,64 @@ class Google:
 
     @property
     def project(self) -> str:
-        """ID of the one project."""
+        """ID of the only project."""
         return self.double.settings.project
 
     @property
     def email(self) -> str:
-        """The service account's address."""
+        """The service account's e-mail address."""
         return self.double.settings.service_account
 
     @property
     def key_file(self) -> Path:
-        """The service account's key."""
+        """The service account's key file."""
         return self.double.paths.key_file
 
     @property
     def authority(self) -> Path:
-        """The certificate that clients must trust."""
+        """The CA certificate that clients must trust."""
         return self.double.paths.authority
 
     @property
     def proxy(self) -> str:
-        """URL of the proxy by which googleapis.com is reached."""
+        """URL of the proxy through which googleapis.com is reached."""
         return self.server.proxy_url
 
     @property
     def plain(self) -> str:
-        """URL of plain HTTP: /container/…, /tokenreview, /control/…."""
+        """URL of the plain HTTP server: /container/…, /tokenreview, /control/…."""
         return self.server.plain_url
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes a client take the double for Google, and log in by the key file."""
+        """Environment variables that make a client use the double, and log in with the key file."""
         return environment.for_ansible(self.double.paths, self.proxy, self.project)
 
     @property
     def gcloud_environment(self) -> dict[str, str]:
-        """What makes gcloud talk to the double."""
+        """Environment variables that make gcloud use the double."""
         return environment.for_gcloud(self.double.paths, self.plain, self.project)
 
     @property
     def world(self) -> World:
-        """Google's side."""
+        """The model of Google's side."""
         return self.double.world
 
     @property
     def clock(self) -> RealClock | StandingClock:
-        """The time that operations and tokens go by."""
+        """The clock of operations and tokens."""
         return self.double.clock
 
     def access_token(self, *scopes: str) -> str:
-        """Return a token that is good; without scopes, with those that one usually asks for."""
+        """Return a valid token; the default scopes are the usual ones."""
         return self.double.access_token(scopes) if scopes else self.double.access_token()
 
     def fault(self, kind: str, **fields: Any) -> None:
-        """Let a fault affect requests: fields as of rehearsal.gke.call.Fault."""
+        """Add a fault; fields as in rehearsal.gke.call.Fault."""
         self.double.faults.add(Fault(kind, **fields))
 
     def make_repository(self, name: str, location: str = "europe-west1") -> str:
-        """Make a repository for images, not ours; give what references of its images begin with."""
+        """Create a repository as if by others; return the prefix of its image references."""
         place = f"v1/projects/{self.project}/locations/{location}/repositories"
         with requests.Session() as session:
             session.trust_env = False
@@ -118,20 +119,20 @@ class Google:
                 headers={"Authorization": f"Bearer {self.access_token()}"},
                 timeout=10,
             ).raise_for_status()
-        # Until it is there.
+        # Advance until the repository exists.
         self.clock.advance(1)
         return f"{location}-docker.pkg.dev/{self.project}/{name}"
 
     def clear_faults(self) -> None:
-        """Let no fault affect anything any more."""
+        """Remove all faults."""
         self.double.faults.clear()
 
     def requests(self, *, mutating: bool | None = None) -> list[dict[str, Any]]:
-        """Return the log, the oldest first: fields as of rehearsal.gke.requestlog.Entry."""
+        """Return the log, oldest entry first; fields as in rehearsal.gke.requestlog.Entry."""
         return self.double.log.entries(mutating=mutating)
 
     def mutations(self) -> list[dict[str, Any]]:
-        """Return the log's requests that may have changed something of Google's."""
+        """Return the logged requests that may have changed Google's state."""
         return self.requests(mutating=True)
 
     def forget_requests(self) -> None:
@@ -139,7 +140,7 @@ class Google:
         self.double.log.clear()
 
     def invalid_answers(self) -> list[str]:
-        """Return what the double answered that Google could not have."""
+        """Return the problems of answers that Google could not have given."""
         return [
             entry["problem"]
             for entry in self.requests()
@@ -155,9 +156,9 @@ def running(
     make_world: MakeWorld | None = None,
     **settings: Any,
 ) -> Iterator[Google]:
-    """Run a double whose files are in a folder below the given one.
+    """Run a double whose files are in a subfolder of the given folder.
 
-    Leaving and entering again with the same folder is a double that was stopped and started.
+    Entering again with the same folder corresponds to a restart of the double.
     """
     paths = Layout(folder / "gke-double")
     double = Double(paths, Settings.of(settings), clock or RealClock(), make_world)

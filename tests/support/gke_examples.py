@@ -1,4 +1,4 @@
-"""Wanted GKE clusters, as modules get them, and modules at work on a double of Google's APIs."""
+"""Specifications of GKE clusters, and running modules against a double of Google's APIs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAME = "hello-cluster"
 
 
 def options(*pools: Mapping[str, Any], **values: Any) -> dict[str, Any]:
-    """The option `cluster`, as somebody writes it; without pools it has one, `main`."""
+    """Return the option `cluster` as users write it; without pools, it has one, `main`."""
     given = [dict(one) for one in pools] or [{}]
     named = [{"name": "main", "nodes": 2, **one} for one in given]
     if values.get("mode") == cluster_options.AUTOPILOT:
@@ -43,7 +43,7 @@ def options(*pools: Mapping[str, Any], **values: Any) -> dict[str, Any]:
 
 
 def wanted(*pools: Mapping[str, Any], **values: Any) -> dict[str, Any]:
-    """The same as a module gets it: with every option."""
+    """Return the option as a module gets it, with all suboptions."""
     result = ArgumentSpecValidator(cluster_options.ARGUMENTS).validate(
         {"cluster": options(*pools, **values)}
     )
@@ -53,7 +53,7 @@ def wanted(*pools: Mapping[str, Any], **values: Any) -> dict[str, Any]:
 
 
 class Gke:
-    """Modules on a double of Google's APIs."""
+    """Runs modules against a double of Google's APIs."""
 
     def __init__(
         self, google: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -83,11 +83,11 @@ class Gke:
         return self.done("gke_cluster_update", updates=updates, **place)
 
     def google_cloud(self, module: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Run a module of google.cloud, as it is."""
+        """Run an unchanged module of google.cloud."""
         return self.done(f"ansible_collections.google.cloud.plugins.modules.{module}", **parameters)
 
     def create(self, one: Mapping[str, Any], place: Mapping[str, Any], pool: str = "") -> None:
-        """Create a cluster or pool as the changes say."""
+        """Create a cluster or pool as specified by the changes."""
         if one["by"] == "api":
             self.done("gke_cluster_create", pool=pool, body=one["body"], **place)
             return
@@ -95,7 +95,7 @@ class Gke:
         self.google_cloud(module, one["parameters"])
 
     def apply(self, cluster: Mapping[str, Any], **given: Any) -> dict[str, Any]:
-        """Do everything that the changes say, in their order; return them."""
+        """Apply all changes in their order; return the changes."""
         found = self.changes(cluster, **given)
         place = {"name": cluster["name"], "location": cluster["location"]}
         if found["create"]["cluster"]:
@@ -110,13 +110,13 @@ class Gke:
         return found
 
     def calls(self) -> list[str]:
-        """The mutating calls of the log, by the API's method."""
+        """Return the API methods of the logged mutating calls."""
         return calls(self.google)
 
 
 @contextlib.contextmanager
 def on_google(google: Any, **given: Any) -> Iterator[api.GoogleSession]:
-    """A session on the double, whose sleep is what moves the double's clock."""
+    """Yield a session on the double, whose sleep advances the double's clock."""
     params = {"auth_kind": "serviceaccount", "service_account_file": str(google.key_file)}
     session = api.GoogleSession(
         {"project": google.project, **params, **given},
@@ -130,14 +130,14 @@ def on_google(google: Any, **given: Any) -> Iterator[api.GoogleSession]:
 
 
 def plan(session: api.GoogleSession, cluster: Mapping[str, Any], **given: Any) -> Any:
-    """What the comparison with the live cluster finds."""
+    """Return the result of the comparison with the live cluster."""
     live = gke_live.find(session, cluster["location"], cluster["name"], cluster_options.OWNER)
     now = datetime.now(UTC)
     return comparison.plan(cluster, live, session.project, cluster_options.OWNER, now, **given)
 
 
 def make(session: api.GoogleSession, cluster: Mapping[str, Any]) -> None:
-    """Let there be a cluster, by one request and without google.cloud."""
+    """Create a cluster with one request and without google.cloud."""
     body = create_request.cluster_body(
         cluster, session.project, cluster_options.OWNER, datetime.now(UTC)
     )
@@ -153,7 +153,7 @@ def make(session: api.GoogleSession, cluster: Mapping[str, Any]) -> None:
 
 
 def calls(google: Any) -> list[str]:
-    """The mutating requests that the double has seen, by the API's method."""
+    """Return the API methods of the mutating requests that the double has received."""
     found = [one["method_id"] for one in google.mutations()]
     return [one.removeprefix("container.projects.locations.") for one in found]
 
@@ -162,7 +162,7 @@ def calls(google: Any) -> list[str]:
 def quick_google(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, **given: Any
 ) -> Iterator[Gke]:
-    """Modules on a double whose operations take a moment of real time."""
+    """Yield modules on a double whose operations take little real time."""
     kinds = ("create_cluster", "create_pool", "update", "delete")
     quick = {f"{kind}_seconds": 0.05 for kind in kinds}
     with gke_double.running(folder, **{**quick, **given}) as google, left_connections():
@@ -171,7 +171,7 @@ def quick_google(
 
 @contextlib.contextmanager
 def left_connections() -> Iterator[None]:
-    """Forgive the connections that a module of google.cloud leaves open when its time is up."""
+    """Ignore connections that a module of google.cloud leaves open after a timeout."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

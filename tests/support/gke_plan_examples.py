@@ -1,4 +1,4 @@
-"""Wanted clusters, complete with the defaults of their options."""
+"""Specifications of clusters, completed by the defaults of their options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def pool(**options: Any) -> dict[str, Any]:
 
 
 def cluster(**options: Any) -> dict[str, Any]:
-    """Return a wanted cluster as a module gets it."""
+    """Return the specification of a cluster as a module gets it."""
     given = {"name": "model-test-cluster", "location": "europe-west1-b", **options}
     checked = ArgumentSpecValidator(cluster_options.ARGUMENTS).validate({"cluster": given})
     assert not checked.error_messages, checked.error_messages

@@ -1,13 +1,13 @@
-"""The project's site.yml on GKE clusters of a test's own, at a double of Google's APIs.
+"""Running site.yml on a test's own GKE clusters, with a double of Google's APIs.
 
     with gke_play.playing(tmp_path, "one", "two") as play:
         play.succeed()                    # site.yml --tags=clusters --limit=one,two
         play.google.fault("unavailable", method="clusters.create$")
         assert play.calls() == [...]      # what was asked of Google to be changed
 
-The inventory is inventory/gke.yml and one of the play's own, which adds the clusters to its group
-`gke` and says where the double is, as inventory/rehearsal.yml does. The clusters' API server is one
-that only answers what a run asks of an empty cluster.
+The inventory is inventory/gke.yml and one of the play, which adds the clusters to the group `gke`
+and contains the double's address, like inventory/rehearsal.yml. The clusters' API server only
+answers the requests that a run sends to an empty cluster.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 LOCATION = "europe-west1-b"
 REGISTRY = "127.0.20.2:5000/tests"
-# So often one has asked after an operation when it is told to be waiting.
+# The number of polls of an operation after which a run is considered to be waiting.
 _WAITING = 3
-# Google's operations, in seconds; each is waited for.
+# The durations of Google's operations, in seconds of real waiting.
 _QUICK = {
     "create_cluster_seconds": 0.6,
     "create_pool_seconds": 0.4,
@@ -47,11 +47,11 @@ _QUICK = {
 
 @dataclass
 class Play:
-    """GKE clusters, each a host of the inventory, and the double."""
+    """GKE clusters, each of them a host of the inventory, and the double."""
 
     folder: Path
     google: gke_double.Google
-    # Name → the host's own variables.
+    # Name → the host's variables.
     clusters: dict[str, dict[str, Any]]
     variables: dict[str, Any] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ class Play:
         return list(self.clusters)
 
     def inventory(self) -> Path:
-        """Write the inventory as it is now; return its file."""
+        """Write the current inventory; return its file."""
         environment = self.google.environment
         way = {key: value for key, value in environment.items() if not key.startswith("GCP_")}
         common = {
@@ -84,9 +84,9 @@ class Play:
         return path
 
     def arguments(self, *arguments: str, playbook: str = "site.yml") -> list[str]:
-        """Return the arguments of ansible-playbook, the inventory written.
+        """Write the inventory and return the arguments of ansible-playbook.
 
-        Of site.yml it is the stage clusters that runs, if the arguments name no other.
+        Of site.yml, the stage clusters runs unless the arguments name another.
         """
         if playbook == "site.yml" and not any(one.startswith("--tags") for one in arguments):
             arguments = ("--tags=clusters", *arguments)
@@ -100,28 +100,28 @@ class Play:
         ]
 
     def run(self, *arguments: str, playbook: str = "site.yml", **environment: str) -> Run:
-        """Run site.yml or one of playbooks/; the log of requests begins with it."""
+        """Run site.yml or a playbook of playbooks/; clears the request log before."""
         self.google.forget_requests()
         return run_playbook(*self.arguments(*arguments, playbook=playbook), **environment)
 
     def succeed(self, *arguments: str, playbook: str = "site.yml", **environment: str) -> Run:
-        """Run it; it must succeed."""
+        """Run a playbook, which must succeed."""
         return self.run(*arguments, playbook=playbook, **environment).ok()
 
     def fail(self, *arguments: str, playbook: str = "site.yml", **environment: str) -> str:
-        """Run it; it must fail. Return what the user reads."""
+        """Run a playbook, which must fail; return the message."""
         run = self.run(*arguments, playbook=playbook, **environment)
         assert run.status != 0, run.text
         return run.failure
 
     def settled(self, *arguments: str) -> Run:
-        """Run it; it must find nothing to do and ask nothing of Google to be changed."""
+        """Run site.yml, which must change nothing and request no changes from Google."""
         run = self.succeed(*arguments)
         assert (run.changed, self.calls()) == ([], [])
         return run
 
     def kill_when(self, reached: Callable[[], object], *arguments: str) -> None:
-        """Start site.yml and kill -9 all of it as soon as `reached` is true."""
+        """Start site.yml and kill all its processes (SIGKILL) as soon as `reached` is true."""
         self.google.forget_requests()
         output = self.folder / "killed.txt"
         with (
@@ -145,9 +145,9 @@ class Play:
                 processes.kill_all(run.pid)
 
     def calls(self, *names: str) -> list[str]:
-        """What was asked of Google to be changed since the run began: METHOD of CLUSTER/POOL.
+        """Return the changes requested from Google since the start of the run: METHOD CLUSTER/POOL.
 
-        Refused requests are among it. With names: only what is about these clusters.
+        Refused requests are included. With names, only the requests for these clusters.
         """
         found = []
         for one in self.google.mutations():
@@ -158,8 +158,8 @@ class Play:
         return found
 
     def state(self) -> dict[str, str]:
-        """What there is at Google's: LOCATION/CLUSTER or CLUSTER/POOL → its status."""
-        self.direct("show")  # what time brings is there only when something is asked
+        """Return the clusters and pools at Google: LOCATION/CLUSTER or CLUSTER/POOL → status."""
+        self.direct("show")  # effects of time are applied only by a request
         found = {}
         for where, record in self.google.world.dump()["clusters"].items():
             found[where] = record["status"]
@@ -168,19 +168,19 @@ class Play:
         return found
 
     def under_way(self, kind: str) -> bool:
-        """Return whether Google is at an operation of this kind (CREATE_CLUSTER …)."""
+        """Return whether an operation of this kind (CREATE_CLUSTER …) is running at Google."""
         with self.google.double.frontend.lock:
             operations = self.google.world.dump()["operations"].values()
             return any(one["type"] == kind and one["end"] is None for one in operations)
 
     def end_operation(self, error: str = "") -> None:
-        """Let the one operation that never ends end now, well or in an error."""
+        """End the only running operation, which never ends by itself, with or without an error."""
         [name] = self.direct("show")["operations"]
         self.direct("end", operation=name, error=error)
 
     @contextlib.contextmanager
     def ending_what_is_waited_for(self) -> Iterator[None]:
-        """Let the one operation that never ends end as soon as a run in here waits for it."""
+        """End the only operation, which never ends by itself, as soon as a run waits for it."""
         self.google.forget_requests()
         stop = threading.Event()
 
@@ -201,13 +201,13 @@ class Play:
             waited.result()
 
     def direct(self, action: str, **arguments: Any) -> dict[str, Any]:
-        """Do what only the director of a rehearsal can."""
+        """Perform an action of the rehearsal's director."""
         answer: dict[str, Any] = self.google.double.control("POST", f"world/{action}", arguments)
         return answer
 
 
 def _target(request: dict[str, Any]) -> str:
-    """Return what a mutating request of the log is about: CLUSTER or CLUSTER/POOL."""
+    """Return the target of a logged mutating request: CLUSTER or CLUSTER/POOL."""
     parts = request["path"].partition("?")[0].partition("/clusters")[2].strip("/").split("/")
     names = [part.partition(":")[0] for part in parts[::2] if part]
     body = request["body"] or {}
@@ -217,7 +217,7 @@ def _target(request: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def playing(folder: Path, *names: str, **settings: Any) -> Iterator[Play]:
-    """Give a play with clusters of these names, and Google's double with these settings."""
+    """Yield a play with clusters of these names, and Google's double with these settings."""
     with contextlib.ExitStack() as stack:
         made = api_server.make_certificate(folder, "kubernetes")
         server = stack.enter_context(api_server.serving(_empty_cluster, made.server()))
@@ -230,7 +230,7 @@ def playing(folder: Path, *names: str, **settings: Any) -> Iterator[Play]:
 
 
 def _empty_cluster(request: api_server.Request) -> api_server.Answer:
-    """Answer as a cluster that carries nothing."""
+    """Answer like an empty cluster."""
     if not request.headers.get("authorization", "").startswith("Bearer "):
         return api_server.refusal(401, "Unauthorized", "Unauthorized")
     if request.method != "GET":
@@ -238,7 +238,7 @@ def _empty_cluster(request: api_server.Request) -> api_server.Answer:
     answers = {
         "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.1-gke.1829001"},
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
-        # By its identity the cluster's resources in the cloud are recognized.
+        # This UID identifies the cluster's resources in the cloud.
         "/api/v1/namespaces/kube-system": {"metadata": {"name": "kube-system", "uid": "cluster"}},
     }
     return api_server.Answer(answers.get(request.path, {"kind": "List", "items": []}))

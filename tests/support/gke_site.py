@@ -1,4 +1,4 @@
-"""Modules and sessions on a double of Google's APIs whose time passes when they sleep."""
+"""Modules and sessions on a double of Google's APIs, whose clock advances when they sleep."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DONE = "DONE"
 
 
 class Site:
-    """A project at the double; `slept` is what its sessions waited for, in seconds."""
+    """A project at the double; `slept` is the total time that its sessions waited, in seconds."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Site:
         site = self
 
         class Session(api.GoogleSession):  # type: ignore[misc]
-            """As a module makes it, by the double's time."""
+            """A session like that of a module, but with the double's clock."""
 
             def __init__(self, params: Mapping[str, Any]) -> None:
                 super().__init__(params, clock=google.clock.now, sleep=site.sleep)
@@ -53,12 +53,12 @@ class Site:
         )
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
+        """Advance the double's clock instead of sleeping."""
         self.slept += seconds
         self.google.clock.advance(seconds)
 
     def run(self, module: ModuleType, *, check: bool = False, **options: Any) -> dict[str, Any]:
-        """Run a module; give what it answers."""
+        """Run a module and return its result."""
         return run_module(module, self.capsys, _ansible_check_mode=check, **options)
 
     def begin(
@@ -68,7 +68,7 @@ class Site:
         labels: Mapping[str, str] | None = None,
         **cluster: Any,
     ) -> dict[str, Any]:
-        """Begin to create a cluster; give the operation."""
+        """Start the creation of a cluster; return the operation."""
         pool = {
             "name": "main",
             "initialNodeCount": 1,
@@ -80,34 +80,34 @@ class Site:
         return self.session.request("POST", url, {"cluster": body})
 
     def create(self, name: str = NAME, location: str = LOCATION, **cluster: Any) -> dict[str, Any]:
-        """Create a cluster; give it as the API has it."""
+        """Create a cluster; return it as in the API."""
         self.finish(self.begin(name, location, **cluster))
         found = self.cluster(name, location)
         assert found
         return found
 
     def finish(self, operation: Mapping[str, Any]) -> None:
-        """Let an operation end."""
+        """Advance the clock until an operation ends."""
         url = urls.operations(self.google.project, operation["zone"])
         while operation["status"] != _DONE:
             self.google.clock.advance(1)
             operation = self.session.get(f"{url}/{operation['name']}")
 
     def cluster(self, name: str = NAME, location: str = LOCATION) -> dict[str, Any] | None:
-        """The cluster as the API has it."""
+        """Return the cluster as in the API, or None."""
         return self.session.find(urls.cluster(self.google.project, location, name))
 
     def delete(self, name: str = NAME, location: str = LOCATION) -> dict[str, Any]:
-        """Begin to delete a cluster; give the operation."""
+        """Start the deletion of a cluster; return the operation."""
         url = urls.cluster(self.google.project, location, name)
         return self.session.request("DELETE", url)
 
     def direct(self, action: str, **arguments: Any) -> dict[str, Any]:
-        """Do what only the director of a rehearsal can."""
+        """Perform an action of the rehearsal's director."""
         return self.google.world.control(action, arguments)
 
     def mutations(self) -> list[str]:
-        """The log's mutating calls, by the API's method."""
+        """Return the API methods of the logged mutating calls."""
         return [
             one["method_id"].rpartition("projects.locations.")[2] for one in self.google.mutations()
         ]

@@ -1,4 +1,4 @@
-"""The Go that the rehearsal's programs are built with, for whatever tests need Go."""
+"""The Go toolchain of the rehearsal's programs, for tests that need Go."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rehearsal.kubernetes import build
 
 @functools.cache
 def folder() -> Path:
-    """Return the folder of `go` and `gofmt`: of PATH, or of the locked toolchain."""
+    """Return the folder of `go` and `gofmt`, from PATH or of the locked toolchain."""
     return Path(build.ensure_go(build.cache_folder(os.environ), print)).parent
 
 
 def on_path() -> str:
-    """Return a PATH that begins with them."""
+    """Return a PATH that begins with this folder."""
     return f"{folder()}{os.pathsep}{os.environ['PATH']}"

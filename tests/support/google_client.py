@@ -1,4 +1,4 @@
-"""Asks a World as the server would: by HTTP method and path, each way checked by the schemas."""
+"""A client of a World, by HTTP method and path, with schema validation of both directions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALLER = "robot@acme.iam.gserviceaccount.com"
 
 
 class Clock:
-    """Stands still."""
+    """A clock that stands still."""
 
     def __init__(self):
         self.time = NOW
@@ -30,7 +30,7 @@ class Clock:
 
 
 class Client:
-    """Asks, and fails where Google's own schemas say that a request or an answer cannot be."""
+    """Calls the world, and fails if a request or a response violates Google's schemas."""
 
     def __init__(self, **settings):
         self.clock = Clock()
@@ -55,7 +55,7 @@ class Client:
                 operation=fault,
             )
         )
-        json.dumps(self.world.dump())  # all of it can be saved
+        json.dumps(self.world.dump())  # the whole state can be saved
         if answer.status == 200:
             assert method.answer_problems(answer.body) == []
         return answer
@@ -76,7 +76,7 @@ class Client:
         self.clock.time += seconds
 
     def done(self, verb, path, body=None, **options):
-        """Ask for something that takes time, and let it pass; return the operation at its end."""
+        """Start an operation and advance the clock; return the finished operation."""
         operation = self.ok(verb, path, body, **options)
         self.wait()
         where = operation["selfLink"].removeprefix("https://container.googleapis.com")
@@ -85,7 +85,7 @@ class Client:
         return shown
 
     def create(self, name="web", location=ZONE, **fields):
-        """Make a cluster with the pool `main`, and let it be ready."""
+        """Create a cluster with the pool `main`; return it when it is ready."""
         cluster = {"name": name, **fields}
         if not {"nodePools", "initialNodeCount", "autopilot"} & set(fields):
             cluster["nodePools"] = [{"name": "main", "initialNodeCount": 2}]

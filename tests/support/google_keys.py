@@ -1,4 +1,4 @@
-"""Keys of service accounts, read without the check that takes 40 ms: the rehearsal made them."""
+"""Reading service account keys without the 40 ms validation, as the rehearsal created them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from google.auth.crypt import _cryptography_rsa
 
 
 def trust() -> None:
-    """Let google-auth read keys unchecked from now on, in this process."""
+    """Let google-auth read keys without validation in this process."""
     read = functools.partial(
         serialization.load_pem_private_key, unsafe_skip_rsa_key_validation=True
     )

@@ -15,11 +15,11 @@ from support import ROOT, processes
 
 
 def kill_at(command: list[str], task: str, program: str) -> None:
-    """Start a run and kill -9 all of it when `task` has begun and, if named, `program` runs."""
+    """Start a run, and kill it (SIGKILL) once `task` has started and `program`, if given, runs."""
     with subprocess.Popen(
         command,
         cwd=ROOT,
-        # Else the name of a task comes through the pipe long after the task.
+        # Otherwise, output is buffered, and the name of a task arrives long after its start.
         env=os.environ
         | {"PYTHONUNBUFFERED": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"},
         stdin=subprocess.DEVNULL,
@@ -42,7 +42,7 @@ def kill_at(command: list[str], task: str, program: str) -> None:
 
 
 def wait_for(pid: int, program: str) -> None:
-    """Wait until a descendant's command line holds `program`."""
+    """Wait until the command line of a descendant contains `program`."""
     end = time.monotonic() + 60
     while program and time.monotonic() < end:
         for child in processes.descendants(pid):

@@ -1,4 +1,4 @@
-"""What tests may leave on a machine: seen before and after them."""
+"""Detecting what tests leave on a machine, by comparing before and after."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-# Kept on purpose: the next run is fast by them. The engines of tests have a data root of their own.
+# Kept on purpose to speed up the next run. The tests' engines have their own data roots.
 _KEPT = re.compile(
     r"image docker-ml-api/|network (bridge|host|none)$|link docker0$"
     r"|process dockerd (?!.*--data-root)"
 )
-# Whose processes the tests start.
+# Programs that the tests start.
 _PROGRAMS = re.compile(
     r"ansible|molecule|rehearsal|docker-registry|chromium|sshd -D|model\.main|dockerd|wrk"
 )
@@ -33,7 +33,7 @@ _MOUNTS = re.compile(rf"{_TEMPORARY}/|rehears")
 
 
 def _lines(*command: str) -> list[str]:
-    """Return what a command prints; nothing when it fails, as docker without an engine."""
+    """Return the output lines of a command; none if it fails, like docker without an engine."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
@@ -42,13 +42,13 @@ def _lines(*command: str) -> list[str]:
 
 
 def images(pattern: str) -> list[str]:
-    """Return the engine's images with such a name."""
+    """Return the engine's images with matching names."""
     form = "--format={{.Repository}}:{{.Tag}}"
     return _lines("docker", "images", f"--filter=reference={pattern}", form)
 
 
 def digests(pattern: str) -> list[str]:
-    """Return the engine's images with such a name, each as NAME@DIGEST."""
+    """Return the engine's images with matching names as NAME@DIGEST."""
     form = "--format={{.Repository}}@{{.Digest}}"
     return _lines("docker", "images", "--digests", f"--filter=reference={pattern}", form)
 
@@ -77,7 +77,7 @@ def _processes() -> list[str]:
 
 
 def seen() -> set[str]:
-    """Return what of the kinds that tests make is on this machine."""
+    """Return everything on this machine of the kinds that tests create."""
     links = json.loads("".join(_lines("ip", "-json", "link")) or "[]")
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     return {
@@ -90,7 +90,7 @@ def seen() -> set[str]:
             f"file {one}"
             for folder in _FOLDERS
             for name in _NAMES
-            # Unlike Path.glob it passes over what goes meanwhile.
+            # Unlike Path.glob, it ignores files that disappear meanwhile.
             for one in glob.glob(f"{folder}/{name}")  # noqa: PTH207 - see above
         ),
     }
@@ -102,10 +102,10 @@ def engine_runs() -> bool:
 
 
 def of_started_engine() -> set[str]:
-    """Return what an engine that was started has, and has started anew: seen only now."""
+    """Return the objects of an engine that was just started, which were not visible before."""
     return {one for one in seen() if not one.startswith("file ")}
 
 
 def after(before: set[str]) -> list[str]:
-    """Return what is there now and was not before, but for what is kept."""
+    """Return what exists now but did not before, except for what is kept on purpose."""
     return sorted(one for one in seen() - before if not _KEPT.match(one))

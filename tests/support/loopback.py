@@ -1,4 +1,4 @@
-"""Servers of tests, each in a thread of its own."""
+"""Running tests' servers in threads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def answering(server: socketserver.BaseServer) -> Iterator[None]:
-    """Let a server answer until the block is left; it is closed then."""
-    # How often it looks whether it is to stop: by default that is twice a second.
+    """Run a server during the block, and close it afterwards."""
+    # The interval for checking whether the server must stop; the default is half a second.
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     with server:
         thread.start()

@@ -1,4 +1,4 @@
-"""The model's own server as a process of its own, for tests that need the real one."""
+"""The model's server as a separate process, for tests that need the real server."""
 
 import contextlib
 import http.client
@@ -23,19 +23,19 @@ class ModelServer:
         self.port = port
 
     def workers(self) -> list[int]:
-        """Return the process ids of its workers."""
+        """Return the process IDs of its workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return list(map(int, children.read_text().split()))
 
     def peak(self) -> int:
-        """Return how many bytes of memory its greatest worker has had at most."""
+        """Return the peak memory of its largest worker in bytes."""
         statuses = (Path(f"/proc/{pid}/status").read_text() for pid in self.workers())
         return max(int(status.split("VmHWM:")[1].split()[0]) for status in statuses) * 1024
 
 
 @contextlib.contextmanager
 def serving(folder: Path, **environment: str) -> Iterator[ModelServer]:
-    """Serve the model in a folder, on a port of loopback that nobody has."""
+    """Serve the model in a folder, on a free port of loopback."""
     port = ports.free()
     process = subprocess.Popen(
         [sys.executable, "-m", "model.main"],
@@ -50,7 +50,7 @@ def serving(folder: Path, **environment: str) -> Iterator[ModelServer]:
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
-        # A group of its own, so that its workers can be ended with it.
+        # A separate process group, so that its workers can be killed with it.
         start_new_session=True,
     )
     killer = threading.Timer(LIMIT, _kill, [process])

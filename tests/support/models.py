@@ -1,4 +1,4 @@
-"""Trained models of the kinds that people serve, for the tests."""
+"""Trained models of typical kinds, for the tests."""
 
 import functools
 from typing import Any
@@ -21,7 +21,7 @@ from model.train import train
 
 ISLANDS = ("Biscoe", "Dream", "Torgersen")
 SPECIES = ("adelie", "chinstrap", "gentoo")
-# Inputs that a form is proven by in tests that are not of the proof.
+# The number of inputs for the proof of a form, in tests of other aspects.
 PROVEN_BY = 2000
 
 
@@ -82,7 +82,7 @@ MODELS = (line, many, forest, mixed, mixed_linear, numbered, several)
 
 
 def penguins() -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
-    """Return made-up measures of penguins, some of them missing, and their species."""
+    """Return synthetic penguin measurements, with missing values, and the species."""
     random = np.random.default_rng(0)
     rows = 300
     species = random.integers(0, 3, rows)
@@ -104,7 +104,7 @@ def penguins() -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
 
 
 def prepared_penguins() -> Any:
-    """Return what makes numbers of the penguins' measures."""
+    """Return a transformer of the penguin measurements to numbers."""
     return make_column_transformer(
         (make_pipeline(SimpleImputer(), StandardScaler()), ["bill_mm", "body_g", "age"]),
         (
@@ -118,7 +118,7 @@ def prepared_penguins() -> Any:
 def trained(
     estimator: Any, frame: pd.DataFrame, target: Any, *, name: str, floor: float = 0.3
 ) -> Training:
-    """Return the training of any estimator, with held-out predictions by cross-validation."""
+    """Return the training of an estimator, with held-out predictions by cross-validation."""
     folds = KFold(n_splits=5, shuffle=True, random_state=0)
     probabilities = None
     if is_classifier(estimator):

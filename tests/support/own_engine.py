@@ -1,6 +1,6 @@
-"""A Docker engine of a test's own, which reaches registries by the proxy that it is given.
+"""A separate Docker engine for a test, which uses the given proxy for registries.
 
-It has no network for containers, so builds with RUN are not for it.
+It has no network for containers, so builds with RUN do not work.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _STARTS_WITHIN = 60.0
 
 @contextlib.contextmanager
 def running(**environment: str) -> Iterator[str]:
-    """Run an engine with this environment while the context lasts; yield its DOCKER_HOST."""
+    """Run an engine with this environment during the context; yield its DOCKER_HOST."""
     program = shutil.which("dockerd")
     assert program, "These tests need an engine: apt-get install docker.io"
     # A socket's path must be short.
     with tempfile.TemporaryDirectory(prefix="engine-") as name:
         folder = Path(name)
         address = f"unix://{folder}/socket"
-        # With none it would remove docker0, the network of the machine's own engine.
+        # Without a bridge, it would remove docker0, the network of the machine's own engine.
         bridge = f"engine{os.getpid()}"
         subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
         with (folder / "log").open("wb") as output:
@@ -75,7 +75,7 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
 
 @contextlib.contextmanager
 def client_of(address: str) -> Iterator[docker.DockerClient]:
-    """Give a client of the engine."""
+    """Yield a client of the engine."""
     client = docker.DockerClient(base_url=address)
     try:
         yield client

@@ -1,10 +1,11 @@
-"""Fixtures that failed for a reason that passes: they are tried again, once, and it is said.
+"""Retrying, once and with a warning, fixtures that failed for a transient reason.
 
-A fixture of more than one test is made once; when it fails, all of its tests fail with it. What
-it needs of the machine and of the network may be there the next moment. What the product does is
-right the first time or wrong: an assertion that failed is not tried again.
+A fixture that several tests share is set up only once: if it fails, all of its tests fail.
+Resources
+of the machine or the network may be available a moment later. The product itself must work at the
+first attempt: a failed assertion is not retried.
 
-The hook works where a conftest.py imports it.
+The hook is active where a conftest.py imports it.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from _pytest import fixtures
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-# `requests` and `urllib` raise kinds of OSError.
+# `requests` and `urllib` raise subclasses of OSError.
 REASONS = (OSError, subprocess.SubprocessError)
 
 
 class NotUpError(OSError):
-    """What tests work on did not come up."""
+    """A resource of the tests did not start."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: Any
 ) -> Generator[None, Any, Any]:
-    """Make a fixture, once more if that may help."""
+    """Set up a fixture; retry once if the failure may be transient."""
     try:
         return (yield)
     except REASONS as error:

@@ -1,4 +1,4 @@
-"""Ports of this machine that are one test's, whatever other tests listen on meanwhile."""
+"""Ports of this machine that no other test uses at the same time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import itertools
 import os
 import socket
 
-# Below the range from which the kernel gives ports, and Kubernetes its nodes'; each worker has
-# a part of it to itself.
+# Below the kernel's range of ephemeral ports and Kubernetes' range of node ports; each worker has
+# its own part.
 _FIRST, _EACH, _PARTS = 20000, 1000, 10
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PARTS
 _BEGIN = os.getpid() % _EACH
@@ -19,7 +19,7 @@ _numbers = itertools.cycle(
 
 
 def free() -> int:
-    """Return a port for a server that is yet to be started."""
+    """Return a free port for a server that will be started."""
     for port in itertools.islice(_numbers, _EACH):
         try:
             socket.create_server(("127.0.0.1", port)).close()
@@ -30,7 +30,7 @@ def free() -> int:
 
 
 def closed() -> int:
-    """Return a port that refuses every connection: it is taken, and nobody listens."""
+    """Return a port that refuses connections: it is bound, but nothing listens on it."""
     port: int = _held().getsockname()[1]
     return port
 

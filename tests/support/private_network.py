@@ -1,4 +1,4 @@
-"""A network of one's own: interfaces, routes, addresses and rules that nobody else sees."""
+"""A private network namespace with its own interfaces, routes, addresses and rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OWN = Path("/proc/thread-self/ns/net")
 
 @contextlib.contextmanager
 def entered() -> Iterator[int]:
-    """Let this thread and what it starts be in a new network; yield the network's inode."""
+    """Move this thread and its children to a new network namespace; yield its inode."""
     libc = ctypes.CDLL(None, use_errno=True)
     outside = os.open(_OWN, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""The machine's processes, which come and go while they are read."""
+"""The machine's processes, which may start and end while they are read."""
 
 import contextlib
 import os
@@ -8,15 +8,15 @@ from pathlib import Path
 
 
 def files(name: str) -> Iterator[tuple[int, bytes]]:
-    """Each process's number and its /proc/PID/<name>; of those that end meanwhile, nothing."""
-    # A pattern with the name in it would look for each file, and fail at one that has just gone.
+    """Yield each PID with the content of /proc/PID/<name>; skip processes that end meanwhile."""
+    # With the name in the pattern, glob would fail for processes that have just ended.
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             yield int(process.name), (process / name).read_bytes()
 
 
 def descendants(pid: int) -> set[int]:
-    """A process and all that came of it, by the parents that the kernel names."""
+    """Return a process and all its descendants, according to the kernel's parent IDs."""
     parents: dict[int, int] = {}
     for number, stat in files("stat"):
         parents[number] = int(stat.rpartition(b")")[2].split()[1])
@@ -27,7 +27,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def kill_all(pid: int) -> None:
-    """Kill -9 a process and all that came of it: halted first, lest a new child escape."""
+    """Kill a process and its descendants (SIGKILL); stop them first, so that no child escapes."""
     halted: set[int] = set()
     while more := descendants(pid) - halted:
         for one in more:

@@ -1,7 +1,7 @@
-"""A real Kubernetes with a registry beside it: the rehearsal's, or the one that is named.
+"""A real Kubernetes with a registry: the rehearsal's or another one.
 
-KUBECONFIG_REHEARSAL names the kubeconfig of another cluster to test on (its current context).
-What only the rehearsal's cluster has (registry, audit log) is then skipped, saying so.
+KUBECONFIG_REHEARSAL is the kubeconfig of another cluster (its current context). Tests that need the
+rehearsal's registry or audit log are then skipped, with a message.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from support.cluster_client import Client
 
 NAMED = "KUBECONFIG_REHEARSAL"
-_STARTED_BY = "DOCKER_ML_API_TEST_CLUSTER"  # names the file that says: a test brought it up
+_STARTED_BY = "DOCKER_ML_API_TEST_CLUSTER"  # the file that marks the cluster as started by tests
 _RUNNER = (sys.executable, "-m", "rehearsal.kubernetes")
 
 _SERVE = """\
@@ -64,23 +64,23 @@ printf 'HTTP/1.1 503 Service Unavailable\\r\\nContent-Length: 0\\r\\nConnection:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that tests may use together: each in namespaces of its own."""
+    """A cluster that tests share, each of them in its own namespaces."""
 
     kubeconfig: Path
     context: str
     program: str = "kubectl"
     layout: Layout | None = None
-    """Of the rehearsal's cluster, None on another."""
+    """The layout of the rehearsal's cluster; None for another cluster."""
 
     @property
     def client(self) -> Client:
-        """For what is asked often."""
+        """A client for frequent requests."""
         from support import cluster_client  # noqa: PLC0415 - with what it imports this takes a second
 
         return cluster_client.of(self.kubeconfig, self.context, session_folder())
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
-        """Run kubectl; return what it prints."""
+        """Run kubectl and return its output."""
         named = [f"--kubeconfig={self.kubeconfig}", f"--context={self.context}"]
         answer = subprocess.run(
             [self.program, *named, *arguments],
@@ -93,7 +93,7 @@ class Cluster:
         return answer.stdout
 
     def get(self, *arguments: str) -> Any:
-        """Return what `kubectl get` finds, as the API gives it."""
+        """Return the result of `kubectl get` as the API returns it."""
         found = self.client.get(arguments)
         if found is None:
             found = json.loads(self.kubectl("get", *arguments, "--output=json"))
@@ -101,7 +101,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def namespace(self, labels: Mapping[str, str] | None = None) -> Iterator[str]:
-        """Give a namespace of one's own; whatever is in it goes with it."""
+        """Yield a new namespace, which is deleted with its content afterwards."""
         name = f"test-{uuid.uuid4().hex[:10]}"
         document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         document["metadata"] |= {"labels": dict(labels or {})}
@@ -114,24 +114,25 @@ class Cluster:
 
     @property
     def registry(self) -> str:
-        """HOST:PORT of the registry."""
+        """The registry's HOST:PORT."""
         return self._login()["host"]
 
     @property
     def username(self) -> str:
-        """Of the registry's one user."""
+        """The name of the registry's only user."""
         return self._login()["username"]
 
     @property
     def password(self) -> str:
-        """Of the registry's one user."""
+        """The password of the registry's only user."""
         return self._login()["password"]
 
     def image(self, name: str, content: str = "ok\n") -> str:
-        """Push a small image; return its reference, by digest.
+        """Push a small image; return its reference with the digest.
 
-        "crash" prints two lines and ends with 1, "never-ready" answers 503, one of any other
-        name answers GET / on port 8080 with the content. User 65532, no writable file needed.
+        The image "crash" prints two lines and exits with 1, "never-ready" answers 503, and any
+        other name answers GET / on port 8080 with the content. It runs as user 65532 and needs no
+        writable file.
         """
         scripts = {"crash": _CRASH, "never-ready": _NEVER_READY}
         image = Image(
@@ -153,7 +154,7 @@ class Cluster:
         return f"{self.registry}/{name}@{digest}"
 
     def pull_secret(self, namespace: str, name: str = "registry") -> str:
-        """Make a secret that pulls from the registry; return its name."""
+        """Create a pull secret for the registry; return its name."""
         login = {"username": self.username, "password": self.password}
         secret = {
             "apiVersion": "v1",
@@ -166,9 +167,10 @@ class Cluster:
         return name
 
     def audit(self, containing: str = "") -> list[dict[str, Any]]:
-        """Return the API server's audit events, the oldest first; those with that text alone.
+        """Return the API server's audit events that contain a text, oldest first.
 
-        The log is of all tests: the name of a namespace of one's own finds the own ones, fast.
+        The log contains the events of all tests; the name of a test's own namespace is a fast
+        filter.
         """
         log = self.rehearsal("audit log").audit_log
         older = sorted(log.parent.glob(f"{log.stem}-*{log.suffix}"))
@@ -176,7 +178,7 @@ class Cluster:
         for path in (*older, log):
             with path.open(encoding="utf-8") as file:
                 for line in file:
-                    # The last line may be half written; its rest would be the next one read.
+                    # The last line may be incomplete; its rest would be read as another line.
                     if line[-1] != "\n":
                         break
                     if containing in line:
@@ -184,7 +186,7 @@ class Cluster:
         return found
 
     def rehearsal(self, what: str) -> Layout:
-        """Return the layout of the rehearsal's cluster; on another, skip the test."""
+        """Return the layout of the rehearsal's cluster; skip the test on another cluster."""
         if self.layout is None:
             pytest.skip(f"The cluster that {NAMED} names has no {what} that the tests know of.")
         return self.layout
@@ -195,7 +197,7 @@ class Cluster:
 
 
 def connect() -> Cluster:
-    """Return the cluster, brought up when it is not."""
+    """Return the cluster, started if necessary."""
     if named := os.environ.get(NAMED):
         context = subprocess.run(
             ["kubectl", f"--kubeconfig={named}", "config", "current-context"],
@@ -205,7 +207,7 @@ def connect() -> Cluster:
     paths = Layout()
     if not paths.state.exists():
         Path(os.environ[_STARTED_BY]).touch()
-    # As the rehearsal of a GKE run wants it, which works on it beside the tests.
+    # With the options of a GKE rehearsal, which uses the cluster in parallel with the tests.
     up = [*_RUNNER, "up", "--token-webhook", google.TOKEN_REVIEW_URL]
     answer = subprocess.run(up, cwd=ROOT, capture_output=True, text=True, check=False)
     if answer.returncode:
@@ -214,16 +216,16 @@ def connect() -> Cluster:
 
 
 def begin_session(folder: Path) -> None:
-    """Let the session's processes, workers included, say that they brought the cluster up."""
+    """Set the file with which the session's processes record that they started the cluster."""
     os.environ[_STARTED_BY] = str(folder / "started")
 
 
 def session_folder() -> Path:
-    """Return the folder of the session's processes, which goes with the session."""
+    """Return the folder shared by the session's processes, which is removed at its end."""
     return Path(os.environ[_STARTED_BY]).parent
 
 
 def end_session() -> None:
-    """Take the cluster down when one of the session's processes brought it up."""
+    """Stop the cluster if one of the session's processes started it."""
     if Path(os.environ[_STARTED_BY]).exists():
         subprocess.run([*_RUNNER, "down"], cwd=ROOT, capture_output=True, check=True)

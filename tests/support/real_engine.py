@@ -1,4 +1,4 @@
-"""The real Docker engine, with images and containers that are removed again."""
+"""The real Docker engine, with images and containers that are removed afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import docker
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Bootstrapped once a machine, as for a user; see base_images_cache of the role base_images.
+# Bootstrapped once per machine, as for a user; see base_images_cache of the role base_images.
 BASE_IMAGES_CACHE = (
     Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "docker-ml-api/tests"
 )
@@ -24,13 +24,13 @@ _LABEL = "docker-ml-api.test"
 
 @dataclass
 class Engine:
-    """Makes small images under names that nobody else has."""
+    """Creates small images with unique names."""
 
     client: docker.DockerClient = field(default_factory=docker.from_env)
     prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
 
     def name(self, name: str) -> str:
-        """Return a name of this test's own."""
+        """Return a name that only this test uses."""
         return f"{self.prefix}-{name}"
 
     def make_image(
@@ -40,7 +40,7 @@ class Engine:
         content: str = "",
         files: Mapping[str, bytes] | None = None,
     ) -> str:
-        """Import an image with a file or two; return its ID."""
+        """Import an image with one or more files; return its ID."""
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             for path, data in {"content": content.encode(), **(files or {})}.items():
@@ -62,12 +62,12 @@ class Engine:
         return image_id
 
     def listed_images(self, **filters: str) -> list[dict[str, Any]]:
-        """Return what the engine lists: not looked at one by one, since others' come and go."""
+        """Return the engine's list of images, without inspecting them, as others' may disappear."""
         images: list[dict[str, Any]] = self.client.api.images(filters=filters)
         return images
 
     def remove(self) -> None:
-        """Remove every container and image of this test, replaced ones too."""
+        """Remove all containers and images of this test, including replaced ones."""
         for container in self.client.api.containers(all=True, filters={"name": self.prefix}):
             self.client.api.remove_container(container["Id"], force=True, v=True)
         ours = self.listed_images(label=f"{_LABEL}={self.prefix}")

@@ -1,4 +1,4 @@
-"""A real registry with a login, as a private repository of a public one has."""
+"""A real registry that requires a login, like a private repository of a public registry."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
 USERNAME = "tom"
 PASSWORD = "s3cret"  # noqa: S105 - of a registry that lives as long as a test
 _HTPASSWD = "tom:$2y$05$B0Ofxib5WgTndKFjmE3PoOYQZesROV6mC1wNJQzanwN7TEpGOEIhy\n"
-# Asked directly, whatever the environment or another test says of proxies and sockets.
+# Direct requests, regardless of proxies in the environment or set by other tests.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _STARTS_WITHIN = 60.0
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Where the registry answers, and what it wrote down."""
+    """The registry's address and its log."""
 
     host: str
     log: Path
 
     def requests(self) -> list[str]:
-        """Each request as 'METHOD path', in order."""
+        """Return the requests as 'METHOD path', in order."""
         lines = self.log.read_text(encoding="utf-8").splitlines()
         quoted = [line.split('"')[1] for line in lines if line.startswith("127.0.0.1 - ")]
         return [request.rpartition(" HTTP/")[0] for request in quoted]
 
     def writes(self) -> list[str]:
-        """Those of the requests that change something."""
+        """Return the requests that change something."""
         return [line for line in self.requests() if not line.startswith(("GET ", "HEAD "))]
 
 
 @contextlib.contextmanager
 def running(folder: Path, *, private: bool = True) -> Iterator[Registry]:
-    """Run Debian's docker-registry on a loopback port while the context lasts."""
+    """Run Debian's docker-registry on a loopback port during the context."""
     program = shutil.which("docker-registry")
     assert program, "These tests need a registry: apt-get install docker-registry"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A registry's HTTP API for a test to answer, and images put into a real one without an engine."""
+"""A double of a registry's HTTP API, and pushing images to a real registry without an engine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 @dataclass
 class Request:
-    """What was asked, with the host that it was asked at."""
+    """A request, with the requested host."""
 
     method: str
     path: str
@@ -46,13 +46,13 @@ class Request:
 
 @dataclass
 class Double:
-    """Where it answers, and each request in order."""
+    """The double's address and the received requests, in order."""
 
     host: str
     requests: list[Request] = field(default_factory=list)
 
     def asked(self) -> list[str]:
-        """Each request as 'METHOD path'."""
+        """Return the requests as 'METHOD path'."""
         return [f"{request.method} {request.path}" for request in self.requests]
 
 
@@ -60,12 +60,12 @@ class Double:
 def serving(
     answer: Callable[[Request], Answer], tls: ssl.SSLContext | None = None
 ) -> Iterator[Double]:
-    """Serve HTTP on a loopback port while the context lasts."""
+    """Serve HTTP on a loopback port during the context."""
     double = Double("")
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # A body would wait until its headers are acknowledged, for 40 ms.
+        # With Nagle's algorithm, a body waits 40 ms for the acknowledgement of its headers.
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
@@ -91,7 +91,7 @@ def serving(
         do_HEAD = do_POST = do_GET  # noqa: N815 - http.server's names
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -108,7 +108,7 @@ def digest_of(content: bytes) -> str:
 
 
 def put_image(base: str, repository: str, tag: str, **options: Any) -> str:
-    """Put a tiny image into the registry at *base*, http://HOST, and return its digest."""
+    """Push a tiny image to the registry at *base*, http://HOST, and return its digest."""
     layer = repository.encode()
     config = b"{}"
     for blob in (layer, config):
@@ -143,7 +143,7 @@ def put_image(base: str, repository: str, tag: str, **options: Any) -> str:
 def put_manifest(
     base: str, repository: str, tag: str, kind: str, document: dict[str, Any], **options: Any
 ) -> str:
-    """Put a manifest or an index and return its digest."""
+    """Push a manifest or an index and return its digest."""
     content = json.dumps(document).encode()
     requests.put(
         f"{base}/v2/{repository}/manifests/{tag}",

@@ -1,7 +1,7 @@
-"""A Docker engine of a test's own, and the ways to it: sshd with keys of its own, and TLS.
+"""A separate Docker engine for a test, reachable by SSH (with its own sshd and keys) and TLS.
 
-The engine is a second dockerd with images, containers and a bridge of its own, so that whatever
-went to this machine's engine instead would be seen at once.
+The engine is a second dockerd with its own images, containers and bridge, so that requests which
+wrongly go to this machine's engine are noticed immediately.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from support import ports
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Loopback addresses of the machine that the engine is taken to be on.
+# Loopback addresses that represent the remote machine of the engine.
 SSH_ADDRESS = "127.0.31.1"
 TLS_ADDRESS = "127.0.31.2"
 _NETWORKS = IPv4Network("172.31.192.0/18")
@@ -51,7 +51,7 @@ def _wait_for(process: subprocess.Popen[bytes], log: Path, words: str) -> None:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait a bounded time until something holds."""
+    """Wait a limited time until a condition holds."""
     end = time.monotonic() + _STARTS_WITHIN
     while not holds():
         assert time.monotonic() < end
@@ -60,7 +60,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 @contextlib.contextmanager
 def _process(command: list[str], log: Path, words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command until the context ends; begin when its log holds these words."""
+    """Run a command until the context ends; enter it when the log contains these words."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
@@ -73,7 +73,7 @@ def _process(command: list[str], log: Path, words: str) -> Iterator[subprocess.P
 
 @dataclass
 class Sshd:
-    """An SSH server, and how a client logs in: its key, and the server's that it knows."""
+    """An SSH server, with the files of a client: its key and the known host key."""
 
     folder: Path
     port: int
@@ -82,27 +82,27 @@ class Sshd:
 
     @property
     def url(self) -> str:
-        """Return the engine's address."""
+        """Return the engine's URL."""
         return f"ssh://{self.user}@{SSH_ADDRESS}:{self.port}"
 
     def arguments(self, key: str = "client", known: str = "known_hosts") -> str:
-        """Return ssh's further arguments: nothing of this user's own settings is used."""
+        """Return further arguments of ssh, which exclude this user's own settings."""
         return (
             f"-F none -i {self.folder}/{key} -o IdentitiesOnly=yes -o IdentityAgent=none "
             f"-o UserKnownHostsFile={self.folder}/{known} -o GlobalKnownHostsFile=none"
         )
 
     def logins(self) -> int:
-        """Return how often somebody logged in."""
+        """Return the number of logins."""
         return self.log.read_text(encoding="utf-8").count("Accepted publickey")
 
 
 @contextlib.contextmanager
 def sshd(folder: Path, **environment: str) -> Iterator[Sshd]:
-    """Run OpenSSH's server; those who log in have these variables in their environment."""
+    """Run OpenSSH's server; sessions have these variables in their environment."""
     program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     assert program, "These tests need an SSH server: apt-get install openssh-server"
-    # What its service makes before it starts.
+    # The system service creates this folder before it starts.
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     folder.mkdir()
     for name in ("host", "client", "stranger"):
@@ -137,7 +137,7 @@ def sshd(folder: Path, **environment: str) -> Iterator[Sshd]:
 
 @dataclass
 class Engine:
-    """An engine by its socket, and by TLS at `url` with the certificates in `tls`."""
+    """An engine that listens on its socket, and with TLS at `url`; `tls` has the certificates."""
 
     folder: Path
     port: int
@@ -145,26 +145,26 @@ class Engine:
 
     @property
     def socket(self) -> Path:
-        """Return where it is reached on this machine."""
+        """Return the path of its socket on this machine."""
         return self.folder / "engine.sock"
 
     @property
     def url(self) -> str:
-        """Return where it is reached by TLS."""
+        """Return its URL for TLS."""
         return f"tcp://{TLS_ADDRESS}:{self.port}"
 
     @property
     def tls(self) -> Path:
-        """Return the folder with ca.pem, cert.pem and key.pem of a client."""
+        """Return the folder with a client's ca.pem, cert.pem and key.pem."""
         return self.folder / "client"
 
     @property
     def strangers_tls(self) -> Path:
-        """Return such a folder, whose certificate somebody else has signed."""
+        """Return such a folder with a certificate signed by another CA."""
         return self.folder / "stranger"
 
     def cli(self, *arguments: str) -> str:
-        """Return what the docker command says."""
+        """Run the docker command and return its output."""
         return subprocess.run(
             ["docker", f"--host=unix://{self.socket}", *arguments],
             check=True,
@@ -184,15 +184,15 @@ class Engine:
 
 
 def write_certificates(folder: Path) -> None:
-    """Write a server's files and a client's, and those of a stranger's client."""
+    """Write the certificates of a server, a client, and clients that must fail."""
     authority, strangers = (certificates.make_authority(name) for name in ("engine", "stranger"))
     server = certificates.Subject("engine", hosts=(IPv4Address(TLS_ADDRESS),), client=False)
     for name, signer, ca, subject in (
         ("server", authority, authority, server),
         ("client", authority, authority, certificates.Subject("client")),
-        # It knows the engine, which does not know it.
+        # Trusts the engine, which does not trust it.
         ("stranger", strangers, authority, certificates.Subject("client")),
-        # The engine knows it, but it trusts somebody else.
+        # Trusted by the engine, but trusts another CA.
         ("mistrusting", authority, strangers, certificates.Subject("client")),
     ):
         pair = certificates.sign(signer, subject)
@@ -205,7 +205,7 @@ def write_certificates(folder: Path) -> None:
 
 
 def _free_network() -> IPv4Interface:
-    """Return the first address of a network that no interface has, one that was left included."""
+    """Return the first address of a network that no interface uses, not even a left-over one."""
     said = subprocess.run(["ip", "-json", "address"], check=True, capture_output=True).stdout
     taken = [
         IPv4Interface(f"{one['local']}/{one['prefixlen']}").network
@@ -221,15 +221,15 @@ def _free_network() -> IPv4Interface:
 
 @contextlib.contextmanager
 def _bridge(name: str) -> Iterator[None]:
-    """Make a network for containers that leads out by this machine's addresses."""
+    """Create a network for containers, with outgoing NAT through this machine's addresses."""
     address = _free_network()
     rules: list[tuple[str, ...]] = [
         ("nat", "POSTROUTING", "-s", str(address.network), "!", "-o", name, "-j", "MASQUERADE"),
         ("filter", "FORWARD", "-i", name, "-j", "ACCEPT"),
         ("filter", "FORWARD", "-o", name, "-j", "ACCEPT"),
     ]
-    # Without an address of its own it takes one of its containers', and another when that ends:
-    # the others then lose the way out.
+    # Without a MAC address of its own, the bridge takes that of a container, and another when this
+    # container ends: the other containers then lose their connection.
     _run("ip", "link", "add", name, "address", _BRIDGE_ADDRESS, "type", "bridge")
     try:
         _run("ip", "address", "add", str(address), "dev", name)
@@ -249,7 +249,7 @@ def _bridge(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def engine(folder: Path) -> Iterator[Engine]:
-    """Run a second dockerd, with tlsverify, until the context ends."""
+    """Run a second dockerd with tlsverify until the context ends."""
     program = shutil.which("dockerd", path="/usr/sbin:/usr/bin:/usr/local/bin")
     assert program, "These tests need an engine's program: apt-get install docker.io"
     folder.mkdir()
@@ -269,7 +269,7 @@ def engine(folder: Path) -> Iterator[Engine]:
         f"--exec-root={folder}/exec",
         f"--pidfile={folder}/pid",
         f"--bridge={name}",
-        # The machine's own engine keeps its rules.
+        # The rules of the machine's own engine remain unchanged.
         "--iptables=false",
         "--ip6tables=false",
         "--ip-masq=false",
@@ -279,7 +279,7 @@ def engine(folder: Path) -> Iterator[Engine]:
     with _alone(made.data), _bridge(name), _process(command, folder / "log", "API listen on"):
         client = docker.DockerClient(base_url=f"unix://{made.socket}")
         try:
-            # A run that was killed may have left some.
+            # A killed run may have left objects.
             _remove_all(client)
             yield made
         finally:
@@ -288,14 +288,14 @@ def engine(folder: Path) -> Iterator[Engine]:
 
 
 def _data(program: str) -> Path:
-    """Return where an engine of this version keeps its data: what builds are fast by stays."""
+    """Return the data folder for engines of this version, which keeps the build cache."""
     said = subprocess.run([program, "--version"], check=True, capture_output=True).stdout
     return _KEPT / hashlib.sha256(said).hexdigest()[:12]
 
 
 @contextlib.contextmanager
 def _alone(data: Path) -> Iterator[None]:
-    """Let one engine have the data at a time."""
+    """Allow only one engine at a time to use the data."""
     data.parent.mkdir(parents=True, exist_ok=True)
     with data.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -303,7 +303,7 @@ def _alone(data: Path) -> Iterator[None]:
 
 
 def _remove_all(client: Any) -> None:
-    """Remove containers, volumes and images; leave what builds are made of, within a bound."""
+    """Remove containers, volumes and images; keep a limited build cache."""
     for container in client.api.containers(all=True):
         client.api.remove_container(container["Id"], force=True, v=True)
     client.api.prune_volumes()

@@ -1,4 +1,4 @@
-"""The roles image and container with small apps of a test's own."""
+"""Running the roles image and container with a test's own small apps."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _PLAYBOOK = [
 
 @dataclass
 class Play:
-    """A playbook over one small app, on the real engine."""
+    """A playbook with one small app, on the real engine."""
 
     folder: Path
     engine: Engine = field(default_factory=Engine)
@@ -80,12 +80,12 @@ class Play:
         self.variables: dict[str, Any] = {}
 
     def make_base(self, content: str) -> None:
-        """Make the base image anew."""
+        """Create the base image again."""
         busybox = Path(shutil.which("busybox") or "").read_bytes()
         self.engine.make_image(self.base, content=content, files={"busybox": busybox})
 
     def inventory(self) -> dict[str, Any]:
-        """Return the inventory's variables as they are now."""
+        """Return the current variables of the inventory."""
         return {
             "ansible_connection": "local",
             "ansible_python_interpreter": "{{ ansible_playbook_python }}",
@@ -128,14 +128,14 @@ class Play:
         return self.run(*arguments, **environment).ok()
 
     def fail(self, *arguments: str, **environment: str) -> str:
-        """Run the playbook, which must fail and have changed nothing; return its message."""
+        """Run the playbook, which must fail without changes; return its message."""
         result = self.run(*arguments, **environment)
         assert result.status != 0
         assert result.changed == []
         return result.failure
 
     def answer(self) -> str:
-        """Return what the app answers."""
+        """Return the app's response."""
         address = f"http://127.0.0.1:{self.port}/index.html"
         with urllib.request.urlopen(address, timeout=10) as response:
             return str(response.read().decode())
@@ -145,6 +145,6 @@ class Play:
         return self.engine.client.images.get(self.image).id or ""
 
     def images(self) -> int:
-        """Return how many images with our labels there are, untagged ones too."""
+        """Return the number of images with the project's labels, including untagged ones."""
         label = f"managed-by={self.engine.prefix}"
         return len(self.engine.listed_images(label=label))

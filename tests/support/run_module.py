@@ -1,4 +1,4 @@
-"""Runs a module in this process, as Ansible would."""
+"""Running a module in this process, as Ansible would."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def run_module(
     module: ModuleType, capsys: pytest.CaptureFixture[str], **options: Any
 ) -> dict[str, Any]:
-    """Return what the module answers; whether it failed is in there."""
+    """Return the module's result, which also contains whether it failed."""
     with (
-        # A test of a controller's plugin may have loaded the controller into this process.
+        # A test of a controller plugin may have loaded the controller into this process.
         mock.patch.object(_internal, "is_controller", new=False),
-        # What an earlier module of this process warned of is not this one's to say.
+        # Warnings of earlier modules in this process must not be reported again.
         mock.patch.dict(warnings._global_warnings, clear=True),
         mock.patch.dict(warnings._global_deprecations, clear=True),
         patch_module_args(options),

@@ -1,7 +1,7 @@
-"""In which order and by which worker tests are run, and what they need of the machine.
+"""Scheduling: the order of tests, their distribution to workers, and the resources they need.
 
-A file is run by one worker, which shares its fixtures, unless its tests share nothing that is
-dear. What takes longest comes first, so that no worker is left with it alone at the end.
+A file is run by one worker, so that its tests share fixtures, unless they share nothing expensive.
+The longest files run first, so that no worker is left alone with one at the end.
 
     make test ARGS=--junit-xml=report.xml
     python tests/support/schedule.py report.xml > tests/support/longest.txt
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parents[1]
 _SECONDS = 20
-# Seconds that a file or a test took: whatever took more than that.
+# Seconds of the files and tests that take longer than this.
 _TIMES = {
     name: float(seconds)
     for seconds, name in (
@@ -32,7 +32,7 @@ _TIMES = {
         if not line.startswith("#")
     )
 }
-# Files whose tests share nothing but what the whole session shares: no fixture of a module's.
+# Files whose tests share only session fixtures, no module fixtures.
 _APART = {
     "integration/test_container_role.py",
     "integration/test_gke_run_faults.py",
@@ -45,45 +45,46 @@ _APART = {
     "integration/test_workload_teardown.py",
     "molecule/test_scenarios.py",
 }
-# All clusters of Google's double are the one cluster that tests share: when they go, so do all load
-# balancers and volumes that there are. Nobody else has any meanwhile, so it comes first.
+# All clusters of Google's double are the one cluster that the tests share. When they are deleted,
+# so are all its load balancers and volumes. Therefore this test runs first, while no other test has
+# any.
 _ALONE_ON_THE_CLUSTER = "molecule/test_scenarios.py::test_scenario[gke]"
 _ALSO_ON_THE_CLUSTER = "molecule/test_scenarios.py::test_scenario[kubernetes]"
 
 
 def scope(nodeid: str) -> str:
-    """Return what is run by one worker in one go: the test's file, or the test alone."""
+    """Return the unit that one worker runs: the test's file, or the test alone."""
     path = nodeid.partition("::")[0]
     return nodeid if path.removeprefix("tests/") in _APART else path
 
 
 def rank(nodeid: str) -> tuple[bool, float, bool]:
-    """Return a key by which the longest scopes come first, and unit tests last."""
+    """Return a sort key that puts the longest scopes first and unit tests last."""
     name = scope(nodeid).removeprefix("tests/")
     return name != _ALONE_ON_THE_CLUSTER, -_TIMES.get(name, 0.0), name.startswith("unit/")
 
 
 def needs(path: Path, fixtures: Collection[str]) -> set[str]:
-    """Return which of `engine` and `cluster` a test needs."""
+    """Return the resources that a test needs: `engine`, `cluster`, both or none."""
     if TESTS / "unit" not in path.parents:
         return {"engine", "cluster"}
     return {"engine", "cluster"} & {*fixtures}
 
 
 class Turns:
-    """Whose turn it is on the cluster: one scope's alone, or that of all others."""
+    """Exclusive access of one scope to the cluster, or shared access of all others."""
 
     def __init__(self, path: Path) -> None:
-        """Take the file that all processes of the session lock."""
+        """Initialize with the lock file of the session's processes."""
         self._file = path.open("a")
         self._held = False
 
     def close(self) -> None:
-        """Close the file, and give the turn away with it."""
+        """Close the file, which releases the lock."""
         self._file.close()
 
     def begin(self, nodeid: str, fixtures: Collection[str]) -> None:
-        """Wait for the turn of a test's scope, if it has to do with the cluster."""
+        """Acquire the lock for a test's scope if it uses the cluster."""
         name = scope(nodeid).removeprefix("tests/")
         if name == _ALONE_ON_THE_CLUSTER:
             fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -94,24 +95,24 @@ class Turns:
         self._held = True
 
     def end(self, nodeid: str, following: str) -> None:
-        """Give the turn away when the scope has ended, and with it what its tests shared."""
+        """Release the lock when the scope, with its shared fixtures, has ended."""
         if self._held and scope(nodeid) != scope(following):
             fcntl.flock(self._file, fcntl.LOCK_UN)
             self._held = False
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """xdist's scheduling by scopes, with scopes of our own."""
+    """xdist's scheduling by scope, with this module's scopes."""
 
     def _split_scope(self, nodeid: str) -> Any:
         return scope(nodeid)
 
 
 def longest(report: Path) -> Iterator[str]:
-    """Give the lines of longest.txt by pytest's report (JUnit's XML) of a run."""
+    """Yield the lines of longest.txt from pytest's report (JUnit XML) of a run."""
     seconds: collections.Counter[str] = collections.Counter()
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest's own
-        # A test's class is of no interest.
+        # The class of a test is ignored.
         names = (name for name in case.attrib["classname"].split(".") if name[:1].islower())
         path = f"{'/'.join(names)}.py"
         test = scope(f"{path}::{case.attrib['name']}")

@@ -1,4 +1,4 @@
-"""Which tests and linters there are for a path of the project."""
+"""Selecting the tests and linters for a path of the project."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _YAML = {".yml", ".yaml"}
 
 @dataclass
 class Chosen:
-    """Arguments of pytest, and commands of linters."""
+    """The arguments of pytest and the commands of linters."""
 
     tests: list[str] = field(default_factory=list)
     linters: list[tuple[str, ...]] = field(default_factory=list)
 
 
 def choose(root: Path, paths: Sequence[str]) -> Chosen:
-    """Return what there is for these paths: files, folders, or tests (`file::name`).
+    """Return the tests and linters for these paths: files, folders, or tests (`file::name`).
 
-    A file's tests are those that are called as it is or that import it; a role's those that are
-    called as it is; a package's those in the folder that mirrors it.
+    The tests of a file are those named after it or that import it; those of a role are named after
+    it; those of a package are in the corresponding folder.
     """
     chosen = Chosen()
     for given in paths:
@@ -68,7 +68,7 @@ def _tests(root: Path, path: Path) -> list[str]:
 
 
 def _tests_of_package(root: Path, *parts: str) -> list[str]:
-    """Return the tests of docker_ml_api, of a package in it, or of a package's module."""
+    """Return the tests of docker_ml_api, or of a package or module in it."""
     dotted = ".".join(["docker_ml_api", *parts])
     package, _, name = dotted.rpartition(".")
     imports = re.compile(

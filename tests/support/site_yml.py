@@ -1,4 +1,4 @@
-"""A set of the apps of its own, beside whatever else runs on this machine."""
+"""A separate set of the apps, independent of other containers on this machine."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LABEL = "app.kubernetes.io/managed-by=docker-ml-api"
 
 
 def docker(*arguments: str) -> str:
-    """What the docker command line says."""
+    """Run the docker command and return its output."""
     return subprocess.run(
         ["docker", *arguments], check=True, capture_output=True, text=True
     ).stdout.strip()
 
 
 class Site:
-    """The project's site.yml with names, ports and app folders of this test's own."""
+    """The project's site.yml with this test's own names, ports and app folders."""
 
     def __init__(self, folder: Path, prefix: str) -> None:
         self.folder = folder
@@ -36,7 +36,7 @@ class Site:
         self.set()
 
     def set(self, **variables: Any) -> None:
-        """Write the inventory anew, with these variables beside the names and ports."""
+        """Write the inventory again, with these variables in addition to the names and ports."""
         host = {
             "apps_folder": str(self.folder),
             "apps_prefix": self.prefix,
@@ -59,11 +59,11 @@ class Site:
         return run_playbook(*self.arguments(*arguments), **environment)
 
     def show(self, *arguments: str) -> tuple[int, str]:
-        """Return the exit status of such a run, and what people see of it."""
+        """Return the exit status of such a run and the output that users see."""
         return show_playbook(*self.arguments(*arguments))
 
     def state(self) -> dict[str, str]:
-        """The containers and images of this set: name → identity."""
+        """Return the containers and images of this set: name → identity."""
         containers = docker(
             "ps", "--all", f"--filter=name=^{self.prefix}", "--format={{.Names}} {{.ID}} {{.Image}}"
         )
@@ -76,7 +76,7 @@ class Site:
         return dict(line.split(" ", 1) for line in lines)
 
     def remove(self) -> None:
-        """Remove what this set put on the engine."""
+        """Remove the containers and images of this set."""
         for name in docker(
             "ps", "--all", f"--filter=name=^{self.prefix}", f"--filter=label={LABEL}", "--quiet"
         ).split():

@@ -1,4 +1,4 @@
-"""A world of three methods, for tests of what stands before it."""
+"""A world with three methods, for tests of the frontend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DELETE = "container.projects.locations.clusters.delete"
 
 
 class TinyWorld:
-    """Clusters that are there at once, and no operation that can be asked about."""
+    """Clusters exist immediately; operations cannot be queried."""
 
     def __init__(self, clock, settings):
         self.clock = clock

@@ -1,4 +1,4 @@
-"""The real playbooks on call-level doubles of Windows machines."""
+"""Running the real playbooks on call-level doubles of Windows machines."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class WindowsPlay:
 
     @property
     def arguments(self) -> list[str]:
-        """What ansible-playbook is called with."""
+        """Write the inventory and return the arguments of ansible-playbook."""
         variables = _VARIABLES | {"windows_double_world": str(self.world.folder)}
         inventory = self.folder / "inventory.yml"
         groups = {"windows": {"hosts": self.hosts, "vars": variables}}
@@ -61,11 +61,11 @@ class WindowsPlay:
         return [f"--inventory={inventory}", "--forks=8", str(ROOT / self.playbook)]
 
     def run(self, *options: str) -> Run:
-        """Run the playbook to its end."""
+        """Run the playbook and return the finished run."""
         return run_playbook(*self.arguments, *options)
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
-        """Start the playbook, and do not wait for it."""
+        """Start the playbook without waiting for it."""
         return subprocess.Popen(
             [PLAYBOOK, *self.arguments, *options],
             cwd=ROOT,
@@ -76,7 +76,7 @@ class WindowsPlay:
         )
 
     def changes(self, name: str) -> list[list[str]]:
-        """Return what changed the machine, run by run."""
+        """Return the modules that changed the machine, by run."""
         return [
             [call["module"].rpartition(".")[2] for call in run.changes]
             for run in self.world.runs(name)

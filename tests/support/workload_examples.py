@@ -1,4 +1,4 @@
-"""Parameters of the module workload_manifests, as Ansible hands them over."""
+"""Parameters of the module workload_manifests, as Ansible passes them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def budget(**options: Any) -> dict[str, Any]:
     return {"min_available": None, "max_unavailable": None, **options}
 
 
-# One workload with all that can be asked for.
+# One workload with all options.
 EVERYTHING = {
     "namespace": "test-ml-app",
     "service_name": "web-lb",

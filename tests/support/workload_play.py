@@ -1,4 +1,4 @@
-"""The project's site.yml with small apps of a test's own on the real cluster."""
+"""Running site.yml with a test's own small apps on the real cluster."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _RESOURCES = {
     "requests": {"cpu": "5m", "memory": "8Mi"},
     "limits": {"cpu": "200m", "memory": "32Mi"},
 }
-# Asked directly, whatever proxy the environment names.
+# Direct requests, regardless of a proxy in the environment.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -41,7 +41,7 @@ def _url(balancer: dict[str, str], port: int) -> str:
 
 @dataclass
 class Play:
-    """Workloads in namespaces of this test's own, through the real site.yml."""
+    """Workloads in this test's own namespaces, deployed by the real site.yml."""
 
     folder: Path
     cluster: Cluster
@@ -53,13 +53,13 @@ class Play:
     _since: str = ""
 
     def image(self, text: str = "ok", kind: str = "") -> str:
-        """Push an image that answers this text, or one of a kind that fails; return NAME:TAG."""
+        """Push an image that answers with this text, or one of a failing kind; return NAME:TAG."""
         name = kind or f"{self.namespace}/{text}"
         reference = self.cluster.image(name, *([] if kind else [text]))
         return reference.removeprefix(f"{self.cluster.registry}/").partition("@")[0] + ":test"
 
     def app(self, name: str, text: str, **options: Any) -> None:
-        """Let the app be an image that answers this text."""
+        """Define an app whose image answers with this text."""
         self.apps[name] = {
             "name": name,
             "image": options.get("image") or self.image(text),
@@ -70,7 +70,7 @@ class Play:
         }
 
     def workload(self, name: str, app: str = "app", **options: Any) -> None:
-        """Let the cluster carry a workload."""
+        """Define a workload."""
         self.workloads[name] = {
             "name": name,
             "app": app,
@@ -80,7 +80,7 @@ class Play:
         }
 
     def host(self) -> dict[str, Any]:
-        """Return the variables of the inventory's cluster as they are now."""
+        """Return the current variables of the inventory's cluster."""
         return {
             "kubernetes_kubeconfig": str(self.cluster.kubeconfig),
             "kubernetes_context": self.cluster.context,
@@ -94,7 +94,7 @@ class Play:
         }
 
     def arguments(self, *arguments: str) -> list[str]:
-        """Return the arguments of ansible-playbook, the inventory written."""
+        """Write the inventory and return the arguments of ansible-playbook."""
         local = {
             "ansible_connection": "local",
             "ansible_python_interpreter": "{{ ansible_playbook_python }}",
@@ -118,7 +118,7 @@ class Play:
         ]
 
     def run(self, *arguments: str, **environment: str) -> Run:
-        """Run a stage of site.yml, --tags=workloads when none is named."""
+        """Run a stage of site.yml, by default --tags=workloads."""
         return run_playbook(*self.arguments(*arguments), **environment)
 
     def succeed(self, *arguments: str, **environment: str) -> Run:
@@ -140,13 +140,13 @@ class Play:
         return run.failure
 
     def settled(self) -> None:
-        """Run site.yml, which must find nothing to do and send nothing."""
+        """Run site.yml, which must change nothing and send no mutating requests."""
         self.mark()
         run = self.succeed()
         assert (run.changed, self.mutations()) == ([], [])
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """Return what kubectl finds in the namespace."""
+        """Return the result of `kubectl get` in the namespace."""
         found: dict[str, Any] = self.cluster.get(*arguments, f"--namespace={self.namespace}")
         return found
 
@@ -155,28 +155,28 @@ class Play:
         return self.cluster.kubectl(f"--namespace={self.namespace}", *arguments, stdin=stdin)
 
     def objects(self, namespace: str = "", selector: str = OURS) -> set[str]:
-        """Return our objects of a namespace: KIND/NAME."""
+        """Return the project's objects in a namespace as KIND/NAME."""
         found = self.cluster.get(
             KINDS, f"--namespace={namespace or self.namespace}", f"--selector={selector}"
         )
         return {f"{one['kind']}/{one['metadata']['name']}" for one in found["items"]}
 
     def pods(self, workload: str, namespace: str = "") -> list[dict[str, Any]]:
-        """Return the workload's pods that are not about to go."""
+        """Return the workload's pods that are not being deleted."""
         found = self.cluster.get(
             "pods", f"--namespace={namespace or self.namespace}", f"--selector=app={workload}"
         )
         return [one for one in found["items"] if "deletionTimestamp" not in one["metadata"]]
 
     def pod_names(self) -> set[str]:
-        """Return the names of the namespace's pods that are not about to go."""
+        """Return the names of the namespace's pods that are not being deleted."""
         found = self.get("pods")["items"]
         return {
             one["metadata"]["name"] for one in found if "deletionTimestamp" not in one["metadata"]
         }
 
     def releases(self, workload: str) -> list[str]:
-        """Return the texts of the images of the recorded releases, the oldest first."""
+        """Return the texts of the images of the recorded releases, oldest first."""
         label = "docker-ml-api/release"
         selector = f"{OURS},app.kubernetes.io/instance={workload},{label}"
         found = self.get("configmaps", f"--selector={selector}")["items"]
@@ -187,7 +187,7 @@ class Play:
         ]
 
     def answer(self, workload: str, namespace: str = "") -> str:
-        """Return what the workload's Service answers, by way of the API server."""
+        """Return the response of the workload's Service, through the API server's proxy."""
         namespace = namespace or self.namespace
         service = self.cluster.get("service", workload, f"--namespace={namespace}")
         port = service["spec"]["ports"][0]["port"]
@@ -195,13 +195,13 @@ class Play:
         return self.cluster.client.text(path)
 
     def address(self, service: str) -> str:
-        """Return where the load balancer of a Service answers."""
+        """Return the URL of a Service's load balancer."""
         found = self.get("service", service)
         [balancer] = found["status"]["loadBalancer"]["ingress"]
         return _url(balancer, found["spec"]["ports"][0]["port"])
 
     def addresses(self) -> list[str]:
-        """Return where the load balancers of all the cluster's Services answer."""
+        """Return the URLs of the load balancers of all the cluster's Services."""
         found = self.cluster.get("service", "--all-namespaces")
         return [
             _url(balancer, port["port"])
@@ -211,13 +211,13 @@ class Play:
         ]
 
     def mark(self) -> None:
-        """Let mutations() begin here."""
+        """Set the start time of mutations()."""
         self._since = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
     def mutations(self, *namespaces: str) -> list[str]:
-        """Return what site.yml asked the cluster to change since mark(): VERB RESOURCE/NAME.
+        """Return the changes that site.yml requested since mark(), as VERB RESOURCE/NAME.
 
-        namespaces: further ones, whose names begin as that of the play.
+        namespaces: further namespaces, whose names begin with that of the play.
         """
         mine = {self.namespace, *namespaces}
         found = []
@@ -226,10 +226,10 @@ class Play:
             if (
                 event["stage"] == "ResponseComplete"
                 and event["user"].get("username") == USER
-                # The tests' own requests are kubectl's.
+                # The tests' own requests are made by kubectl.
                 and not event.get("userAgent", "").startswith("kubectl")
                 and event["verb"] not in _READING
-                # Asking a replica changes nothing.
+                # A request to a replica changes nothing.
                 and reference.get("subresource") != "portforward"
                 and reference.get("namespace") in mine
                 and event["requestReceivedTimestamp"] >= self._since
@@ -240,13 +240,13 @@ class Play:
 
 @contextlib.contextmanager
 def playing(cluster: Cluster, folder: Path) -> Iterator[Play]:
-    """Give a play in a namespace of its own that is there already."""
+    """Yield a play in its own namespace, which already exists."""
     with cluster.namespace() as namespace:
         yield Play(folder, cluster, namespace)
 
 
 def ask(address: str) -> str:
-    """Return what an address answers."""
+    """Return the response of a URL."""
     with _OPENER.open(address, timeout=10) as response:
         answer: str = response.read().decode()
         return answer
@@ -254,9 +254,9 @@ def ask(address: str) -> str:
 
 @contextlib.contextmanager
 def asking(address: str) -> Iterator[set[str]]:
-    """Ask an address over and over until the end of the block; give the different answers.
+    """Send requests to a URL until the end of the block; yield the set of different responses.
 
-    What goes wrong is given with its time: the cluster's logs tell then what it did.
+    Errors are recorded with their time, for comparison with the cluster's logs.
     """
     answers: set[str] = set()
     stop = threading.Event()

@@ -1,9 +1,9 @@
 """Connection to a Linux host that does not exist: for call-level tests.
 
-Ansible's own action plugins and module builder run; what they would have executed on the
-host is decoded, judged by the module's own documentation, recorded, and answered by a small
-model of a host. What is tested is which modules are called with which arguments, never that
-a distribution's packages install.
+Ansible's own action plugins and module builder run. What they would execute on the host is decoded,
+validated against the module's documentation, recorded, and answered by a small model of a host.
+This tests which modules are called with which arguments, not whether a distribution's packages can
+be installed.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ options:
       - name: inventory_hostname
 """
 
-# What only reads.
+# Modules that only read.
 READERS = {"setup", "docker_engine_info", "stat", "getent", "command"}
 PACKAGE_MANAGERS = {"apt", "dnf", "dnf5", "zypper", "apk", "pacman"}
 
 
 def decode(payload: str) -> tuple[str, dict[str, Any]] | None:
-    """The module's full name and its arguments; None if the text is no module."""
+    """Return the module's full name and its arguments; None if the text is not a module."""
     _, call, arguments = payload.rpartition("_ansiballz_main(\n")
     if not call:
         return None
-    # One a line. The packed files beside them are long.
+    # One argument per line; the packed files beside them are long.
     lines = (line.partition("=") for line in arguments.splitlines())
     named = {
         name: ast.literal_eval(value.removesuffix(","))
@@ -60,7 +60,7 @@ def decode(payload: str) -> tuple[str, dict[str, Any]] | None:
 
 
 def specification(module: str, kept: Path) -> dict[str, Any] | None:
-    """Documented options as an argument specification, once for all hosts: read from `kept`."""
+    """Return the documented options as an argument specification, cached in `kept` for all."""
     path = kept / f"{module}.json"
     if not path.exists():
         found = module_loader.find_plugin(module)
@@ -82,8 +82,8 @@ def specification(module: str, kept: Path) -> dict[str, Any] | None:
 
 
 def judge(module: str, arguments: dict[str, Any], kept: Path) -> list[str]:
-    """What the module's documentation has against the arguments."""
-    # From action plugins to their own modules, undocumented on purpose.
+    """Return the violations of the module's documentation by the arguments."""
+    # Passed by action plugins to their own modules; undocumented on purpose.
     private = {"_original_basename", "_raw_params", "_uses_shell", "get_size"}
     spec = specification(module, kept)
     if spec is None:
@@ -105,7 +105,7 @@ class Host:
         self.packages: list[str] = state["packages"]
 
     def answer(self, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What the module would return."""
+        """Return the result of the module."""
         if module in PACKAGE_MANAGERS:
             names = arguments["name"]
             new = [name for name in names if name not in self.packages]
@@ -174,7 +174,7 @@ class Host:
 
 
 class Connection(LocalConnection):  # type: ignore[misc]
-    """Records modules, runs the rest (temporary folders) here."""
+    """Records modules, and runs everything else (temporary folders) on this machine."""
 
     transport = "recorded_host"
     has_pipelining = True
@@ -182,7 +182,7 @@ class Connection(LocalConnection):  # type: ignore[misc]
     def exec_command(
         self, cmd: str, in_data: bytes | None = None, sudoable: bool = True
     ) -> tuple[int, bytes, bytes]:
-        """Answer a module from the model, run everything else."""
+        """Answer modules with the model, and run everything else."""
         called = decode(in_data.decode()) if in_data else self._decode_file(cmd)
         if called is None:
             ran: tuple[int, bytes, bytes] = super().exec_command(cmd, in_data, sudoable)
@@ -216,7 +216,7 @@ class Connection(LocalConnection):  # type: ignore[misc]
 
 
 def module_name(full_name: str) -> str:
-    """ansible.modules.apt -> ansible.builtin.apt; a collection's module keeps its name."""
+    """Return a module's name as in playbooks; a collection's module keeps its full name."""
     parts = full_name.split(".")
     if parts[0] == "ansible_collections":
         return ".".join([parts[1], parts[2], parts[-1]])

@@ -1,7 +1,7 @@
 """Connection to a Windows machine that does not exist, whose Docker engine is this machine's.
 
-As windows_double, but what the docker command lists and removes there, the real command lists and
-removes here: the same engine, whatever system its client is asked on.
+Like windows_double, but the docker command lists and removes objects of this machine's real engine,
+as if its client ran on Windows.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ def _docker(machine: Machine, arguments: list[str]) -> programs.Ran:
 
 
 class Connection(Modelled):
-    """As its base, with another docker command."""
+    """Like its base class, with another docker command."""
 
     transport = "windows_with_engine"
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        # A task's process has one connection.
+        # The process of a task has only one connection.
         programs._docker = _docker

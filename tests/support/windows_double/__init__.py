@@ -1,7 +1,7 @@
-"""A call-level double of Windows machines: what is called on them, judged and answered.
+"""A call-level double of Windows machines, which validates and answers the calls of modules.
 
-No Windows and no PowerShell runs here. Ansible's own module builder, the real modules' files and
-the real action plugins do; what they would have run on the machine is decoded (payload), judged
-by the module's own documentation and argument specification (specification), answered by a model
+Neither Windows nor PowerShell runs here, but Ansible's own module builder, the real modules' files
+and the real action plugins. What they would run on the machine is decoded (payload), validated
+against the module's documentation and argument specification (specification), answered by a model
 of the machine (machine, modules, programs) and recorded (world).
 """

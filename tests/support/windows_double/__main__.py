@@ -1,4 +1,4 @@
-"""The machines by command line, for playbooks: python -m support.windows_double FOLDER COMMAND …"""
+"""Command line of the machines, for playbooks: python -m support.windows_double FOLDER COMMAND …"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.windows_double.world import World
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command of the command line."""
     parser = argparse.ArgumentParser(prog="windows_double", description=__doc__)
     parser.add_argument("folder", type=Path)
     commands = parser.add_subparsers(dest="command", required=True)

@@ -1,4 +1,4 @@
-"""The machines that the tests know by name."""
+"""The machines that tests use by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _10_PRO = {"product": "Windows 10 Pro", **_10}
 
 
 def _with_desktop(name: str, *, running: bool) -> Machine:
-    """Docker Desktop is there, and has been used."""
+    """Docker Desktop is installed and has been used."""
     made = Machine(name, wsl_version=windows.WSL_VERSION, hypervisor_present=True)
     made.features |= {windows.WSL: windows.ENABLED, windows.VM_PLATFORM: windows.ENABLED}
     made.install_desktop(backend="wsl-2", accept=True, always_run_service=False)
@@ -30,7 +30,7 @@ def _with_desktop(name: str, *, running: bool) -> Machine:
 
 
 def _with_rancher(name: str) -> Machine:
-    """Rancher Desktop is there instead, with its own docker command."""
+    """Rancher Desktop is installed instead, with its own docker command."""
     made = Machine(name, hypervisor_present=True, wsl_version=windows.WSL_VERSION)
     made.features |= {windows.WSL: windows.ENABLED, windows.VM_PLATFORM: windows.ENABLED}
     folder = windows.RANCHER_CLI.rpartition("\\")[0]
@@ -43,7 +43,7 @@ def _with_rancher(name: str) -> Machine:
 
 
 def _with_wsl_engine(name: str) -> Machine:
-    """Docker's engine in a Linux distribution; Windows itself has no docker command."""
+    """Docker's engine runs in a Linux distribution; Windows itself has no docker command."""
     made = Machine(name, **_10_PRO, hypervisor_present=True, wsl_version=windows.WSL_VERSION)
     made.features |= {windows.WSL: windows.ENABLED, windows.VM_PLATFORM: windows.ENABLED}
     made.distributions = ["Ubuntu"]
@@ -101,5 +101,5 @@ NAMES = tuple(_MACHINES)
 
 
 def make(name: str, kind: str = "") -> Machine:
-    """Return a fresh machine of a kind; the kind is the name unless it is told."""
+    """Return a new machine of a kind; by default, the kind is the name."""
     return _MACHINES[kind or name](name)

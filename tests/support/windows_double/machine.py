@@ -1,6 +1,6 @@
-"""A model of one Windows machine: what is installed on it, and what happens when it restarts.
+"""A model of one Windows machine: what is installed, and what happens when it restarts.
 
-How an edition behaves is this model's view of it, never proof of what Windows does.
+The behavior of editions is an assumption of this model, not a proof of what Windows does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# 100 ns since 1601, as the boot time is told; where each machine's clock begins.
+# The boot time in units of 100 ns since 1601; the start of each machine's clock.
 _FIRST_BOOT = 134_000_000_000_000_000
 _A_MINUTE = 600_000_000
 
@@ -37,7 +37,7 @@ UPDATE_REBOOT = (
 LXSS = r"HKCU:\Software\Microsoft\Windows\CurrentVersion\Lxss"
 LXSS_MSI = r"HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Lxss\MSI"
 SESSION_MANAGER = r"HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager"
-# Docker Desktop's WSL 2 back end.
+# Required by Docker Desktop's WSL 2 back end.
 MIN_WSL = (2, 1, 5)
 
 INSTALLER_URL = "https://desktop.docker.com/win/main/amd64/Docker%20Desktop%20Installer.exe"
@@ -51,28 +51,28 @@ CHOCOLATEY_URL = "https://community.chocolatey.org/install.ps1"
 
 @dataclass
 class Page:
-    """What an address on the Internet answers."""
+    """The response of a URL on the Internet."""
 
     content: str = ""
     status: int = 200
-    # The transfer ends in the middle, this many times.
+    # The number of transfers that break off.
     breaks: int = 0
 
 
 @dataclass
 class Engine:
-    """The Docker engine, whoever brought it."""
+    """The Docker engine, independent of its provider."""
 
-    # "" for none; desktop, rancher, wsl.
+    # desktop, rancher or wsl; empty for none.
     provider: str = ""
     running: bool = False
-    # How often it is asked in vain after a start.
+    # The number of unanswered requests after a start.
     asked_in_vain: int = 1
     waits: int = 0
     os: str = "linux"
     version: str = "28.5.1"
     images: list[str] = field(default_factory=list)
-    # Whether Docker Hub is out of the engine's reach.
+    # Whether the engine cannot reach Docker Hub.
     no_registry: bool = False
 
 
@@ -88,7 +88,7 @@ class Desktop:
 
 @dataclass
 class Faults:
-    """What goes wrong on this machine. Numbers count down: so many times."""
+    """Faults of this machine. Numbers are counted down, one per occurrence."""
 
     unreachable: bool = False
     installer_exit: int = 0
@@ -97,16 +97,16 @@ class Faults:
     wsl_update_error: str = ""
     reboot_never_returns: bool = False
     engine_never_ready: bool = False
-    # The connection is lost right before, or after, a call whose record holds this text; once.
+    # The connection is lost once, directly before or after a call whose record contains this text.
     lost_before: str = ""
     lost_after: str = ""
-    # After such a call nothing more is answered, so that a test can kill the run; once.
+    # After such a call, nothing is answered any more, so that a test can kill the run; once.
     held_after: str = ""
 
 
 @dataclass
 class Machine:
-    """One machine's state; everything in it is JSON."""
+    """The state of one machine, serializable as JSON."""
 
     name: str
     product: str = "Windows 11 Pro"
@@ -123,7 +123,7 @@ class Machine:
     user: str = "ada"
     password: str = "correct horse"  # noqa: S105 - nobody's
     boot_time: int = _FIRST_BOOT
-    # How many connections fail while it restarts; None: it is up.
+    # The number of connections that fail during a restart; down_for is None while it is up.
     reboot_connections: int = 1
     down_for: int | None = None
     pending_reboot: list[str] = field(default_factory=list)
@@ -137,11 +137,11 @@ class Machine:
         default_factory=lambda: {"Administrators": ["Administrator", "ada"], "Users": ["bob"]}
     )
     processes: list[str] = field(default_factory=list)
-    # Where programs are looked for; what an installer adds is seen after the next restart, since
-    # the service that connections come through keeps the environment that it was started with.
+    # The search path of programs. Additions by an installer take effect after the next restart, as
+    # the service for connections keeps the environment with which it was started.
     path: list[str] = field(default_factory=list)
     path_later: list[str] = field(default_factory=list)
-    # None: what comes with Windows and knows no --version.
+    # None: the version included in Windows, which does not support --version.
     wsl_version: str | None = None
     distributions: list[str] = field(default_factory=list)
     desktop: Desktop | None = None
@@ -154,7 +154,7 @@ class Machine:
     def __post_init__(self) -> None:
         if not self.features:
             names = [WSL, VM_PLATFORM, CONTAINERS, "NetFx3"]
-            # Home has no Hyper-V, whatever it is called.
+            # Home editions have no Hyper-V.
             if self.edition != "Core":
                 names += [HYPER_V, HYPER_V_ALL]
             self.features = dict.fromkeys(names, DISABLED)
@@ -171,7 +171,7 @@ class Machine:
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> Machine:
-        """Return the machine that was written by `write`."""
+        """Return the machine from the JSON of `write`."""
         parts = {
             "desktop": Desktop(**data["desktop"]) if data["desktop"] else None,
             "engine": Engine(**data["engine"]),
@@ -185,7 +185,7 @@ class Machine:
         return asdict(self)
 
     def state(self) -> dict[str, Any]:
-        """Return what a person would call the state of the machine: without what only counts."""
+        """Return the visible state of the machine, without counters and settings of the double."""
         state = self.write()
         for name in ("faults", "down_for", "web"):
             del state[name]
@@ -199,7 +199,7 @@ class Machine:
         return path.replace("/", "\\").rstrip("\\").lower()
 
     def expand(self, path: str) -> str:
-        """Return the path with the environment's variables in it."""
+        """Return the path with environment variables expanded."""
         home = rf"C:\Users\{self.user}"
         variables = {
             "TEMP": home + r"\AppData\Local\Temp",
@@ -217,7 +217,7 @@ class Machine:
         return re.sub(r"%(\w+)%", lambda one: variables.get(one[1].upper(), one[0]), path)
 
     def entry(self, path: str) -> dict[str, Any] | None:
-        """Return what is at the path."""
+        """Return the entry at the path, or None."""
         return self.files.get(self._key(self.expand(path)))
 
     def exists(self, path: str) -> bool:
@@ -237,14 +237,14 @@ class Machine:
         return base64.b64decode(entry["content"])
 
     def make_folder(self, path: str) -> None:
-        """Make a folder and what it is in."""
+        """Create a folder and its parents."""
         parts = self.expand(path).replace("/", "\\").rstrip("\\").split("\\")
         for count in range(1, len(parts) + 1):
             one = "\\".join(parts[:count])
             self.files.setdefault(self._key(one), {"path": one, "folder": True})
 
     def put_file(self, path: str, content: bytes) -> None:
-        """Write a file; its folder must be there."""
+        """Write a file; its folder must exist."""
         path = self.expand(path).replace("/", "\\")
         if not self.is_folder(path.rpartition("\\")[0]):
             raise FileNotFoundError(path.rpartition("\\")[0])
@@ -255,7 +255,7 @@ class Machine:
         }
 
     def remove(self, path: str) -> None:
-        """Remove a file, or a folder with all that is in it."""
+        """Remove a file, or a folder with its content."""
         key = self._key(self.expand(path))
         for name in [n for n in self.files if n == key or n.startswith(key + "\\")]:
             del self.files[name]
@@ -264,17 +264,17 @@ class Machine:
         """Return a file's checksum."""
         return hashlib.new(algorithm, self.content(path)).hexdigest()
 
-    # What is known from elsewhere in the state
+    # Derived state
 
     @property
     def administrator(self) -> bool:
-        """Whether the connection's user has an administrator's rights."""
+        """Whether the connection's user has administrator rights."""
         return self.user in self.groups["Administrators"]
 
     @property
     def cim(self) -> dict[str, dict[str, Any]]:
-        """What CIM classes say of the machine."""
-        # Once a hypervisor runs, Windows is its guest and sees nothing of the processor's own.
+        """The properties of the machine in CIM classes."""
+        # With a running hypervisor, Windows is a guest and does not see the processor's features.
         sees = not self.hypervisor_present
         return {
             "Win32_ComputerSystem": {
@@ -302,7 +302,7 @@ class Machine:
 
     @property
     def registry_view(self) -> dict[str, dict[str, Any]]:
-        """The registry, with what Windows itself keeps there."""
+        """The registry, including the keys of Windows itself."""
         view: dict[str, dict[str, Any]] = {
             CURRENT_VERSION: {
                 "ProductName": self.product.replace("11", "10"),
@@ -333,15 +333,15 @@ class Machine:
             }
         return view
 
-    # What happens
+    # Actions
 
     def needs_reboot(self, reason: str) -> None:
-        """Note that something ends only with a restart."""
+        """Record a reason for a pending restart."""
         if reason not in self.pending_reboot:
             self.pending_reboot.append(reason)
 
     def enable(self, names: list[str], *, parents: bool) -> bool:
-        """Enable features; return whether they wait for a restart."""
+        """Enable features; return whether a restart is pending for them."""
         wanted = set(names)
         if HYPER_V in wanted and parents:
             wanted.add(HYPER_V_ALL)
@@ -379,7 +379,7 @@ class Machine:
             self.start_engine()
 
     def answers(self) -> bool:
-        """Return whether a connection succeeds, which may be one of those in a restart."""
+        """Return whether a connection succeeds; counts the failing ones during a restart."""
         if self.faults.unreachable:
             return False
         if self.down_for is None:
@@ -406,7 +406,7 @@ class Machine:
         self.groups.setdefault("docker-users", [])
 
     def why_no_engine(self) -> str:
-        """Return why Docker Desktop's engine cannot start; nothing if it can."""
+        """Return why Docker Desktop's engine cannot start; empty if it can."""
         if self.desktop is None:
             return "Docker Desktop is not installed"
         if not self.desktop.license_accepted:
@@ -424,7 +424,7 @@ class Machine:
         return ""
 
     def start_engine(self) -> None:
-        """Start the engine; it takes a while to answer."""
+        """Start the engine, which does not answer at first."""
         if self.engine.running:
             return
         if self.engine.provider == "desktop":
@@ -436,7 +436,7 @@ class Machine:
         self.engine.waits = self.engine.asked_in_vain
 
     def engine_answers(self) -> bool:
-        """Ask the engine, which may still be starting."""
+        """Return whether the engine answers; it may still be starting."""
         if not self.engine.running:
             return False
         if self.engine.waits > 0:

@@ -1,7 +1,7 @@
-"""What the modules answer of a machine.
+"""The results of modules on a machine.
 
-Each function stands for a module's PowerShell, in its order and with its messages. A module that
-has none here fails with a message that says so.
+Each function emulates a module's PowerShell code, in its order and with its messages. A module
+without a function fails with a message that says so.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ENCODINGS = {"unicode": "utf-16-le", "utf-16": "utf-16-le", "utf-8": "utf-8", "
 
 
 class FailedError(Exception):
-    """The module fails, as the real one does."""
+    """The module fails like the real one."""
 
     def __init__(self, message: str, **values: Any) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class FailedError(Exception):
 
 @dataclass
 class Asked:
-    """What a module was asked for."""
+    """A call of a module."""
 
     machine: Machine
     parameters: dict[str, Any]
@@ -52,7 +52,7 @@ class Asked:
 
 
 def answer(module: str, asked: Asked) -> Answer:
-    """Return what the module answers; the machine is changed as the module would."""
+    """Return the module's result, and change the machine as the module would."""
     function = ANSWERS.get(module)
     if function is None:
         raise UnmodelledError(f"The double has no answer for the module {module}.")
@@ -139,7 +139,7 @@ def win_disk_facts(asked: Asked) -> Answer:
         if "volumes" in filters:
             left = machine.disk_free_mb << 20
             partition["volumes"] = [{"size": 499 << 30, "size_remaining": left, "type": "NTFS"}]
-        # One without a letter, as every machine has.
+        # A partition without a drive letter, which every machine has.
         disk["partitions"] = [{"number": 1, "size": 100 << 20, "drive_letter": "\0"}, partition]
     return {"ansible_facts": {"ansible_disks": [disk]}}
 
@@ -396,7 +396,7 @@ def win_optional_feature(asked: Asked) -> Answer:
         if name not in machine.features:
             raise FailedError(f"Failed to find feature '{name}'", reboot_required=False)
     present = asked["state"] != "absent"
-    # As the module compares: a feature that waits for a restart is enabled once more.
+    # As in the module: a feature that is pending a restart is enabled again.
     begins = "Enabled" if present else "Disabled"
     changing = [name for name in names if not machine.features[name].startswith(begins)]
     if not changing:
@@ -611,7 +611,7 @@ def _install(asked: Asked, content: bytes, result: Answer) -> Answer:
             f"unexpected rc from '{command}': see rc, stdout, and stderr for more details",
             **{**result, "rc": ran.rc, "stdout": ran.stdout, "stderr": ran.stderr},
         )
-    # Said on purpose: by an exit code that is not 0, Ansible takes a result for a failure.
+    # Explicit, because Ansible considers a result with a nonzero exit code as failed.
     ended = {"changed": True, "failed": False, "rc": ran.rc}
     return {**result, **ended, "reboot_required": ran.rc == _RESTART}
 
@@ -666,7 +666,7 @@ def _choco_install(asked: Asked, name: str, result: Answer) -> Answer:
     if page.content != windows.INSTALLER:
         return _choco_failed(name, -1, "Checksum for the installer did not meet the one expected.",
                              result)  # fmt: skip
-    # The package's own words come first, then those of install_args.
+    # The package's own arguments come first, then those of install_args.
     words = ["install", "--quiet", *programs.split(asked["install_args"] or "")]
     if asked["override_args"]:
         words = programs.split(asked["install_args"] or "")

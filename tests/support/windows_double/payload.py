@@ -1,4 +1,4 @@
-"""What Ansible sends to a Windows machine: encoded PowerShell, and manifests of modules."""
+"""Decoding what Ansible sends to a Windows machine: PowerShell, and manifests of modules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _ENCODED = re.compile(r"-EncodedCommand\s+'?([A-Za-z0-9+/=]+)", re.IGNORECASE)
-# Ends the bootstrap's part of the input.
+# The end of the bootstrap script in the input.
 _END = "\n\0\0\0\0\n"
 _MODULE = "module_wrapper.ps1"
 _BECOME = "become_wrapper.ps1"
@@ -17,12 +17,12 @@ _ASYNC = "async_wrapper.ps1"
 
 
 class UnreadableError(Exception):
-    """What was sent is none of what Ansible sends."""
+    """The input is not of a kind that Ansible sends."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A helper of Ansible's own, with its parameters."""
+    """A helper script of Ansible, with its parameters."""
 
     name: str
     parameters: dict[str, Any]
@@ -30,12 +30,12 @@ class Script:
 
 @dataclass(frozen=True)
 class Call:
-    """A module with its arguments."""
+    """A call of a module, with its arguments."""
 
     module: str
     arguments: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
-    # The source of the module, as it was sent.
+    # The source of the module as sent.
     source: str = ""
     become_user: str = ""
     is_async: bool = False
@@ -43,7 +43,7 @@ class Call:
 
     @property
     def check_mode(self) -> bool:
-        """Whether nothing may be changed."""
+        """Whether the call is in check mode."""
         return bool(self.internal.get("_ansible_check_mode"))
 
     @property
@@ -53,7 +53,7 @@ class Call:
 
 
 def command_text(command: str) -> str:
-    """Return the PowerShell text of a command line; other command lines as they are."""
+    """Return the PowerShell text of a command line; other command lines are unchanged."""
     match = _ENCODED.search(command)
     if not match:
         return command
@@ -61,7 +61,7 @@ def command_text(command: str) -> str:
 
 
 def read(data: bytes) -> Call | Script:
-    """Return what the input of Ansible's bootstrap script asks for."""
+    """Return the call or script in the input of Ansible's bootstrap script."""
     _, end, rest = data.decode().partition(_END)
     if not end:
         raise UnreadableError("The input is no manifest of Ansible's.")
@@ -88,7 +88,7 @@ def read(data: bytes) -> Call | Script:
 
 
 def module_name(script: str) -> str:
-    """Return the name that a playbook writes.
+    """Return the module's name as in playbooks.
 
     ansible_collections.ansible.windows.plugins.modules.win_stat.ps1 -> ansible.windows.win_stat;
     ansible.modules.x.ps1 or x.ps1, of library/, -> x.

@@ -1,4 +1,4 @@
-"""What programs do on a machine: docker, wsl, Docker Desktop and its installer, shutdown."""
+"""Emulated programs of a machine: docker, wsl, Docker Desktop and its installer, shutdown."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _NO_ENGINE = (
 )
 _FIELD = re.compile(r"\{\{\s*([.\w]+)\s*\}\}")
 _HELLO = "\nHello from Docker!\nThis message shows that your installation appears to be working."
-# For once per machine: what Windows knows by name wherever one is.
+# Programs in this folder are found from any working folder.
 _SYSTEM = r"C:\Windows\System32"
 
 
 class Ran(NamedTuple):
-    """How a program ended."""
+    """The result of a program."""
 
     rc: int = 0
     stdout: str = ""
@@ -34,7 +34,7 @@ class Ran(NamedTuple):
     encoding: str = "utf-8"
 
     def read(self, encoding: str) -> Ran:
-        """What is read of it by somebody who takes it for this encoding."""
+        """Return the result as read with this encoding."""
         return self._replace(
             stdout=self.stdout.encode(self.encoding).decode(encoding, errors="replace"),
             stderr=self.stderr.encode(self.encoding).decode(encoding, errors="replace"),
@@ -42,11 +42,11 @@ class Ran(NamedTuple):
 
 
 class NoProgramError(Exception):
-    """There is no such program on the machine."""
+    """The program does not exist on the machine."""
 
 
 class UnmodelledError(Exception):
-    """The double does not know what would happen."""
+    """The double does not model this behavior."""
 
 
 def split(command: str) -> list[str]:
@@ -55,7 +55,7 @@ def split(command: str) -> list[str]:
 
 
 def run(machine: Machine, argv: Sequence[str], environment: Mapping[str, str]) -> Ran:
-    """Run a program to its end."""
+    """Run a program and return its result."""
     program = _find(machine, argv[0])
     name = ntpath.basename(program).lower().removesuffix(".exe")
     arguments = list(argv[1:])
@@ -102,7 +102,7 @@ def _docker(machine: Machine, arguments: list[str]) -> Ran:
     answers = machine.engine_answers()
     told = {"version": _versions, "info": _info}.get(words[0] if words else "")
     if told:
-        # It tells of itself even if there is no engine.
+        # The client shows its own data even without an engine.
         shown = _show(told(machine, answers=answers), arguments)
         return shown if answers else shown._replace(rc=1, stderr=_NO_ENGINE)
     if not answers:
@@ -173,7 +173,7 @@ def _field(values: Any, path: str) -> str:
 
 
 def _words(arguments: list[str]) -> list[str]:
-    """Return what is no option and no option's value."""
+    """Return the positional arguments."""
     words = []
     values = {
         "--network",
@@ -263,13 +263,13 @@ def _wsl(machine: Machine, arguments: list[str], environment: Mapping[str, str])
     inside = _inside(arguments)
     if inside:
         return _in_distribution(machine, inside)
-    # What wsl.exe itself says is UTF-16, unless it is told otherwise.
+    # The output of wsl.exe itself is UTF-16 by default.
     encoding = "utf-8" if environment.get("WSL_UTF8") == "1" else "utf-16-le"
     return _wsl_itself(machine, arguments)._replace(encoding=encoding)
 
 
 def _inside(arguments: list[str]) -> list[str]:
-    """Return the command that is to be run in a distribution."""
+    """Return the command to run in a distribution; empty if there is none."""
     rest = list(arguments)
     while rest and rest[0] in ("-d", "--distribution", "-u", "--user", "--cd"):
         rest = rest[2:]
@@ -331,7 +331,7 @@ def _wsl_install(machine: Machine, arguments: list[str]) -> Ran:
     return Ran(stdout="The operation completed successfully.")
 
 
-# Whether each needs the feature to be on, and what it does.
+# By option: whether the WSL feature must be enabled, and the implementation.
 _WSL_COMMANDS: dict[str, tuple[bool, Callable[[Machine, list[str]], Ran]]] = {
     "--version": (False, _wsl_version),
     "--install": (False, _wsl_install),
@@ -348,10 +348,10 @@ _WSL_COMMANDS: dict[str, tuple[bool, Callable[[Machine, list[str]], Ran]]] = {
 
 
 def install(machine: Machine, content: bytes, arguments: Sequence[str]) -> Ran:
-    """Run an installer, which is known by what is in its file."""
+    """Run an installer, which is identified by the content of its file."""
     text = content.decode(errors="replace")
     if not text.startswith("Docker Desktop Installer") or text != windows.INSTALLER:
-        # What was cut off or tampered with is no program.
+        # A truncated or modified installer is not a valid program.
         raise NoProgramError("The specified executable is not a valid application for this OS.")
     faults = machine.faults
     if faults.installer_exits:
@@ -397,14 +397,14 @@ def _msi(machine: Machine, arguments: list[str]) -> Ran:
 
 
 def install_msi(machine: Machine, content: bytes) -> Ran:
-    """Install a package of Windows Installer."""
+    """Install a Windows Installer package."""
     if content.decode(errors="replace") != windows.WSL_INSTALLER:
         return Ran(1620, "", "This installation package could not be opened.")
     machine.wsl_version = windows.WSL_VERSION
     return Ran()
 
 
-# Windows' own
+# Windows programs
 
 
 def _shutdown(machine: Machine, arguments: list[str]) -> Ran:

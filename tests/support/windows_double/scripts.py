@@ -1,7 +1,7 @@
-"""What a PowerShell script reads of a machine.
+"""Interpreting PowerShell scripts that read properties of a machine.
 
-No PowerShell runs: a script is understood as far as it asks CIM classes and a user's role and
-puts that into $Ansible.Result. Whatever else it does is refused, not guessed.
+PowerShell does not run. A script is interpreted as far as it queries CIM classes and a user's role
+and assigns the results to $Ansible.Result. Anything else is rejected.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _QUERY = re.compile(
     r"(?:\s+-Property\s+(?P<properties>@\([^)]*\)|[\w']+(?:\s*,\s*[\w']+)*))?"
 )
 _ROLE = re.compile(r"\$(?P<name>\w+)\s*=\s*\$\w+\.IsInRole\([^\n]*Administrator\)")
-# Which names of a list are those of no account.
+# The names in a list that do not belong to an account.
 _UNMAPPED = re.compile(
     r"\$(?P<name>\w+)\s*=\s*@\(foreach \(\$(?P<one>\w+) in \$(?P<all>\w+)\)"
     r".*?NTAccount\].*?\.Translate\(\[Security\.Principal\.SecurityIdentifier\]\)"
@@ -45,7 +45,7 @@ def supports_check_mode(script: str) -> bool:
 
 
 def answer(machine: Machine, script: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the script's result as win_powershell returns it."""
+    """Return the script's result in the format of win_powershell."""
     text = _COMMENT.sub("", script)
     declared = _PARAMETERS.search(text)
     names = set(re.findall(r"\$(\w+)", declared["body"])) if declared else set()
@@ -87,7 +87,7 @@ def _known(machine: Machine, text: str, parameters: dict[str, Any]) -> dict[str,
         unknown = set(asked) - set(everything)
         if unknown:
             raise UnmodelledError(f"The double does not know {min(unknown)}.")
-        # A property that was not asked for is empty; others are asked in an administrator's name.
+        # Properties that were not selected are empty; the query requires administrator rights.
         known[query["name"]] = (
             {name: everything[name] for name in asked} if machine.administrator else {}
         )

@@ -1,8 +1,8 @@
-"""What a Windows module accepts: its documentation, and the specification in its own source.
+"""The arguments of Windows modules, from their documentation and the specification in their source.
 
 A module's PowerShell cannot be run here, but its argument specification is a literal that can be
-read: by it are known the relations between arguments (required_if and the like), which of them
-are secret, and whether the module can do check mode.
+parsed. It contains the relations between arguments (required_if and the like), the secret
+arguments, and whether the module supports check mode.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _RELATIONS = (
 _LEGACY_NAME = re.compile(r'Get-AnsibleParam\b[^\n]*?-name\s+"([^"]+)"', re.IGNORECASE)
 _LEGACY_CHECK = re.compile(r"Parse-Args\b[^\n]*-supports_check_mode\s+\$true", re.IGNORECASE)
 _SECRET = re.compile(r"passw|passphrase|secret|token|credential", re.IGNORECASE)
-# Between action plugins and their own modules, and nowhere written down.
+# Undocumented arguments between action plugins and their own modules.
 _PRIVATE = {"ansible.windows.win_copy": {"symlinks"}, "ansible.windows.win_shell": {"_raw_params"}}
-# Takes whatever the facts modules of other systems take.
+# Accepts the arguments of other systems' fact modules.
 _OPEN = {"ansible.windows.setup"}
 
 
 class UnknownModuleError(Exception):
-    """There is no such module, or none that is documented."""
+    """The module does not exist or is not documented."""
 
 
 @dataclass(frozen=True)
 class Specification:
-    """What a module accepts."""
+    """The arguments that a module accepts."""
 
     options: dict[str, Any]
     private: frozenset[str] = frozenset()
@@ -54,7 +54,7 @@ class Specification:
 
     @property
     def names(self) -> set[str]:
-        """All names of documented arguments."""
+        """The names of documented arguments, including aliases."""
         return {
             name
             for option, one in self.options.items()
@@ -62,7 +62,7 @@ class Specification:
         }
 
     def judge(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Return the arguments as the module sees them, and what is wrong with them."""
+        """Return the arguments as the module sees them, and the problems found."""
         extra = {
             name: value
             for name, value in arguments.items()
@@ -78,9 +78,9 @@ class Specification:
         ]
         seen = {**checked.validated_parameters, **extra}
         if not problems:
-            # The relations know private names, too, as win_command's _raw_params.
+            # The relations may also refer to private names, like win_command's _raw_params.
             options = {name: {"type": "raw"} for name in {*self.options, *self.private, *extra}}
-            # What was not given is empty here; aliases have done their work.
+            # Missing arguments are None here, and aliases are already resolved.
             values = {k: v for k, v in seen.items() if v is not None and k in options}
             related = ArgumentSpecValidator(options, **self.relations).validate(values)
             problems = list(related.error_messages)
@@ -104,14 +104,14 @@ def _masked(value: Any, secrets: frozenset[str]) -> Any:
 
 
 def _is_secret(name: str, value: Any, secrets: frozenset[str]) -> bool:
-    # What is a word of a secret's, but only says what to do with it, is a boolean.
+    # Booleans with a secret-like name only control how a secret is used.
     return name in secrets or (bool(_SECRET.search(name)) and isinstance(value, str))
 
 
 def of(module: str, source: str, cache: Path | None = None) -> Specification:
-    """Return what the module accepts.
+    """Return the specification of a module.
 
-    source: the module's text. cache: folder that keeps what was read, for the next process.
+    source: the module's text. cache: folder in which the result is cached for other processes.
     """
     kept = cache / f"{module}.json" if cache else None
     if kept and kept.exists():
@@ -204,7 +204,7 @@ def _from_json(text: str) -> Specification:
     )
 
 
-# PowerShell's literals, as far as argument specifications are written with them.
+# PowerShell literals, as far as they occur in argument specifications.
 
 _TOKEN = re.compile(
     r"""
@@ -222,16 +222,16 @@ _TOKEN = re.compile(
 )
 _START = re.compile(r"(?:\$spec\s*=\s*|function\s+Get-ModuleSpec\s*\{\s*)(?=@\{)", re.IGNORECASE)
 _CONSTANTS = {"$true": True, "$false": False, "$null": None}
-# A value that is only known when the module is run.
+# A value that is only known at run time.
 UNKNOWN = "?"
 
 
 class NotLiteralError(Exception):
-    """The specification is written with more than literals."""
+    """The specification does not consist of literals only."""
 
 
 def code_specification(source: str) -> dict[str, Any]:
-    """Return the argument specification in a module's source; nothing if there is none."""
+    """Return the argument specification in a module's source; empty if there is none."""
     start = _START.search(source)
     if not start:
         return {}
@@ -242,7 +242,7 @@ def code_specification(source: str) -> dict[str, Any]:
 
 
 class _Literals:
-    """Reads the literals of PowerShell from a place on."""
+    """Parses PowerShell literals from a position on."""
 
     def __init__(self, source: str, position: int) -> None:
         self._source = source
@@ -269,7 +269,7 @@ class _Literals:
             self._token()
 
     def value(self) -> Any:
-        """Read a value; several with commas between them are a list."""
+        """Parse a value; several values separated by commas are a list."""
         values = []
         wrapped = False
         if self._peek() == ("mark", ","):
@@ -334,5 +334,5 @@ class _Literals:
                 self._token()
                 return found
             value = self.value()
-            # As in PowerShell: what is written in a list is unrolled into it.
+            # As in PowerShell, nested lists are unrolled.
             found += value if isinstance(value, list) else [value]

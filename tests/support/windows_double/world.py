@@ -1,6 +1,6 @@
-"""The machines of a test in a folder, so that each run of Ansible finds them as the last left them.
+"""The machines of a test, stored in a folder, so that their state persists between runs of Ansible.
 
-NAME.json is a machine's state, NAME.calls.jsonl what was called on it, one call a line.
+NAME.json is a machine's state, NAME.calls.jsonl contains the calls on it, one per line.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Of a line: what shows a playbook's output breaks longer ones.
+# The width of a line; longer lines would be wrapped in a playbook's output.
 _WIDTH = 66
 _PATH = 20
-# Arguments that say nothing to who reads a table: texts, and what action plugins tell modules.
+# Arguments omitted from tables: long texts, and internals between action plugins and modules.
 _BORING = {"script", "files", "directories", "symlinks", "checksum_algorithm", "state"}
 
 
@@ -32,7 +32,7 @@ class World:
     folder: Path
 
     def add(self, machine: Machine) -> None:
-        """Add a machine, or put another in its place."""
+        """Add or replace a machine."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._state(machine.name).write_text(json.dumps(machine.write()), encoding="utf-8")
         self._calls(machine.name).write_text("", encoding="utf-8")
@@ -44,7 +44,7 @@ class World:
 
     @contextlib.contextmanager
     def machine(self, name: str) -> Iterator[Machine]:
-        """Give the machine; what is done to it is kept, even if it ends in an error."""
+        """Yield the machine; its changes are saved, even after an error."""
         with self._state(name).open("r+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             machine = Machine.read(json.load(file))
@@ -71,7 +71,7 @@ class World:
             file.write(json.dumps(call) + "\n")
 
     def calls(self, name: str) -> list[dict[str, Any]]:
-        """Return what was called on the machine."""
+        """Return the calls on the machine."""
         lines = self._calls(name).read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
@@ -81,11 +81,11 @@ class World:
             self._calls(name).write_text("", encoding="utf-8")
 
     def is_held(self, name: str) -> bool:
-        """Return whether a run is held at this machine, to be killed."""
+        """Return whether a run is held at this machine, so that it can be killed."""
         return self.hold_file(name).exists()
 
     def hold_file(self, name: str) -> Path:
-        """Return the file that is there while a run is held."""
+        """Return the file that exists while a run is held."""
         return self.folder / f"{name}.held"
 
     def _state(self, name: str) -> Path:
@@ -119,18 +119,18 @@ class World:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of Ansible called on a machine."""
+    """The calls of one run of Ansible on a machine."""
 
     calls: list[dict[str, Any]]
 
     @property
     def check_mode(self) -> bool:
-        """Whether it was a run in check mode: some of its tasks may ask for real, all the same."""
+        """Whether it was a run in check mode, in which some tasks may still run without it."""
         return any(call["check_mode"] for call in self.calls)
 
     @property
     def changes(self) -> list[dict[str, Any]]:
-        """The calls after which the machine was another."""
+        """The calls that changed the machine."""
         return [call for call in self.calls if call["changed_machine"]]
 
 
@@ -163,7 +163,7 @@ def _written(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         value = ",".join(value)
     text = " ".join((value if isinstance(value, str) else json.dumps(value)).split())
-    # Of a path, its end is what says something.
+    # The end of a path is the informative part.
     return f"…{text[-_PATH:]}" if "\\" in text and len(text) > _PATH else text
 
 

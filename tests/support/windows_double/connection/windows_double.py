@@ -1,6 +1,6 @@
 """Connection to Windows machines that do not exist: for call-level tests.
 
-See the package windows_double. The name says it: nothing here is tested on Windows.
+See the package windows_double. As the name says, nothing here is tested on Windows.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ extends_documentation_fragment:
   - connection_pipelining
 """
 
-# How long a run is held that a test wants to kill, if it does not.
+# The maximum time for which a run is held that a test wants to kill.
 _HELD_SECONDS = 120
 _SHUTDOWN = re.compile(r"shutdown\.exe /r /t (\d+)")
 _READS_BOOT_TIME = re.compile(r"LastBootUpTime")
 _SUCCESS = re.compile(r"'(success-[0-9a-f-]+)'")
-# Quoted, or only where it must be: that differs between versions of Ansible.
+# Quoted always or only if necessary, depending on the version of Ansible.
 _REMOVE = re.compile(r"Remove-Item (?!-)(?P<quote>'?)(?P<path>.+?)(?:\\\.)?(?P=quote) -Force")
 
 
 class Connection(ConnectionBase):  # type: ignore[misc]
-    """As ssh, winrm and psrp: PowerShell at the other end, modules are piped to it."""
+    """Like ssh, winrm and psrp: modules are piped to PowerShell on the remote machine."""
 
     transport = "windows_double"
     module_implementation_preferences = (".ps1", ".exe", "")
@@ -95,11 +95,11 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         return self
 
     def reset(self) -> None:
-        """Connect anew."""
+        """Reconnect."""
         self.close()
 
     def close(self) -> None:
-        """Forget the connection."""
+        """Close the connection."""
         self._connected = False
 
     def put_file(self, in_path: str, out_path: str) -> None:
@@ -118,9 +118,9 @@ class Connection(ConnectionBase):  # type: ignore[misc]
     def exec_command(
         self, cmd: str, in_data: bytes | None = None, sudoable: bool = True
     ) -> tuple[int, bytes, bytes]:
-        """Answer what would be run."""
+        """Answer a command instead of running it."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
-        # Each is a connection of its own, as with ssh.
+        # Each command has its own connection, as with ssh.
         self._connect()
         if in_data:
             asked = payload.read(in_data)
@@ -138,7 +138,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         parameters, problems = accepts.judge(call.arguments)
         given = accepts.mask(call.arguments)
         record: dict[str, Any] = {
-            # The run is known by the process that forks the tasks.
+            # The process that forks the tasks identifies the run.
             "run": os.getppid(),
             "host": host,
             "module": call.module,
@@ -175,18 +175,18 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         return result
 
     def _hold(self) -> None:
-        """Answer nothing more, until the run is killed."""
+        """Stop answering until the run is killed."""
         run = os.getppid()
         self._world.hold_file(self.get_option("host")).touch()
         until = time.monotonic() + _HELD_SECONDS
         while os.getppid() == run and time.monotonic() < until:
             time.sleep(0.05)
-        # There is nobody left to tell.
+        # No process is left to report to.
         os._exit(1)
 
     @staticmethod
     def _answer(machine: Machine, call: payload.Call, parameters: dict[str, Any]) -> dict[str, Any]:
-        # What is done in check mode is done to a copy.
+        # In check mode, changes are applied to a copy.
         used = copy.deepcopy(machine) if call.check_mode else machine
         asked = modules.Asked(used, parameters, call.check_mode, call.environment)
         try:
@@ -254,7 +254,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
 
 
 def _meets(wanted: str, record: dict[str, Any]) -> tuple[bool, str]:
-    """Return whether this is the call that is waited for, and what is waited for then."""
+    """Return whether this is the awaited call, and the text to wait for from now on."""
     if wanted and wanted in json.dumps(record):
         return True, ""
     return False, wanted
