@@ -1,18 +1,19 @@
 # make deploy: from a fresh machine to a checked prediction. make help: the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-# Ansible wants UTF-8, whatever the machine's locale.
+# Ansible requires UTF-8, whatever the machine's locale.
 export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Set in many container images: each process would compile all of Ansible anew, a quarter of its time.
+# Many container images set this; then each process would compile all of Ansible again, which takes
+# a quarter of its time.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 # More arguments for ansible-playbook: make deploy ARGS="--ask-become-pass -e test_api_port=9001"
 ARGS ?=
-# make rehearse WATCH=no: where the kernel does not show which sockets the run reaches for.
+# make rehearse WATCH=no: for kernels that do not permit watching the connections of the run.
 WATCH ?= yes
-# Which benchmarks to run, and arguments for them.
+# The benchmarks to run, and their arguments.
 BENCH ?= no_change
 BENCH_ARGS ?=
 BENCHMARKS = $(if $(filter all,$(BENCH)),no_change zero_lost_requests autoscale first_prediction \
@@ -52,7 +53,7 @@ test: .venv/.setup-dev ## the whole test suite, from nothing; a part: ARGS="test
 check: .venv/.setup-dev ## the fast part of it; what there is for a path: WHAT=roles/container
 	@python tests/suite.py check $(WHAT)
 
-# Most of them work on the rehearsal cluster, which is built and started like the tests' own.
+# Most benchmarks use the rehearsal cluster, which is built and started as for the tests.
 benchmark: .venv/.setup ## measure: BENCH="no_change zero_lost_requests …" or BENCH=all (docs/benchmarks.md)
 	$(if $(filter-out no_change serving,$(BENCHMARKS)),scripts/setup-test)
 	$(if $(filter serving,$(BENCHMARKS)),scripts/setup-serving)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the images that prove an engine on Windows where no registry is in reach.
+"""Write the images that test an engine on Windows if no registry can be reached.
 
-Each is one program of a few machine instructions that prints a line and ends, in an archive that
-`docker import` takes. A Windows machine has nothing of its own that a Linux container could run.
+Each image is an archive for `docker import` that contains one program of a few machine
+instructions, which prints a line and exits. A Windows machine itself has no program that a Linux
+container could run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent.parent / "roles" / "docker_host" / "files"
 MESSAGE = b"The engine runs containers.\n"
 
-# Where the program is in memory, and how far into the file it begins: after both headers.
+# The program's address in memory, and its offset in the file: after both headers.
 BASE, START = 0x400000, 64 + 56
 WRITE, EXIT = {"x86_64": 1, "arm64": 64}, {"x86_64": 60, "arm64": 93}
 MACHINES = {"x86_64": 62, "arm64": 183}
@@ -48,7 +49,7 @@ def arm64() -> bytes:
 
     supervisor_call = 0xD4000001
     after = 32
-    # The message's address, from the second instruction on, in words.
+    # The message's address relative to the second instruction, in words.
     adr = 0x10000000 | ((after - 4) // 4) << 5 | 1
     words = (
         mov(0, 1),
@@ -64,20 +65,20 @@ def arm64() -> bytes:
 
 
 def program(architecture: str) -> bytes:
-    """The whole of an ELF program."""
+    """Return a complete ELF program."""
     code = {"x86_64": x86_64, "arm64": arm64}[architecture]()
     size = START + len(code)
     identification = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)
     header = identification + struct.pack(
         "<HHIQQQIHHHHHH", 2, MACHINES[architecture], 1, BASE + START, 64, 0, 0, 64, 56, 1, 0, 0, 0
     )
-    # One piece of memory, to read and to run: the file as it is.
+    # One segment, readable and executable: the whole file.
     piece = struct.pack("<IIQQQQQQ", 1, 5, 0, BASE, BASE, size, size, 0x10000)
     return header + piece + code
 
 
 def archive(architecture: str) -> bytes:
-    """The image, the same bytes each time."""
+    """Return the image's archive, byte for byte reproducible."""
     content = program(architecture)
     entry = tarfile.TarInfo("hello")
     entry.size, entry.mode = len(content), 0o755
@@ -88,7 +89,7 @@ def archive(architecture: str) -> bytes:
 
 
 def main() -> None:
-    """Write them to the role's files."""
+    """Write the images to the role's files."""
     for architecture in MACHINES:
         (FOLDER / f"proof-{architecture}.tar").write_bytes(archive(architecture))
 
