@@ -22,6 +22,7 @@ NUMBER_LENGTH = 64
 TEXT_LENGTH = 256
 # The range of NumPy's int64.
 LEAST_INTEGER, MOST_INTEGER = -(1 << 63), (1 << 63) - 1
+OVERFLOW = "is too large: the prediction is beyond the largest number"
 BOOLEANS = {"true": True, "false": False}
 
 Parser = Callable[[str], list[Value]]
@@ -67,10 +68,13 @@ def answer(predictor: Predictor, query: str) -> str:
 
 def overflowed(features: Sequence[Feature]) -> InvalidParametersError:
     """Return the error for inputs whose prediction overflows."""
-    return InvalidParametersError(
-        ParameterError(feature.name, "is too large: the prediction is beyond the largest number")
-        for feature in [feature for feature in features if feature.is_numeric] or features
-    )
+    return InvalidParametersError(overflow_errors(features))
+
+
+def overflow_errors(features: Sequence[Feature]) -> tuple[ParameterError, ...]:
+    """Return an error for each feature that can make a prediction overflow: numbers, if any."""
+    numeric = [feature for feature in features if feature.is_numeric]
+    return tuple(ParameterError(feature.name, OVERFLOW) for feature in numeric or features)
 
 
 @functools.lru_cache(maxsize=8)

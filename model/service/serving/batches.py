@@ -11,15 +11,16 @@ from typing import Any, Protocol
 
 from model.service.contract.features import Feature, Kind
 from model.service.contract.predictor import Predictor
-from model.service.serving.answer import NUMBER, ParameterError
-
-# The same limit as in a query.
-TEXT_LENGTH = 256
-# The range of NumPy's int64.
-LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1
+from model.service.serving.answer import (
+    LEAST_INTEGER,
+    MOST_INTEGER,
+    NUMBER,
+    TEXT_LENGTH,
+    ParameterError,
+    overflow_errors,
+)
 
 TOO_LARGE = "is too large: the largest number is 1.7976931348623157e+308"
-OVERFLOW = "is too large: the prediction is beyond the largest number"
 NONE = type(None)
 
 # Row number: why the feature rejects the value.
@@ -81,7 +82,8 @@ def predict(
     predictions = _list(predictor.predict(checked)) if kept else []
     overflowed = _overflowed(predictions)
     if overflowed:
-        errors.update((kept[index], _overflow(predictor)) for index in overflowed)
+        beyond = overflow_errors(predictor.features)
+        errors.update((kept[index], beyond) for index in overflowed)
         good = sorted(set(range(len(kept))).difference(overflowed))
         kept = [kept[index] for index in good]
         checked = [[column[index] for index in good] for column in checked]
@@ -95,14 +97,6 @@ def predict(
     if errors:
         predictions, likely = _spread(predictions, kept, rows), _spread(likely, kept, rows)
     return Predicted(predictions, likely if probabilities else None, dict(sorted(errors.items())))
-
-
-def _overflow(predictor: Predictor) -> tuple[ParameterError, ...]:
-    return tuple(
-        ParameterError(feature.name, OVERFLOW)
-        for feature in predictor.features
-        if feature.is_numeric
-    )
 
 
 def check(feature: Feature, column: Sequence[Any]) -> tuple[Sequence[Any], Faults]:

@@ -6,6 +6,7 @@ from typing import Any
 from model.service.contract.features import Feature
 from model.service.contract.predictor import Predictor
 from model.service.serving import batches, csv_batches, problem, tensors
+from model.service.serving.answer import LEAST_INTEGER, MOST_INTEGER, TEXT_LENGTH
 from model.service.serving.api import inference
 from model.service.serving.api.documents import FORMATS
 from model.service.serving.json_batches import DOCUMENT_BYTES, DOCUMENT_VALUES, MOST_ERRORS
@@ -83,9 +84,9 @@ def value_schema(feature: Feature) -> Schema:
     """Return the schema of a feature's values."""
     schema: Schema = dict(KINDS[feature.kind])
     if feature.kind == "integer":
-        schema |= {"minimum": batches.LEAST_INTEGER, "maximum": batches.MOST_INTEGER}
+        schema |= {"minimum": LEAST_INTEGER, "maximum": MOST_INTEGER}
     if feature.kind in ("category", "text"):
-        schema["maxLength"] = batches.TEXT_LENGTH
+        schema["maxLength"] = TEXT_LENGTH
     if feature.closed:
         schema["enum"] = list(feature.categories)
     if feature.nullable:

@@ -123,9 +123,7 @@ def columns_of(frame: Any, features: Sequence[Feature]) -> Inputs:
         if feature.is_numeric:
             whole = feature.kind == "integer" and not feature.nullable
             columns.append(
-                values.to_numpy(np.int64 if whole else np.float64, na_value=np.nan)
-                if not whole
-                else values.to_numpy(np.int64)
+                values.to_numpy(np.int64) if whole else values.to_numpy(np.float64, na_value=np.nan)
             )
         elif feature.kind == "boolean" and not feature.nullable:
             columns.append(values.to_numpy(bool))

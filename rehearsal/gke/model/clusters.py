@@ -2,8 +2,7 @@
 
 A record of `State.clusters`: {"live": the Cluster without the fields derived when it is shown,
 "status", "message": statusMessage, "ready": whether there is a control plane, "created": seconds
-since the epoch, "uid": 64 hexadecimal digits, "pools": {name: record of `node_pools`}, "attached":
-the cloud resources of its workloads}.
+since the epoch, "uid": 64 hexadecimal digits, "pools": {name: record of `node_pools`}}.
 """
 
 from __future__ import annotations
@@ -98,7 +97,6 @@ def create(state: State, call: Call, at: target.Target) -> dict[str, Any]:
         "created": state.now,
         "uid": uid,
         "pools": {},
-        "attached": [],
     }
     records.touch(state, record)
     for pool in _pools_asked(asked, autopilot=autopilot):

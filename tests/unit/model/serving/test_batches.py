@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from model.service.contract.features import Feature, Kind
-from model.service.serving.answer import ParameterError
-from model.service.serving.batches import OVERFLOW, TOO_LARGE, check, predict
+from model.service.serving.answer import OVERFLOW, ParameterError
+from model.service.serving.batches import TOO_LARGE, check, predict
 
 NOT_A_NUMBER = "is not a number such as 0.05, -1 or 5e-2"
 NOT_WHOLE = "is not a whole number such as 3 or -1"
@@ -135,6 +135,18 @@ def test_rows_without_a_prediction_are_named(made: Any) -> None:
     # Only what can be predicted is asked, and only what was predicted is counted.
     assert model.asked == [[[1e308], ["c"]]]
     assert metrics.calls == [5]
+
+
+def test_what_overflows_without_a_number_has_an_error() -> None:
+    class Texts(Doubling):
+        features = (feature("text"), Feature(name="g", column="g", kind="text"))
+
+        def predict(self, columns: Sequence[Sequence[Any]]) -> Any:
+            return [math.inf if value == "much" else 1.0 for value in columns[0]]
+
+    predicted = predict(Texts(), None, [["much", "little"], ["a", "b"]], 2)
+    assert predicted.predictions == [None, 1.0]
+    assert predicted.errors == {0: (ParameterError("f", OVERFLOW), ParameterError("g", OVERFLOW))}
 
 
 @pytest.mark.parametrize("made", [list, np.array])
