@@ -48,21 +48,29 @@ def folder_for(environ: Mapping[str, str]) -> Path:
 def path_of(
     text: str, environ: Mapping[str, str], *, prefix: str = "", lasting: bool = False
 ) -> Path:
-    """Return where `keep` keeps the text."""
+    """Return where `keep` keeps the text, or what is kept with this text as its key."""
     folder, run = folder_for(environ), environ.get(RUN)
     digest = hashlib.sha256(text.encode()).hexdigest()
     place = folder if lasting or not run else folder / f"{_OF_RUN}{run}"
     return place / f"{prefix}{digest[:16]}"
 
 
-def keep(text: str, environ: Mapping[str, str], *, prefix: str = "", lasting: bool = False) -> Path:
+def keep(
+    text: str,
+    environ: Mapping[str, str],
+    *,
+    prefix: str = "",
+    lasting: bool = False,
+    key: str = "",
+) -> Path:
     """Keep a text in a file of mode 0600 and return its path.
 
+    key: what the file is found by, if it is not the text itself.
     lasting: until `forget`; else until the run of Ansible that RUN names ends, which calls
     `forget_run`.
     """
     folder = folder_for(environ)
-    path = path_of(text, environ, prefix=prefix, lasting=lasting)
+    path = path_of(key or text, environ, prefix=prefix, lasting=lasting)
     for _ in range(_TRIES):
         # Another run that ends at the same time removes the folder if there is nothing in it yet.
         with contextlib.suppress(FileNotFoundError):
@@ -75,6 +83,17 @@ def keep(text: str, environ: Mapping[str, str], *, prefix: str = "", lasting: bo
             Path(temporary).replace(path)
             return path
     raise PrivateFilesError(f"{path.parent} is removed again and again: see what does so")
+
+
+def read(key: str, environ: Mapping[str, str], *, prefix: str = "") -> str:
+    """Return what this run keeps with that key; empty if there is nothing."""
+    folder = _own_folder(environ)
+    if folder is None or stat.S_IMODE(folder.stat().st_mode) != _PRIVATE:
+        return ""
+    try:
+        return path_of(key, environ, prefix=prefix).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _make_private(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import ipaddress
 import json
 import os
@@ -20,12 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from ansible.module_utils.docker_ml_api import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _EXEC_TIMEOUT = 60.0
 _RENEW_BEFORE = timedelta(seconds=60)
+_PREFIX = "login-"
 _SECTIONS = ("clusters", "contexts", "users")
 
 
@@ -308,7 +311,11 @@ def _networks(no_proxy: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Netwo
 
 
 class Login:
-    """What proves to the API server who asks: headers, a client certificate."""
+    """What proves to the API server who asks: headers, a client certificate.
+
+    The answer of an `exec` plugin is kept for the run of Ansible, in which each module logs in:
+    a plugin starts a program of its cloud, which may take a second.
+    """
 
     def __init__(self, access: Access) -> None:
         """Take the access; an `exec` plugin runs when its answer is needed first."""
@@ -324,6 +331,7 @@ class Login:
     def renew(self) -> None:
         """Forget what the `exec` plugin answered."""
         self._answer = None
+        self._keep("{}")
 
     def provider(self) -> str:
         """Return the name of the user's auth-provider, which is the official client's business."""
@@ -369,9 +377,32 @@ class Login:
         return "", ""
 
     def _status(self) -> dict[str, Any]:
-        if self._answer is None or _expires(self._answer):
+        if self._answer is None:
+            self._answer = self._kept()
+        if not self._answer or _expires(self._answer):
             self._answer = run_plugin(self._access)
+            self._keep(json.dumps(self._answer))
         return self._answer
+
+    def _kept(self) -> dict[str, Any] | None:
+        """Return the answer that this run of Ansible keeps, if there is a run and it does."""
+        if not os.environ.get(private_files.RUN):
+            return None
+        try:
+            found = json.loads(private_files.read(self._key(), os.environ, prefix=_PREFIX))
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+    def _keep(self, answer: str) -> None:
+        """Keep the answer for the run; an empty one is as none."""
+        if os.environ.get(private_files.RUN):
+            # Without it the plugin runs once more.
+            with contextlib.suppress(private_files.PrivateFilesError, OSError):
+                private_files.keep(answer, os.environ, prefix=_PREFIX, key=self._key())
+
+    def _key(self) -> str:
+        return json.dumps([self._access.server, self.plugin()], sort_keys=True, default=str)
 
 
 def _expires(status: Mapping[str, Any]) -> bool:

@@ -50,6 +50,19 @@ def test_a_folder_that_does_not_stay(environ, monkeypatch):
         private_files.keep("secret", environ)
 
 
+def test_what_is_found_by_a_key(environ, tmp_path):
+    assert private_files.read("key", environ, prefix="one-") == ""
+    path = private_files.keep("secret", environ, prefix="one-", key="key")
+    assert path == private_files.path_of("key", environ, prefix="one-")
+    assert private_files.read("key", environ, prefix="one-") == "secret"
+    assert private_files.read("other", environ, prefix="one-") == ""
+    private_files.keep("newer", environ, prefix="one-", key="key")
+    assert private_files.read("key", environ, prefix="one-") == "newer"
+    # What others may have written is not taken.
+    (tmp_path / NAME).chmod(0o777)
+    assert private_files.read("key", environ, prefix="one-") == ""
+
+
 def test_a_folder_that_others_can_read(environ, tmp_path):
     (tmp_path / NAME).mkdir(mode=0o755)
     with pytest.raises(PrivateFilesError, match="is not a folder of yours with mode 0700, as"):

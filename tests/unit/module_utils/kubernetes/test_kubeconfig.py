@@ -2,11 +2,13 @@ import base64
 import dataclasses
 import json
 import os
+import stat
 import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
+from ansible.module_utils.docker_ml_api import private_files
 from ansible.module_utils.docker_ml_api.kubernetes import kubeconfig
 from ansible.module_utils.docker_ml_api.kubernetes.kubeconfig import ClusterError, Login
 
@@ -18,7 +20,7 @@ V1 = "client.authentication.k8s.io/v1"
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch, tmp_path):
-    for name in ("http_proxy", "https_proxy", "no_proxy", "KUBECONFIG"):
+    for name in ("http_proxy", "https_proxy", "no_proxy", "KUBECONFIG", private_files.RUN):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -366,6 +368,57 @@ def test_a_plugin_runs_once(tmp_path):
     assert calls.read_text() == "x"
     made.renew()
     made.headers()
+    assert calls.read_text() == "xx"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Take part in a run of Ansible; return the folder of what is kept."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv(private_files.RUN, str(os.getpid()))
+    return tmp_path / f"docker-ml-api-{os.getuid()}"
+
+
+def test_a_run_has_one_answer(tmp_path, run, monkeypatch):
+    """Each module has a login of its own; another run, cluster or plugin has another answer."""
+    calls = tmp_path / "calls"
+    user = plugin(counting(calls, in_seconds(3600)))
+    first, second = login(user), login(user)
+    assert first.headers() == second.headers() == {"Authorization": "Bearer t"}
+    assert calls.read_text() == "x"
+    [kept] = run.glob("*/login-*")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+    # Refused, it is forgotten for all of them.
+    second.renew()
+    assert login(user).headers() == {"Authorization": "Bearer t"}
+    assert calls.read_text() == "xx"
+
+    Login(access(configuration("https://192.0.2.8:6443", user))).headers()
+    assert calls.read_text() == "xxx"
+    monkeypatch.setenv(private_files.RUN, "1")
+    login(user).headers()
+    assert calls.read_text() == "xxxx"
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "7"])
+def test_an_answer_that_cannot_be_read_or_kept(tmp_path, run, damage):
+    calls = tmp_path / "calls"
+    user = plugin(counting(calls, in_seconds(3600)))
+    login(user).headers()
+    [kept] = run.glob("*/login-*")
+    kept.write_text(damage)
+    run.chmod(0o755)
+    assert login(user).headers() == {"Authorization": "Bearer t"}
+    assert calls.read_text() == "xx"
+
+
+@pytest.mark.usefixtures("run")
+def test_an_answer_that_was_kept_and_expires(tmp_path):
+    calls = tmp_path / "calls"
+    user = plugin(counting(calls, in_seconds(30)))
+    for _ in range(2):
+        assert login(user).headers() == {"Authorization": "Bearer t"}
     assert calls.read_text() == "xx"
 
 
