@@ -61,7 +61,8 @@ def test_requests(entries, expected):
             [(10, 20)],
             [
                 ("workload_rollout", 18, 30),
-                ("community.docker.docker_image_push", 29, 35),
+                ("image_build", 29, 32),
+                ("community.docker.docker_image_push", 32, 35),
                 ("kubernetes.core.k8s", 34, 40),
                 ("kubernetes.core.k8s", 34, 38),
                 ("ansible.builtin.debug", 40, 50),
