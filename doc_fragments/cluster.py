@@ -1,19 +1,20 @@
-"""Documentation that the modules for clusters share."""
+"""Documentation shared by the modules for clusters."""
 
 
 class ModuleDocFragment:
-    """The options by which a cluster is reached."""
+    """The options that select the cluster and its credentials."""
 
     DOCUMENTATION = r"""
 options:
   kubeconfig:
     description:
-      - Path of a kubeconfig, or its content as a mapping. Without it the file that
-        E(KUBECONFIG) names, or C(~/.kube/config).
-      - A mapping shows in the output, so it must hold no secret; let an C(exec) plugin fetch it.
+      - Path of a kubeconfig, or its content as a mapping. Defaults to the file that
+        E(KUBECONFIG) names, or to C(~/.kube/config).
+      - A mapping is shown in the output, so it must not contain a secret. Use an C(exec) plugin
+        to fetch credentials.
     type: raw
   context:
-    description: The kubeconfig's context; without it the current one.
+    description: The context of the kubeconfig. Defaults to the current context.
     type: str
 requirements: [kubernetes]
 """

@@ -1,15 +1,15 @@
-"""Documentation that the modules share which tell clusters of ours from those of others."""
+"""Documentation shared by the modules that distinguish the clusters of this project from others."""
 
 
 class ModuleDocFragment:
-    """By which ours are recognized."""
+    """The option that identifies the clusters of this project."""
 
     DOCUMENTATION = r"""
 options:
   managed_by:
     description:
-      - Value of the label C(managed-by), by which the clusters of this project are
-        distinguished from those of others.
+      - Value of the label C(managed-by), which distinguishes the clusters of this project from
+        other clusters.
     type: str
     default: docker-ml-api
 """

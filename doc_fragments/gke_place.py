@@ -1,8 +1,8 @@
-"""Documentation that the modules for one live GKE cluster share."""
+"""Documentation shared by the modules for one live GKE cluster."""
 
 
 class ModuleDocFragment:
-    """Which cluster it is."""
+    """Name and location of the cluster."""
 
     DOCUMENTATION = r"""
 options:

@@ -1,46 +1,47 @@
-"""Documentation that the modules for Google's APIs share."""
+"""Documentation shared by the modules for Google's APIs."""
 
 
 class ModuleDocFragment:
-    """The options by which Google is reached, named as in the collection google.cloud."""
+    """The options for access to Google, named as in the collection google.cloud."""
 
     DOCUMENTATION = r"""
 options:
   project:
     description:
-      - The project's ID. Without it E(GCP_PROJECT).
+      - The project's ID. Defaults to E(GCP_PROJECT).
     type: str
     required: true
   auth_kind:
     description:
-      - V(serviceaccount) logs in with a service account's key, V(application) with the
-        application default credentials (C(gcloud auth application-default login), a workload's
-        or a machine's own account), V(accesstoken) with a token. Without it E(GCP_AUTH_KIND).
+      - V(serviceaccount) authenticates with a service account's key, V(application) with the
+        application default credentials (C(gcloud auth application-default login), or the service
+        account of a workload or machine), V(accesstoken) with a token. Defaults to
+        E(GCP_AUTH_KIND).
     type: str
     required: true
     choices: [serviceaccount, application, accesstoken]
   service_account_file:
-    description: File of the key. Without it E(GCP_SERVICE_ACCOUNT_FILE).
+    description: File of the key. Defaults to E(GCP_SERVICE_ACCOUNT_FILE).
     type: path
   service_account_contents:
     description:
-      - The key itself, as JSON text or a mapping. Without it E(GCP_SERVICE_ACCOUNT_CONTENTS).
+      - The key itself, as JSON text or a mapping. Defaults to E(GCP_SERVICE_ACCOUNT_CONTENTS).
     type: jsonarg
   access_token:
     description:
-      - The token, which Google takes for an hour. Without it E(GCP_ACCESS_TOKEN).
+      - The token, which Google accepts for an hour. Defaults to E(GCP_ACCESS_TOKEN).
     type: str
   scopes:
     description:
-      - OAuth scopes; without them those for the cloud platform and for the e-mail address, by
-        which a cluster knows who asks. Without it E(GCP_SCOPES).
+      - OAuth scopes. Defaults to E(GCP_SCOPES), or to those for the cloud platform and for the
+        e-mail address, by which a cluster identifies the user.
     type: list
     elements: str
   retry_seconds:
     description:
-      - Seconds for which a request is repeated when Google limits requests, is not well, or the
-        connection is lost. A request whose repetition could create something twice is not
-        repeated; the module then looks first whether the thing is there.
+      - Seconds for which a request is retried when Google limits the rate of requests, reports a
+        temporary error, or the connection is lost. A request that could create something twice
+        is not retried; the module first checks whether the resource exists.
     type: float
     default: 60
 requirements: [google-auth, requests]

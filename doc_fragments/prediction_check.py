@@ -1,8 +1,8 @@
-"""Documentation that the modules share which make prediction checks."""
+"""Documentation shared by the modules that check predictions."""
 
 
 class ModuleDocFragment:
-    """The options on how the service is asked."""
+    """The options for requests to the service."""
 
     DOCUMENTATION = r"""
 options:
@@ -13,29 +13,29 @@ options:
     type: dict
     default: {}
   timeout:
-    description: Seconds that one request may take, from the name's look-up to the last byte.
+    description: Seconds that one request may take, from the name lookup to the last byte.
     type: float
     default: 10
   retries:
-    description: How often one request is retried; without it as often as O(deadline) allows.
+    description: Number of retries of one request. By default as many as O(deadline) allows.
     type: int
   retry_delay:
     description:
-      - Seconds before the first retry. The delay doubles with each, and up to half of it is
-        taken off at random. A C(Retry-After) header takes its place.
+      - Seconds before the first retry. The delay doubles with each retry, and up to half of it is
+        subtracted at random. A C(Retry-After) header replaces it.
     type: float
     default: 0.25
   retry_delay_max:
-    description: Seconds that the delay grows to at most.
+    description: Maximum delay in seconds.
     type: float
     default: 5
   retry_statuses:
-    description: Statuses that can heal, unless they are expected.
+    description: Statuses that are treated as temporary and retried, unless they are expected.
     type: list
     elements: int
     default: [429, 502, 503, 504]
   max_bytes:
-    description: Largest body that is read; a larger one is a problem.
+    description: Maximum size of the body that is read; a larger body is a problem.
     type: int
     default: 1048576
   use_proxy:

@@ -1,8 +1,8 @@
-"""Documentation that the modules share which change nothing."""
+"""Documentation shared by the modules that change nothing."""
 
 
 class ModuleDocFragment:
-    """The attributes of a module that reads."""
+    """The attributes of a module that only reads."""
 
     DOCUMENTATION = r"""
 attributes:

@@ -1,15 +1,15 @@
-"""Documentation that the modules share which ask registries."""
+"""Documentation shared by the modules that query registries."""
 
 
 class ModuleDocFragment:
-    """The login at a registry."""
+    """The credentials for a registry."""
 
     DOCUMENTATION = r"""
 options:
   username:
     description:
-      - The user's name at the registry; empty, the login is meant that the docker client stores, if
-        there is one.
+      - The user's name at the registry. If it is empty, the login that the docker client stores is
+        used, if there is one.
     type: str
     default: ""
   password:

@@ -1,21 +1,21 @@
-"""Documentation that the modules share which wait for workloads."""
+"""Documentation shared by the modules that wait for workloads."""
 
 
 class ModuleDocFragment:
-    """How long they wait: rollout_report.OPTIONS."""
+    """The time limits: rollout_report.OPTIONS."""
 
     DOCUMENTATION = r"""
 options:
   timeout:
-    description: Seconds that all may take.
+    description: Timeout in seconds for all workloads together.
     type: float
     default: 300
   settle:
-    description: Seconds that the other workloads may still take after the first has failed.
+    description: Seconds that the other workloads may still take after the first failure.
     type: float
     default: 15
   unschedulable_grace:
-    description: Seconds that a pod may be without a node when no autoscaler helps.
+    description: Seconds that a pod may be unscheduled when no autoscaler adds a node.
     type: float
     default: 20
   progress_deadline:
@@ -25,7 +25,7 @@ options:
     type: float
     default: 120
   log_lines:
-    description: How many of the last lines of a container's log a problem shows.
+    description: Number of trailing log lines of a container that a problem shows.
     type: int
     default: 15
 """
