@@ -8,10 +8,10 @@ DOCUMENTATION = r"""
 module: artifact_registry_repository
 short_description: Create or delete a repository for images in Google's Artifact Registry
 description:
-  - Makes the repository when there is none. One that is there is taken as it is, whoever made
-    it, if images can be pushed to it.
-  - Removes it, with the images that it holds, only if it carries the label C(managed-by) of
-    O(managed_by), and holds nothing else than O(images).
+  - Creates the repository if it does not exist. An existing repository is used as it is, whoever
+    created it, if images can be pushed to it.
+  - Deletes the repository and its images only if it has the label C(managed-by) with the value of
+    O(managed_by), and contains nothing but O(images).
   - Nodes of a GKE cluster in the same project pull from it with their own service account; a
     pull secret is not needed.
 version_added: 0.1.0
@@ -21,49 +21,49 @@ extends_documentation_fragment: google
 options:
   repository:
     description:
-      - The repository as image references have it, C(LOCATION-docker.pkg.dev/PROJECT/NAME). A
-        path may follow; it belongs to the names of the images.
+      - The repository as in image references, C(LOCATION-docker.pkg.dev/PROJECT/NAME). A path may
+        follow; it is part of the names of the images.
     type: str
     required: true
   state:
     description:
-      - V(present) makes it when it is missing.
-      - V(absent) removes it with its images. One that is not ours, or that holds what is not
-        among O(images), stays, and RV(kept) says why.
+      - V(present) creates the repository if it does not exist.
+      - V(absent) deletes it with its images. A repository that is not this project's, or that
+        contains images that are not in O(images), is kept; RV(kept) gives the reason.
     type: str
     choices: [present, absent]
     default: present
   images:
     description:
-      - With O(state=absent), the images that may go with it, by the names that follow
-        O(repository) in their references; tags are overlooked. Without it, all may.
+      - With O(state=absent), the images that may be deleted with the repository, by the names that
+        follow O(repository) in their references; tags are ignored. By default all may be deleted.
     type: list
     elements: str
   managed_by:
-    description: Value of the label C(managed-by), which a repository of ours carries.
+    description: Value of the label C(managed-by) that marks a repository of this project.
     type: str
     default: docker-ml-api
   login:
     description:
       - Whether RV(username) and RV(password_base64) are returned. The password is an access
-        token, so give the task C(no_log=true); Google takes it for an hour.
+        token that Google accepts for an hour, so set C(no_log=true) on the task.
     type: bool
     default: false
   timeout:
-    description: Seconds that making or removing it may take.
+    description: Timeout in seconds for creating or deleting the repository.
     type: float
     default: 120
 attributes:
   check_mode:
     support: full
-    description: Says whether it would be made or removed. The login is returned as well.
+    description: Reports whether it would be created or deleted. The login is returned as well.
   diff_mode:
     support: full
-    description: Shows the repository that is made or removed.
+    description: Shows the repository that is created or deleted.
 """
 
 EXAMPLES = r"""
-- name: See that there is a repository
+- name: Create the repository if it does not exist
   artifact_registry_repository:
     auth_kind: application
     project: my-project
@@ -79,7 +79,7 @@ EXAMPLES = r"""
   check_mode: true
   no_log: true
 
-- name: Remove it with its images
+- name: Delete it with its images
   artifact_registry_repository:
     auth_kind: application
     project: my-project
@@ -95,25 +95,25 @@ host:
   type: str
   sample: europe-west1-docker.pkg.dev
 repository:
-  description: What the references of its images begin with.
+  description: The prefix of the references of its images.
   returned: success
   type: str
   sample: europe-west1-docker.pkg.dev/my-project/models
 exists:
-  description: Whether it was there before.
+  description: Whether the repository existed before.
   returned: success
   type: bool
 size_bytes:
-  description: What its images took up before, as far as Google has counted.
+  description: Size of its images before the run, as far as Google has computed it.
   returned: success
   type: int
   sample: 104857600
 kept:
-  description: With O(state=absent), one sentence on why it stays; empty if it does not.
+  description: With O(state=absent), why the repository is kept, as a sentence; empty if it is not.
   returned: success
   type: str
 remove_command:
-  description: What removes it by hand.
+  description: The command that deletes the repository by hand.
   returned: success
   type: str
   sample: gcloud artifacts repositories delete models --location europe-west1 --project my-project
@@ -124,12 +124,12 @@ username:
   sample: oauth2accesstoken
 password_base64:
   description:
-    - An access token, as base64. As it is, Ansible would mask one that was given with
+    - An access token, encoded as base64, because Ansible would mask a token that was given with
       O(access_token).
   returned: with O(login)
   type: str
 expires:
-  description: When it ends (RFC 3339); empty if that is not known, as of a given token.
+  description: When the token expires (RFC 3339); empty if unknown, as for a given token.
   returned: with O(login)
   type: str
   sample: "2026-11-22T22:05:00Z"
@@ -145,7 +145,7 @@ try:
     from ansible.module_utils.docker_ml_api.google import api, artifact_repository, errors
     from ansible.module_utils.docker_ml_api.google.errors import GoogleError, LostAnswerError
 except ImportError:
-    # run_module says which package is missing.
+    # run_module reports the missing package.
     artifact_repository = None
 
 if TYPE_CHECKING:
@@ -164,18 +164,18 @@ ARGUMENTS: dict[str, Any] = {
 _NOT_FOUND = 404
 _CONFLICT = 409
 _INTERVAL = 1.0
-# Of what keeps a repository, this many are named.
+# Number of other images that the reason for keeping a repository names.
 _NAMED = 5
 
 
 def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
-    """Make or remove the repository, and log in."""
+    """Create or delete the repository, and return the module's result."""
     params = module.params
     try:
         wanted = artifact_repository.parse(params["repository"])
     except ValueError as error:
         raise ModuleFailedError(f"image_registry: {error}.") from error
-    # Whose permissions and APIs matter; it need not be that of the clusters.
+    # The project whose permissions and APIs matter; it may differ from that of the clusters.
     session.project = wanted.project
     try:
         found = session.find(f"{api.ARTIFACT_REGISTRY}/{wanted.path}")
@@ -247,7 +247,7 @@ def _line(wanted: Repository) -> str:
 def _kept(
     session: GoogleSession, wanted: Repository, found: dict[str, Any], params: dict[str, Any]
 ) -> str:
-    """Return why the repository is not to be removed."""
+    """Return why the repository is not deleted; empty if it may be."""
     label, owner = cluster_options.OWNER_LABEL, params["managed_by"]
     if not artifact_repository.is_ours(found, label, owner):
         return (
@@ -272,10 +272,10 @@ def _kept(
 
 
 def _create(session: GoogleSession, wanted: Repository, params: dict[str, Any]) -> dict[str, Any]:
-    """Make the repository and return it."""
+    """Create the repository and return it; raise ModuleFailedError on timeout."""
     end = session.clock() + params["timeout"]
     while True:
-        # Asked for twice it is not made twice: its id is chosen here.
+        # A repeated request cannot create a second repository, since the id is given here.
         operation = _ask(session, wanted, params["managed_by"])
         seen = _wait(session, operation, end, f"could not make {wanted.reference}")
         found: dict[str, Any] | None = session.find(f"{api.ARTIFACT_REGISTRY}/{wanted.path}")
@@ -290,7 +290,10 @@ def _create(session: GoogleSession, wanted: Repository, params: dict[str, Any]) 
 
 
 def _ask(session: GoogleSession, wanted: Repository, managed_by: str) -> dict[str, Any]:
-    """Return the operation that makes it; nothing if that is another's, or its answer was lost."""
+    """Return the operation that creates the repository.
+
+    Returns an empty mapping if the repository was created by somebody else or the answer was lost.
+    """
     try:
         operation: dict[str, Any] = session.request(
             "POST",
@@ -311,7 +314,7 @@ def _ask(session: GoogleSession, wanted: Repository, managed_by: str) -> dict[st
 
 
 def _delete(session: GoogleSession, wanted: Repository, params: dict[str, Any]) -> None:
-    """Remove the repository, and see that it is gone."""
+    """Delete the repository, and wait until it no longer exists."""
     end = session.clock() + params["timeout"]
     url = f"{api.ARTIFACT_REGISTRY}/{wanted.path}"
     seen = ""
@@ -319,7 +322,7 @@ def _delete(session: GoogleSession, wanted: Repository, params: dict[str, Any]) 
         operation = session.request("DELETE", url)
         seen = _wait(session, operation, end, f"could not remove {wanted.reference}")
     except GoogleError as error:
-        # Somebody else, or this very request before its answer was lost.
+        # Deleted by somebody else, or by this request before its answer was lost.
         if error.status != _NOT_FOUND:
             raise
     while session.find(url) is not None:
@@ -332,7 +335,7 @@ def _delete(session: GoogleSession, wanted: Repository, params: dict[str, Any]) 
 
 
 def _wait(session: GoogleSession, operation: dict[str, Any], end: float, failing: str) -> str:
-    """Wait until an operation is over; return what was seen of it, as part of a sentence."""
+    """Wait for an operation; return what was last seen of it, as a part of a sentence."""
     seen = ""
     while operation and not operation.get("done") and session.clock() < end:
         seen = f"; seen last: its operation {operation['name']}"
@@ -347,7 +350,7 @@ def _wait(session: GoogleSession, operation: dict[str, Any], end: float, failing
 
 
 def _login(session: GoogleSession) -> dict[str, Any]:
-    """Return the token by which the repository was just asked for."""
+    """Return the token that the previous request was authenticated with."""
     credentials = session.credentials
     ends = credentials.expiry
     return {

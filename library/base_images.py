@@ -7,39 +7,38 @@ DOCUMENTATION = r"""
 module: base_images
 short_description: Decide how base images are provided, and pull those that can be pulled
 description:
-  - Looks at the local images C(repository/name:base) in one go and says of each whether it is
-    what the catalogue asks for, pulled or bootstrapped from the distribution's packages.
-  - Pulls what is to be pulled, by digest, and names it C(repository/name:base). What is to be
-    bootstrapped is returned as options for M(debian_image), which needs other privileges.
-  - An image that is right is left alone, without asking any registry.
+  - Inspects the local images C(repository/name:base) with one command and determines for each
+    whether it matches the catalogue, pulled or bootstrapped from the distribution's packages.
+  - Pulls the images that are to be pulled, by digest, and tags them C(repository/name:base). Images
+    to bootstrap are returned as options for M(debian_image), which needs other privileges.
+  - An image that matches is not changed, and no registry is queried for it.
 options:
   names:
-    description: The base images to judge, by their names in the catalogue.
+    description: The base images to provide, by their names in the catalogue.
     type: list
     elements: str
     required: true
   catalogue:
     description:
-      - How each base image is had. C(pull) has the image's name without its registry, its tag
+      - How each base image is provided. C(pull) has the image's name without its registry, its tag
         and its digest; C(bootstrap) has options of M(debian_image).
     type: dict
     required: true
   changes:
     description: >-
-      Entries and fields to put over those of O(catalogue). An image or a tag without a digest
+      Entries and fields that override those of O(catalogue). An image or a tag without a digest
       is pulled by its tag.
     type: dict
     default: {}
   repository:
-    description: Repository that the local names begin with.
+    description: Repository prefix of the local names.
     type: str
     required: true
   source:
     description:
-      - V(pull) takes the official images, V(bootstrap) makes them from packages.
-      - V(auto) is content with either, tries the pull and falls back to making them if the
-        registry does not answer or refuses. A tag or digest that the registry does not know is
-        an error.
+      - V(pull) uses the official images, V(bootstrap) builds them from packages.
+      - V(auto) accepts either. It tries to pull, and bootstraps instead if the registry does not
+        answer or refuses. A tag or digest that the registry does not know is an error.
     type: str
     default: auto
     choices: [auto, pull, bootstrap]
@@ -48,11 +47,11 @@ options:
     type: str
     default: docker.io
   suite:
-    description: Release to bootstrap from. Default is the host's own.
+    description: Release to bootstrap from. Defaults to that of the host.
     type: str
     default: ""
   generation:
-    description: Part of each recipe; another one makes the bootstrapped images anew.
+    description: Part of each recipe; changing it rebuilds the bootstrapped images.
     type: str
     default: ""
   labels:
@@ -61,37 +60,37 @@ options:
     default: {}
   cli:
     description: >-
-      The Docker client to use. Without it no engine is asked and no image is taken to be there:
-      in check mode, on a host without Docker.
+      The Docker client to use. If it is empty, no engine is queried and every image counts as
+      missing, which is for check mode on a host without Docker.
     type: str
     default: ""
   architecture:
     description:
-      - The engine's architecture, as Docker calls it. What is bootstrapped on this host is of this
-        host's, so that another one stands in its way. Empty, it is taken to be the same.
+      - The engine's architecture, as Docker names it. Bootstrapped images have the architecture of
+        this host, so a different engine architecture is an error. If empty, they are assumed equal.
     type: str
     default: ""
   timeout:
-    description: Seconds that one pull may take.
+    description: Timeout in seconds of one pull.
     type: int
     default: 1800
 attributes:
   check_mode:
-    description: Looks at the local images, says what would be done and asks no registry.
+    description: Inspects the local images and reports what would be done; queries no registry.
     support: full
   diff_mode:
-    description: Shows the way each image is had, before and after.
+    description: Shows how each image is provided, before and after.
     support: full
 requirements:
   - A Docker client, except in check mode
   - The Python package docker, to check all tags and digests before the first pull; without it
-    a wrong one is noticed when its turn comes
+    a wrong one is detected only when that image is pulled
 author:
   - docker-ml-api
 """
 
 EXAMPLES = r"""
-- name: Pull the base images, or learn which ones to bootstrap
+- name: Pull the base images, or find out which ones to bootstrap
   base_images:
     cli: /usr/bin/docker
     names: [runtime]
@@ -126,11 +125,11 @@ images:
       type: str
       sample: docker-ml-api/python:base
     ways:
-      description: The ways by which it was right before, of V(pull) and V(bootstrap).
+      description: The ways that it already matched before, of V(pull) and V(bootstrap).
       type: list
       elements: str
     done:
-      description: What was done, or would be in check mode, V(pull), V(bootstrap) or nothing.
+      description: What was done, or would be in check mode, V(pull), V(bootstrap) or empty.
       type: str
 bootstrap:
   description: Options for M(debian_image), one entry for each image that is to be bootstrapped.
@@ -142,7 +141,7 @@ install_mmdebstrap:
   returned: success
   type: bool
 msg:
-  description: The way that was taken, in one sentence.
+  description: How the images were provided, as a sentence.
   returned: always
   type: str
   sample: "Base images: golang, python and runtime pulled from docker.io."
@@ -194,13 +193,13 @@ def argument_spec() -> dict[str, Any]:
 
 
 def has_manifest(client: docker.DockerClient, reference: str) -> bool | None:
-    """Ask a registry, through the engine, for a manifest; None if it cannot be told."""
+    """Return whether a registry has a manifest, queried through the engine; None if unknown."""
     try:
         client.images.get_registry_data(reference)
     except errors.NotFound:
         return False
     except errors.APIError as error:
-        # Engines differ in the status, hardly in the words.
+        # Engines differ in the status code, but hardly in the message.
         return False if base_image_catalogue.failure(str(error)) == "unknown" else None
     return True
 
@@ -208,8 +207,8 @@ def has_manifest(client: docker.DockerClient, reference: str) -> bool | None:
 def check_references(pulls: Sequence[base_image_catalogue.Entry], registry: str) -> None:
     """Raise ValueError for a tag or digest that the registry does not know, before any pull.
 
-    The digest alone decides what is pulled: a misspelt tag beside it, or a digest in the
-    third image, is an error all the same. A registry that does not answer is none here.
+    A pull uses the digest alone, so this also detects a misspelt tag beside a digest, and a wrong
+    digest of a later image. If the registry does not answer, nothing is checked.
     """
     try:
         with closing(docker.from_env(timeout=MANIFEST_TIMEOUT)) as client:
@@ -224,14 +223,14 @@ def check_references(pulls: Sequence[base_image_catalogue.Entry], registry: str)
                             base_image_catalogue.pull_error("unknown", entry.name, reference, "")
                         )
     except (errors.DockerException, OSError):
-        # The pull itself, by the client, says what is wrong with the engine.
+        # The client reports the problem with the engine at the pull itself.
         return
 
 
 def pull_all(module: AnsibleModule, pulls: Sequence[base_image_catalogue.Entry]) -> str:
-    """Pull images; return why they are to be bootstrapped instead, or an empty string.
+    """Pull images; return why they have to be bootstrapped instead, or an empty string.
 
-    Raises ValueError if that is not the way out.
+    Raises ValueError if bootstrapping is not an option.
     """
     params = module.params
     registry = params["registry"]
@@ -253,7 +252,7 @@ def pull_all(module: AnsibleModule, pulls: Sequence[base_image_catalogue.Entry])
 
 
 def judge(module: AnsibleModule) -> dict[str, Any]:
-    """Decide on all, pull what can be pulled, and return the result."""
+    """Decide how to provide each image, pull the images to pull, and return the result."""
     params = module.params
     host = debian_bootstrap.Host.read()
     suite = params["suite"] or host.codename
@@ -289,7 +288,7 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
         for name, action in plan.items()
     }
     if not module.check_mode:
-        # Names come last: an image has its local name when all pulls went well.
+        # Images are tagged last, so that local names change only when all pulls succeeded.
         for entry in pulls:
             if done[entry.name] == "pull":
                 reference = entry.pull.reference(params["registry"])
@@ -300,7 +299,7 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
                     local_images.remove_replaced(params["cli"], replaced)
     to_bootstrap = [entry for entry in entries if done[entry.name] == "bootstrap"]
     return {
-        # What is to be bootstrapped is another module's change.
+        # Bootstrapping an image is the change of another module.
         "changed": "pull" in done.values(),
         "images": [
             {"name": name, "reference": aliases[name], "ways": present[name], "done": done[name]}
@@ -330,7 +329,7 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
 
 
 def require_bootstrap(host: debian_bootstrap.Host, reason: str, architecture: str) -> None:
-    """Raise ValueError if nothing can be bootstrapped here; ``reason``: why that is wanted."""
+    """Raise ValueError if this host cannot bootstrap; ``reason``: why bootstrapping is needed."""
     obstacle = host.obstacle(installable=True) or base_image_catalogue.foreign(
         architecture, platform.machine()
     )

@@ -7,13 +7,13 @@ DOCUMENTATION = r"""
 module: build_context
 short_description: Determine which images have to be built, and why
 description:
-  - Hashes what each image is built from and compares it with the labels of the image
-    that the Docker engine has under that name.
+  - Hashes the sources of each image and compares the hash with the labels of the image of that
+    name in the Docker engine.
   - The hashes cover the Dockerfile, every file that C(docker build) would send (the rules of
     C(.dockerignore) or C(Dockerfile.dockerignore) applied) with its path, type, content and
-    link target, whether it may be run and read by others, the build arguments, the labels,
+    link target, whether others may read and execute it, the build arguments, the labels,
     and the IDs of the images that the Dockerfile starts from. Times, owners and proxy
-    arguments do not count.
+    arguments are ignored.
   - Changes nothing.
 options:
   builds:
@@ -23,7 +23,7 @@ options:
     required: true
     suboptions:
       name:
-        description: What the build is called in the result.
+        description: Name of the build in the result.
         type: str
         required: true
       folder:
@@ -39,17 +39,17 @@ options:
         type: dict
         default: {}
   labels:
-    description: Labels that each image gets beside those of the hashes.
+    description: Labels that each image gets in addition to those of the hashes.
     type: dict
     default: {}
   label:
     description:
-      - The image label that keeps the hash; V(LABEL.sources), V(LABEL.base-images) and
-        V(LABEL.arguments) keep its parts.
+      - The image label that stores the hash; V(LABEL.sources), V(LABEL.base-images) and
+        V(LABEL.arguments) store the hashes of its parts.
     type: str
     default: docker-ml-api.build-context
   ask_engine:
-    description: V(false) counts each image as missing, where there is no engine yet.
+    description: Set V(false) where no engine exists yet; each image then counts as missing.
     type: bool
     default: true
 requirements: [docker]
@@ -73,7 +73,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 builds:
-  description: One for each build, in the same order.
+  description: One entry for each build, in the same order.
   returned: success
   type: list
   elements: dict
@@ -91,20 +91,20 @@ builds:
       description: As given, values as text.
       type: dict
     labels:
-      description: All labels that the built image has to carry.
+      description: All labels that the built image must have.
       type: dict
     up_to_date:
-      description: Whether the image exists and was built from just this.
+      description: Whether the image exists and was built from exactly these sources.
       type: bool
     reason:
-      description: Why it has to be built; empty when it is up to date.
+      description: Why it has to be built; empty if it is up to date.
       type: str
       sample: sources changed
     image_id:
-      description: The ID of the image that exists; empty if there is none.
+      description: The ID of the existing image; empty if there is none.
       type: str
     base_images:
-      description: The images that the Dockerfile starts from, and their IDs (empty, not there).
+      description: The images that the Dockerfile starts from, and their IDs (empty if missing).
       type: dict
       sample: {"python:3.13-slim-bookworm": "sha256:0b7e..."}
 """
@@ -128,12 +128,12 @@ except ImportError:
 
 @dataclass(frozen=True)
 class Engine:
-    """The images that the engine has; none where it is not asked."""
+    """The images of the engine; no images if there is no client."""
 
     client: docker.DockerClient | None
 
     def image(self, reference: str) -> dict[str, Any] | None:
-        """Return what the engine knows of the image, or None."""
+        """Return the engine's attributes of the image, or None if it does not exist."""
         if self.client is None:
             return None
         try:
@@ -143,7 +143,7 @@ class Engine:
 
 
 def examine(build: dict[str, Any], labels: dict[str, str], label: str, engine: Engine) -> Any:
-    """Return one entry of the result."""
+    """Return the result's entry for one build."""
     folder = Path(build["folder"])
     build_args = {name: str(value) for name, value in build["build_args"].items()}
     references = dockerfile.base_images(context_hash.read_dockerfile(folder), build_args)
@@ -166,7 +166,7 @@ def examine(build: dict[str, Any], labels: dict[str, str], label: str, engine: E
 
 
 def run(params: dict[str, Any]) -> dict[str, Any]:
-    """Examine every build."""
+    """Examine every build and return the module's result."""
     labels = {name: str(value) for name, value in params["labels"].items()}
     client = docker.from_env() if params["ask_engine"] else None
     try:

@@ -8,9 +8,10 @@ DOCUMENTATION = r"""
 module: container_health
 short_description: Wait until containers are healthy
 description:
-  - Waits for the health check of each container's image; without one, for the container to run.
-  - Fails as soon as a container is unhealthy, has stopped or keeps restarting, and then says what
-    its health check and its log said last.
+  - Waits until the health check of each container's image passes; if the image has none, until
+    the container runs.
+  - Fails as soon as a container is unhealthy, has stopped or keeps restarting, and reports the last
+    output of its health check and of its log.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -22,11 +23,11 @@ options:
     elements: str
     required: true
   timeout:
-    description: Seconds that a container may take.
+    description: Timeout in seconds for each container.
     type: float
     default: 60
   log_lines:
-    description: How many of the last lines of its log a failure shows.
+    description: Number of trailing log lines that a failure shows.
     type: int
     default: 15
 requirements: [docker]
@@ -71,11 +72,11 @@ _INTERVAL = 0.5
 
 
 class UnhealthyError(Exception):
-    """A container is not well; the message says which and why."""
+    """A container is not healthy; the message names it and the cause."""
 
 
 def wait_for(client: docker.DockerClient, name: str, params: dict[str, Any]) -> str:
-    """Return the ID of a healthy container."""
+    """Wait until the container is healthy and return its ID; raise UnhealthyError otherwise."""
 
     def inspect() -> Any:
         try:
@@ -95,7 +96,7 @@ def wait_for(client: docker.DockerClient, name: str, params: dict[str, Any]) -> 
 
 
 def run(params: dict[str, Any]) -> dict[str, str]:
-    """Wait for one container after the other."""
+    """Wait for one container after the other; return their IDs by name."""
     client = docker.from_env()
     try:
         return {name: wait_for(client, name, params) for name in params["names"]}
@@ -104,7 +105,7 @@ def run(params: dict[str, Any]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Wire the options to the waiting."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("docker"), exception=IMPORT_ERROR)

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Makes a container image from the distribution's packages."""
+"""Builds a container image from the distribution's packages."""
 
 from __future__ import annotations
 
@@ -7,60 +7,60 @@ DOCUMENTATION = r"""
 module: debian_image
 short_description: Build a container image from Debian's or Ubuntu's packages
 description:
-  - Makes the root file system with C(mmdebstrap) from the package sources that the host
+  - Creates the root file system with C(mmdebstrap) from the package sources that the host
     itself uses, and imports it into the Docker engine. No image registry is needed.
-  - The image is made again only when its recipe changes. The recipe is every option but
-    O(cli), O(cache), O(ca_bundle), the proxies and O(timeout); its digest is kept as the
+  - The image is rebuilt only when its recipe changes. The recipe consists of all options except
+    O(cli), O(cache), O(ca_bundle), the proxies and O(timeout); its digest is stored in the
     image's label C(docker-ml-api.recipe).
   - The root file system is kept in O(cache), so that an image that was removed from the
-    engine, or got other labels, needs an import only.
-  - Nothing of the host gets into the image, neither its proxy settings nor its extra CA. The
-    image's own package sources are the ones it was made from, without passwords.
+    engine, or whose labels changed, only has to be imported.
+  - Nothing of the host is copied into the image, neither its proxy settings nor its extra CA. The
+    image's own package sources are those that it was built from, without passwords.
 options:
   reference:
     description:
       - Name of the image, as C(name:tag).
-      - Without it only the root file system is made in the O(cache), and no engine is asked.
+      - Without it, only the root file system is created in the O(cache), and no engine is queried.
     type: str
   cli:
     description: >-
-      The Docker client to use. If it is empty no engine is asked and no image is taken to be
-      there, which is only allowed in check mode, on a host without Docker.
+      The Docker client to use. If it is empty, no engine is queried and every image counts as
+      missing, which is only allowed in check mode, on a host without Docker.
     type: str
     default: docker
   suite:
     description:
       - Release to take the packages from, such as V(bookworm) or V(noble).
-      - Default is the host's own. For another release of the same distribution the host's
-        package sources are used with that release's name in place of its own, updates and
-        security archives included where they exist.
+      - Defaults to the host's own. For another release of the same distribution, the host's
+        package sources are used with the name of that release, including updates and security
+        archives where they exist.
     type: str
   variant:
-    description: Set of packages to begin with, see mmdebstrap(1).
+    description: Initial set of packages, see mmdebstrap(1).
     type: str
     default: minbase
     choices: [extract, custom, essential, apt, required, minbase, buildd, important,
               debootstrap, standard]
   packages:
-    description: Packages to install besides, without what they only recommend.
+    description: Additional packages, without the packages that they only recommend.
     type: list
     elements: str
     default: []
   excluded_paths:
-    description: Glob patterns of files that dpkg does not unpack, now or later.
+    description: Glob patterns of files that dpkg does not unpack, during the build or later.
     type: list
     elements: str
     default: []
   setup_commands:
     description: >-
       Shell commands to run on the host before anything is installed. In these and in the
-      other commands C($1) is the folder that becomes the image's root, and
+      other commands, C($1) is the folder that becomes the image's root, and
       C(chroot "$1" command) runs a command inside it.
     type: list
     elements: str
     default: []
   essential_commands:
-    description: Shell commands to run when the essential packages are there, before the others.
+    description: Shell commands to run when the essential packages are installed, before the others.
     type: list
     elements: str
     default: []
@@ -71,13 +71,13 @@ options:
     default: []
   sources:
     description:
-      - Package sources to use in place of the host's own, each in apt's one-line form.
+      - Package sources to use instead of the host's own, each in apt's one-line format.
     type: list
     elements: str
     default: []
   generation:
     description: >-
-      Any text. Another one makes the image anew, from the packages of the day.
+      Any text. Changing it rebuilds the image from the current packages.
     type: str
     default: ""
   environment:
@@ -111,33 +111,33 @@ options:
     type: dict
     default: {}
   cache:
-    description: Folder on the host to keep the root file systems in; it is created.
+    description: Folder on the host in which root file systems are kept; created if missing.
     type: path
     default: /var/cache/docker-ml-api/images
   ca_bundle:
     description: >-
-      Bundle of CA certificates that apt trusts during the build, on hosts behind a proxy with
-      a CA of its own. By default the host's own bundle and apt settings.
+      Bundle of CA certificates that apt trusts during the build, for hosts behind a proxy with
+      a CA of its own. Defaults to the host's own bundle and apt settings.
     type: path
   http_proxy:
-    description: Proxy for http during the build. By default the environment's, or apt's own.
+    description: Proxy for http during the build. Defaults to the environment's, or to apt's own.
     type: str
   https_proxy:
-    description: Proxy for https during the build. By default the environment's, or apt's own.
+    description: Proxy for https during the build. Defaults to the environment's, or to apt's own.
     type: str
   no_proxy:
     description: Hosts that are reached without the proxy, separated by commas.
     type: str
   timeout:
-    description: Seconds that the build, and then the import, may take.
+    description: Timeout in seconds of the build, and again of the import.
     type: int
     default: 1800
 notes:
-  - Run it as root (C(become)), or as a user with subordinate ids, for whom mmdebstrap makes a
+  - Run it as root (C(become)), or as a user with subordinate ids, for whom mmdebstrap creates a
     user namespace.
 attributes:
   check_mode:
-    description: Says what would be made without making it.
+    description: Reports what would be built without building it.
     support: full
   diff_mode:
     description: Shows the image's id and recipe before and after.
@@ -149,7 +149,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Make a Python base image from the host's own release
+- name: Build a Python base image from the host's own release
   debian_image:
     reference: my/python:base
     packages: [python3, python3-venv, ca-certificates]
@@ -158,7 +158,7 @@ EXAMPLES = r"""
       LANG: C.UTF-8
   become: true
 
-- name: Make a machine of another release, with systemd
+- name: Build a machine of another release, with systemd
   debian_image:
     reference: my/trixie:latest
     suite: trixie
@@ -184,7 +184,7 @@ image:
       description: Its size in bytes.
       type: int
 recipe:
-  description: Digest of the recipe, the image's label C(docker-ml-api.recipe).
+  description: Digest of the recipe, as in the image's label C(docker-ml-api.recipe).
   returned: success
   type: str
   sample: sha256:5ad773fd1822…
@@ -260,7 +260,7 @@ def argument_spec() -> dict[str, Any]:
 
 
 def make(module: AnsibleModule) -> dict[str, Any]:
-    """Compare and, unless in check mode, make what is missing; return the result."""
+    """Build what is missing, unless in check mode, and return the result."""
     params = module.params
     host = debian_bootstrap.Host.read()
     options = {name: params[name] for name in argument_spec() if name not in NOT_IN_RECIPE}
@@ -278,7 +278,7 @@ def make(module: AnsibleModule) -> dict[str, Any]:
         if before and before.label(local_images.RECIPE_LABEL) == recipe.digest:
             return {**result, "changed": False, "image": {"id": before.id, "size": before.size}}
     if not tar.exists():
-        # In check mode it may be one of the things that would be installed first.
+        # In check mode, mmdebstrap may be one of the packages that a real run installs first.
         host.check(installable=module.check_mode)
         result["done"].append("bootstrap")
         if not module.check_mode:

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Makes the root file systems of several images side by side."""
+"""Builds the root file systems of several images in parallel."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ DOCUMENTATION = r"""
 module: debian_root_filesystems
 short_description: Build the root file systems of several images in parallel
 description:
-  - Makes what M(debian_image) without O(debian_image#module:reference) makes, for several
-    recipes at once, in the time of the longest. Each is put into the cache as soon as it is
-    whole, so that a failure of one does not cost the others.
+  - Builds what M(debian_image) builds without O(debian_image#module:reference), for several
+    recipes in parallel, in the time of the slowest. Each root file system is put into the cache as
+    soon as it is complete, so that the failure of one does not affect the others.
   - M(debian_image) with the same recipe and the same cache then only imports it.
 options:
   recipes:
     description:
-      - One entry for each root file system. C(suite) and all the options of M(debian_image)
-        that make a recipe are taken, C(reference) as the name to use in messages.
+      - One entry for each root file system. C(suite) and all options of M(debian_image) that are
+        part of a recipe are accepted, and C(reference) as the name for messages.
     type: list
     elements: dict
     required: true
   cache:
-    description: As of M(debian_image).
+    description: See M(debian_image).
     type: path
     default: /var/cache/docker-ml-api/images
   ca_bundle:
-    description: As of M(debian_image).
+    description: See M(debian_image).
     type: path
   http_proxy:
-    description: As of M(debian_image).
+    description: See M(debian_image).
     type: str
   https_proxy:
-    description: As of M(debian_image).
+    description: See M(debian_image).
     type: str
   no_proxy:
-    description: As of M(debian_image).
+    description: See M(debian_image).
     type: str
   timeout:
-    description: Seconds that each build may take.
+    description: Timeout in seconds of each build.
     type: int
     default: 1800
 notes:
   - Run it as root (C(become)), or as a user with subordinate ids.
 attributes:
   check_mode:
-    description: Says which ones would be made without making them.
+    description: Reports which root file systems would be built without building them.
     support: full
   diff_mode:
     description: There is nothing to compare.
@@ -55,7 +55,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Make two root file systems
+- name: Build two root file systems
   debian_root_filesystems:
     recipes:
       - {reference: my/python:base, packages: [python3]}
@@ -65,7 +65,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 made:
-  description: The references of those that were made, or would be in check mode.
+  description: The references of the root file systems built, or to be built in check mode.
   returned: success
   type: list
   elements: str
@@ -108,7 +108,7 @@ def read_recipes(
 
 
 def make(module: AnsibleModule) -> dict[str, Any]:
-    """Make what the cache lacks and return the result."""
+    """Build the root file systems that the cache lacks; return the module's result."""
     params = module.params
     host = debian_bootstrap.Host.read()
     cache = Path(params["cache"])
@@ -129,7 +129,7 @@ def make(module: AnsibleModule) -> dict[str, Any]:
             )
             return tar
 
-        # mmdebstrap mostly waits, for its mirror and for the disk.
+        # mmdebstrap mostly waits for its mirror and for the disk.
         with ThreadPoolExecutor(len(missing)) as pool:
             futures = {name: pool.submit(build, recipe) for name, recipe in missing.items()}
         for name, future in futures.items():

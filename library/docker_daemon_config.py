@@ -8,11 +8,11 @@ DOCUMENTATION = r"""
 module: docker_daemon_config
 short_description: Merge options into the Docker engine's daemon.json
 description:
-  - Checks the options first, since the engine does not start with an unknown one or with
-    one of a wrong type. Engines that can check a file themselves (23 and later) are asked too.
-  - The engine reads the file when it starts. What is to be restarted is remembered in
-    O(pending), with the file as it was before, until O(state=settled) or O(state=restored).
-    So a run that is stopped between the change and the restart is made good by the next one.
+  - Validates the options first, since the engine does not start with an unknown option or a value
+    of the wrong type. Engines that can validate a file themselves (23 and later) are used as well.
+  - The engine reads the file only when it starts. A pending restart is recorded in O(pending), with
+    the previous content of the file, until O(state=settled) or O(state=restored). If a run is
+    interrupted between the change and the restart, the next run completes it.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -20,32 +20,32 @@ options:
   options:
     description:
       - Options to set. Dictionaries are merged with those in the file, a null removes an
-        option, everything else replaces.
+        option, and any other value replaces the existing one.
     type: dict
     default: {}
   state:
     description:
       - V(present) merges O(options) into the file.
-      - V(settled) forgets the change, once the engine answers with it.
-      - V(restored) puts the file back to what it was before the change that is pending.
+      - V(settled) clears the pending change, once the engine runs with it.
+      - V(restored) restores the file to its content before the pending change.
     type: str
     choices: [present, settled, restored]
     default: present
   path:
-    description: The file.
+    description: Path of the file.
     type: path
     default: /etc/docker/daemon.json
   pending:
-    description: The file that remembers a change until the engine has been restarted.
+    description: File that records a change until the engine has been restarted.
     type: path
     default: /run/docker-engine-restart-pending.json
   dockerd:
-    description: The engine's program to check the file with; without it the installed one.
+    description: Engine program to validate the file with. Defaults to the installed one.
     type: path
 attributes:
   check_mode:
     support: full
-    description: Checks and compares, writes nothing.
+    description: Validates and compares, but writes nothing.
   diff_mode:
     support: full
     description: Shows the file before and after.
@@ -72,12 +72,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 config:
-  description: The file's options after the module ran.
+  description: The options in the file after the module ran.
   returned: success
   type: dict
   sample: {"log-driver": "json-file"}
 restart_pending:
-  description: Whether the engine has yet to be restarted with the file.
+  description: Whether the engine still has to be restarted to use the file.
   returned: success
   type: bool
 """
@@ -106,15 +106,15 @@ VALIDATION_TIMEOUT = 30
 
 
 def read(path: Path) -> str | None:
-    """The file's text; None if there is no file."""
+    """Return the file's text; None if the file does not exist."""
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def write(module: AnsibleModule, path: Path, text: str, mode: int) -> None:
-    """Write atomically; a file that is there keeps its owner and its mode."""
+    """Write the file atomically; an existing file keeps its owner and mode."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     scratch = Path(module.tmpdir, f"{path.name}.new")
-    # A new file gets its mode from the umask.
+    # The umask determines the mode of a new file.
     umask = os.umask(0o777 ^ mode)
     try:
         scratch.write_text(text, encoding="utf-8")
@@ -124,9 +124,9 @@ def write(module: AnsibleModule, path: Path, text: str, mode: int) -> None:
 
 
 def ask_dockerd(module: AnsibleModule, text: str) -> None:
-    """Let the installed engine check the file's text.
+    """Validate the text of the file with the installed engine.
 
-    Raises ConfigError with the engine's own words if it refuses it.
+    Raises ConfigError with the engine's own message if the engine rejects it.
     """
     dockerd = module.params["dockerd"] or engine.find_engine(os.environ.get("PATH", ""))
     if not dockerd:
@@ -136,14 +136,14 @@ def ask_dockerd(module: AnsibleModule, text: str) -> None:
     answer = engine.run_command(
         [dockerd, "--validate", "--config-file", str(scratch)], VALIDATION_TIMEOUT
     )
-    # Engines before 23 cannot check.
+    # Engines before 23 cannot validate a file.
     if answer.status and "unknown flag" not in answer.err:
         said = engine.sentence(answer.err).replace(str(scratch), module.params["path"])
         raise daemon_config.ConfigError(f"{dockerd} refuses these options: {said}")
 
 
 def merge_options(module: AnsibleModule, path: Path, pending: Path) -> dict[str, Any]:
-    """Merge the options into the file; the module's result."""
+    """Merge the options into the file; return the module's result."""
     wanted = module.params["options"]
     problems = daemon_config.problems_of(wanted)
     if problems:
@@ -173,7 +173,7 @@ def merge_options(module: AnsibleModule, path: Path, pending: Path) -> dict[str,
 
 
 def end_pending(module: AnsibleModule, path: Path, pending: Path) -> dict[str, Any]:
-    """Forget the pending change, or take it back; the module's result."""
+    """Clear the pending change, or revert it; return the module's result."""
     text, kept = read(path), read(pending)
     before = json.loads(kept)["before"] if kept is not None else None
     restore = kept is not None and module.params["state"] == "restored"
@@ -195,7 +195,7 @@ def end_pending(module: AnsibleModule, path: Path, pending: Path) -> dict[str, A
 
 
 def main() -> None:
-    """Wire the options to the file."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     path, pending = Path(module.params["path"]), Path(module.params["pending"])
     action = merge_options if module.params["state"] == "present" else end_pending

@@ -8,11 +8,11 @@ DOCUMENTATION = r"""
 module: docker_engine_info
 short_description: Find a Docker client to build with and query the engine
 description:
-  - Says whether a Docker engine answers and which of the installed C(docker) clients
+  - Reports whether a Docker engine answers and which of the installed C(docker) clients
     can build images with BuildKit on it.
-  - It is the engine that is asked, not the client's file. A client without an engine is
-    no engine; an engine without a client is found at its socket.
-  - E(DOCKER_HOST) in the environment is honoured.
+  - Queries the engine itself instead of checking for the client's file. A client does not imply an
+    engine, and an engine without a client is found by its socket.
+  - Uses E(DOCKER_HOST) from the environment.
   - Reads only; requires no Python package on the host.
 version_added: 0.1.0
 author:
@@ -21,21 +21,21 @@ extends_documentation_fragment: read_only
 options:
   executables:
     description:
-      - Paths of the clients to choose from, the preferred ones first.
-      - Without it every C(docker) on E(PATH), then C(/usr/bin/docker) and
+      - Paths of the clients to choose from, in order of preference.
+      - Defaults to every C(docker) on E(PATH), then C(/usr/bin/docker) and
         C(/usr/local/bin/docker).
     type: list
     elements: path
   timeout:
-    description: Seconds that each question to a client may take.
+    description: Timeout in seconds of each query by a client.
     type: int
     default: 20
   wait:
-    description: Seconds to wait for the engine to answer, if it does not at once.
+    description: Seconds to wait for the engine, if it does not answer at once.
     type: int
     default: 0
   data_root:
-    description: Where the engine will keep its images, if it does not answer yet.
+    description: Folder in which the engine will store its images, if it does not answer yet.
     type: path
     default: /var/lib/docker
 """
@@ -88,25 +88,25 @@ engine:
       type: str
       sample: linux
     architecture:
-      description: The machine that the engine's containers run on; empty if it did not answer.
+      description: The hardware architecture of the engine; empty if it did not answer.
       type: str
       sample: amd64
     error:
-      description: One sentence on why the engine did not answer; empty if it did.
+      description: Why the engine did not answer, as a sentence; empty if it did.
       type: str
       sample: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.
     permission_denied:
-      description: Whether the engine is there but not for this user.
+      description: Whether the engine runs but this user lacks permission to use it.
       type: bool
     local:
-      description: Whether the engine is reached by a socket of this host.
+      description: Whether the engine is accessed through a socket of this host.
       type: bool
     data_root:
-      description: Where the engine keeps its images; O(data_root) if it did not answer.
+      description: Folder in which the engine stores its images; O(data_root) if it did not answer.
       type: str
       sample: /var/lib/docker
     data_root_free_mb:
-      description: Free MiB of that folder's file system; null if the engine is elsewhere.
+      description: Free MiB of that folder's file system; null if the engine runs elsewhere.
       type: int
       sample: 81920
     dockerd:
@@ -114,19 +114,19 @@ engine:
       type: str
       sample: /usr/sbin/dockerd
     service_manager:
-      description: V(systemd), V(openrc), V(sysvinit) or V(none), whichever runs this host.
+      description: V(systemd), V(openrc), V(sysvinit) or V(none), as used by this host.
       type: str
       sample: systemd
     uid:
-      description: The user that asked.
+      description: The ID of the user that the module runs as.
       type: int
       sample: 0
     python:
-      description: The Python that asked.
+      description: The Python interpreter that the module runs with.
       type: str
       sample: /usr/bin/python3
     requests:
-      description: Whether that Python can import requests, as community.docker must.
+      description: Whether that Python can import requests, which community.docker requires.
       type: bool
 """
 
@@ -145,7 +145,7 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    """Wire the options to the questions."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     options = module.params
     engine = docker_engine.wait_for(

@@ -8,35 +8,35 @@ DOCUMENTATION = r"""
 module: docker_engine_tunnel
 short_description: Open a tunnel to another machine's Docker engine for the duration of a run
 description:
-  - Reads where a Docker engine is and, if it is another machine's, opens a Unix socket on this
-    machine that leads to it. All clients of Docker (the command, the SDK, community.docker) take
-    such a socket alike, and find it by the variables that are returned.
-  - By ssh, each connection is led through C(docker system dial-stdio) on the other machine, as
-    the docker command does; there is one login for all, and never a question on the terminal.
-    By tcp, each is led over TLS with a certificate of either side.
+  - Reads the address of a Docker engine and, if it is on another machine, opens a Unix socket on
+    this machine that connects to it. All Docker clients (the command, the SDK, community.docker)
+    can use such a socket, and find it through the variables that are returned.
+  - By ssh, each connection runs C(docker system dial-stdio) on the other machine, as the docker
+    command does. All connections share one login, which never prompts on the terminal.
+    By tcp, each connection uses TLS with a certificate on both sides.
   - The tunnel ends with the run of Ansible that opened it. Its sockets are in a folder that only
-    the run's user may enter.
+    the user of the run can access.
 version_added: 0.1.0
 author:
   - docker-ml-api
 options:
   engine:
     description:
-      - Where the engine is; empty, the engine of this machine (or of E(DOCKER_HOST)),
+      - Address of the engine. Empty for the engine of this machine (or of E(DOCKER_HOST)), or
         C(unix:///PATH), C(ssh://USER@HOST), C(ssh://USER@HOST:PORT) or C(tcp://HOST:2376).
     type: str
     default: ""
   connection:
     description:
-      - How Ansible reaches the host that this is for. An engine of another machine is reached from
-        the machine that Ansible runs on, so that only V(local) will do.
+      - The Ansible connection of the host. An engine on another machine is accessed from the
+        machine that Ansible runs on, so it must be V(local).
     type: str
     default: local
   tls:
     description: Folder with C(ca.pem), C(cert.pem) and C(key.pem), for C(tcp://).
     type: path
   tls_ca:
-    description: Certificate of who signed the engine's, instead of the folder's.
+    description: Certificate of the CA that signed the engine's, instead of the folder's.
     type: path
   tls_cert:
     description: Certificate of this client, instead of the folder's.
@@ -45,27 +45,27 @@ options:
     description: Key of this client, instead of the folder's.
     type: path
   ssh_args:
-    description: Further arguments for ssh, as on its command line.
+    description: Additional arguments for ssh, as on its command line.
     type: str
     default: ""
   ports:
-    description: Ports of the engine's machine to lead to as well, as C(HOST:PORT); by ssh only.
+    description: Ports of the engine's machine to forward as well, as C(HOST:PORT); by ssh only.
     type: list
     elements: str
     default: []
   timeout:
-    description: Seconds that the login, and then the engine's first answer, may take.
+    description: Timeout in seconds of the login, and again of the engine's first answer.
     type: float
     default: 30
 attributes:
   check_mode:
     support: full
-    description: Opens the tunnel, too, since it changes nothing on the engine.
+    description: Also opens the tunnel, since this changes nothing on the engine.
   diff_mode:
     support: none
     description: Changes nothing.
 notes:
-  - Nothing else runs ssh, so its settings and keys are those of the user of this run.
+  - The ssh program runs as the user of this run, so that user's ssh settings and keys apply.
 requirements: [ssh]
 """
 
@@ -75,7 +75,7 @@ EXAMPLES = r"""
     engine: ssh://ada@server.example.com
   register: way
 
-- name: Ask that engine
+- name: Query that engine
   ansible.builtin.command:
     argv: [docker, version]
   environment: "{{ way.environment }}"
@@ -94,11 +94,11 @@ host:
   type: str
   sample: server.example.com
 environment:
-  description: The variables by which the clients find the engine; none if there is nothing to say.
+  description: The variables through which clients find the engine; empty if none are needed.
   returned: success
   type: dict
 ports:
-  description: The sockets that lead to O(ports).
+  description: The sockets for O(ports).
   returned: success
   type: dict
 """
@@ -119,7 +119,7 @@ ARGUMENTS: dict[str, Any] = {
     "tls": {"type": "path"},
     "tls_ca": {"type": "path"},
     "tls_cert": {"type": "path"},
-    # A path is no secret.
+    # A path is not a secret.
     "tls_key": {"type": "path", "no_log": False},
     "ssh_args": {"type": "str", "default": ""},
     "ports": {"type": "list", "elements": "str", "default": []},
@@ -130,7 +130,7 @@ _RUNS = ("ansible-playbook", "ansible-console", "ansible")
 
 
 def run_of(pid: int, root: Path = Path("/proc")) -> int:
-    """Return the process of the run that this one works for: an ancestor, or the parent."""
+    """Return the ID of the run's process: an Ansible ancestor of `pid`, or this one's parent."""
     parent, found = os.getppid(), 0
     while pid > 1:
         try:
@@ -139,7 +139,7 @@ def run_of(pid: int, root: Path = Path("/proc")) -> int:
         except OSError:
             break
         if engine_address.program_of(words) in _RUNS:
-            # Tasks are forked: the outermost of its like is the run itself.
+            # Tasks are forked: the outermost of the consecutive Ansible processes is the run.
             found = pid
         elif found:
             break
@@ -169,7 +169,10 @@ def by_ssh(
 def by_tls(
     address: engine_address.Address, params: dict[str, Any]
 ) -> tuple[list[tunnel.Door], list[str]]:
-    """Return the door of a tunnel by TLS, through which the engine has answered already."""
+    """Return the door of a tunnel by TLS, after the engine has answered through it.
+
+    Raises EngineAddressError.
+    """
     files = {name: params[f"tls_{name}"] or "" for name in engine_address.TLS_FILES}
     certificates = engine_address.check_certificates(
         address, engine_address.read_certificates(params["tls"] or "", files)
@@ -179,7 +182,7 @@ def by_tls(
     )
     try:
         with tls.connect(params["timeout"]) as connection:
-            # A client's certificate is refused only when something is read.
+            # The engine rejects a client's certificate only at the first read.
             answer = tunnel.ping(connection)
     except (OSError, ValueError) as error:
         raise engine_address.EngineAddressError(
@@ -191,7 +194,10 @@ def by_tls(
 
 
 def open_tunnel(address: engine_address.Address, params: dict[str, Any]) -> Path:
-    """Open a tunnel by which the engine has answered; return its folder."""
+    """Open a tunnel through which the engine has answered, and return its folder.
+
+    Raises EngineAddressError.
+    """
     if address.kind == "ssh" and not shutil.which("ssh"):
         raise engine_address.EngineAddressError(
             f"docker_engine is {address}, but there is no ssh on this machine: install "
@@ -224,7 +230,7 @@ def open_tunnel(address: engine_address.Address, params: dict[str, Any]) -> Path
 
 
 def run(params: dict[str, Any]) -> dict[str, Any]:
-    """Return how the engine is found."""
+    """Return how clients find the engine; raise EngineAddressError."""
     address = engine_address.read_address(params["engine"])
     if address.remote and params["connection"] != "local":
         raise engine_address.EngineAddressError(
@@ -246,10 +252,10 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Wire the options to the tunnel."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if password := engine_address.password_in(module.params["engine"]):
-        # It is refused, and not to be shown by that.
+        # Such an address is rejected, and the error must not show the password.
         module.no_log_values.add(password)
     try:
         result = run(module.params)

@@ -8,9 +8,9 @@ DOCUMENTATION = r"""
 module: docker_windows_engine
 short_description: Evaluate the output of the Docker clients of a Windows machine
 description:
-  - Says of a Windows machine what M(docker_engine_info) says of a Linux host, by the answers of
-    its clients, which M(ansible.windows.win_command) ran.
-  - Reads and changes nothing; it runs on the controller.
+  - Reports on a Windows machine what M(docker_engine_info) reports on a Linux host, from the output
+    of its clients, which M(ansible.windows.win_command) ran.
+  - Changes nothing; runs on the controller.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -18,14 +18,14 @@ options:
   asked:
     description:
       - The results of C(docker version --format '{{json .}}'), one for each client, each with its
-        command (without what follows C(docker)) as C(item), as a loop has it.
-      - The first client that reaches an engine is taken; otherwise the first that there is.
+        command (the part up to C(docker)) as C(item), as in the results of a loop.
+      - The first client that reaches an engine is used, otherwise the first installed client.
     type: list
     elements: dict
     required: true
   info:
     description:
-      - What the client that reaches an engine printed at C(docker info --format '{{json .}}').
+      - The output of C(docker info --format '{{json .}}') of the client that reaches an engine.
     type: str
     default: ""
 attributes:
@@ -51,17 +51,17 @@ EXAMPLES = r"""
 RETURN = r"""
 engine:
   description:
-    - What was found, with the keys that M(docker_engine_info) returns, and these.
+    - What was found, with the keys that M(docker_engine_info) returns, and the following.
   returned: always
   type: dict
   contains:
     command:
-      description: The client's command; empty if there is none.
+      description: The command of the client; empty if there is none.
       type: list
       elements: str
       sample: [wsl.exe, --exec, docker]
     cli:
-      description: That command's program.
+      description: The program of that command.
       type: str
       sample: docker
     answers:
@@ -69,7 +69,7 @@ engine:
       type: bool
       sample: true
     error:
-      description: One sentence on why the engine did not answer; empty if it did.
+      description: Why the engine did not answer, as a sentence; empty if it did.
       type: str
       sample: ""
     os:
@@ -96,7 +96,7 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    """Wire the options to the judgement."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     engine = windows_engine.judge(module.params["asked"], module.params["info"])
     module.exit_json(changed=False, engine=engine)

@@ -8,9 +8,9 @@ DOCUMENTATION = r"""
 module: docker_windows_installer_end
 short_description: Explain why an installation of Docker Desktop failed
 description:
-  - Takes the result of the module that failed and says in a sentence what its exit code means and
-    what fixes it.
-  - Reads and changes nothing; it runs on the controller.
+  - Takes the result of the failed module and returns a sentence that explains its exit code and how
+    to fix the problem.
+  - Changes nothing; runs on the controller.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -30,7 +30,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Say what the installer's end means
+- name: Explain the exit code of the installer
   docker_windows_installer_end:
     result: "{{ ansible_failed_result }}"
   delegate_to: localhost
@@ -39,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 sentence:
-  description: What it means.
+  description: The explanation.
   returned: always
   type: str
   sample: "The installer ended with 1223: it was cancelled at the machine."
@@ -52,7 +52,7 @@ ARGUMENTS = {"result": {"type": "dict", "required": True}}
 
 
 def main() -> None:
-    """Wire the result to its meaning."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     sentence = windows_machine.installer_end(module.params["result"])
     module.exit_json(changed=False, sentence=sentence)

@@ -8,37 +8,37 @@ DOCUMENTATION = r"""
 module: docker_windows_listing
 short_description: Parse what a Windows machine's docker command listed
 description:
-  - Says what is on an engine as M(community.docker.docker_host_info) says it, by what the docker
-    command printed on a Windows machine, where that module does not work.
-  - Reads and changes nothing; it runs on the controller.
+  - Reports the objects of an engine as M(community.docker.docker_host_info) does, from the output
+    of the docker command on a Windows machine, where that module does not work.
+  - Changes nothing; runs on the controller.
 version_added: 0.1.0
 author:
   - docker-ml-api
 options:
   inspected:
-    description: What each inspection printed; one that found nothing is left out.
+    description: Output of each inspection; leave out an inspection that found nothing.
     type: dict
     required: true
     suboptions:
       container:
-        description: What C(docker container inspect) printed.
+        description: Output of C(docker container inspect).
         type: str
         default: ""
       image:
-        description: What C(docker image inspect) printed.
+        description: Output of C(docker image inspect).
         type: str
         default: ""
       network:
-        description: What C(docker network inspect) printed.
+        description: Output of C(docker network inspect).
         type: str
         default: ""
   removable:
-    description: Identities of the containers that may be removed.
+    description: IDs of the containers that may be removed.
     type: list
     elements: str
     required: true
   disk_usage:
-    description: What C(docker system df --verbose) printed as JSON.
+    description: Output of C(docker system df --verbose) as JSON.
     type: str
     default: ""
 attributes:
@@ -51,7 +51,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Read the answers
+- name: Parse the output
   docker_windows_listing:
     inspected:
       image: '[{"Id": "sha256:1", "RepoTags": ["hello-app:v1"]}]'
@@ -90,7 +90,7 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    """Wire the options to what they say."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     options = module.params
     try:

@@ -8,15 +8,15 @@ DOCUMENTATION = r"""
 module: docker_windows_plan
 short_description: Decide what a Windows machine needs for a Docker engine
 description:
-  - Takes what was read of a machine and what is wanted of it, and says either what stands in
-    the way, a sentence each with what fixes it, or what has to be done.
-  - Reads and changes nothing; it runs on the controller.
+  - Takes the facts of a machine and its desired state, and returns either the problems that prevent
+    the installation, each as a sentence with its fix, or the steps to perform.
+  - Changes nothing; runs on the controller.
 version_added: 0.1.0
 author:
   - docker-ml-api
 options:
   facts:
-    description: What was read of the machine.
+    description: Facts that were read from the machine.
     type: dict
     required: true
     suboptions:
@@ -25,7 +25,7 @@ options:
         type: str
         required: true
       product_type:
-        description: V(workstation), or another word for a server.
+        description: V(workstation), or another value for a server.
         type: str
         required: true
       edition:
@@ -33,7 +33,7 @@ options:
         type: str
         default: ""
       architecture:
-        description: V(x86_64), V(arm64), or one that will not do.
+        description: V(x86_64), V(arm64), or an architecture that is not supported.
         type: str
         required: true
       memory_mb:
@@ -41,31 +41,31 @@ options:
         type: int
         required: true
       free_mb:
-        description: Free MiB of the system's disk, if that is known.
+        description: Free MiB of the system disk, if known.
         type: int
       reboot_pending:
         description: Whether Windows has a restart pending.
         type: bool
         default: false
       administrator:
-        description: Whether the connection's user has an administrator's rights.
+        description: Whether the connection's user has administrator rights.
         type: bool
         required: true
       hypervisor_present:
-        description: Whether a hypervisor runs already.
+        description: Whether a hypervisor is already running.
         type: bool
         default: false
       virtualization_enabled:
-        description: Whether the firmware lets a hypervisor run; false where one runs.
+        description: Whether the firmware allows a hypervisor; false if one is running.
         type: bool
         default: false
       address_translation:
-        description: Whether the processor has second level address translation; false where a
-          hypervisor runs.
+        description: Whether the processor has second level address translation; false if a
+          hypervisor is running.
         type: bool
         default: false
       unknown_users:
-        description: Who is to use the engine and is no user of the machine.
+        description: Users that are to use the engine but do not exist on the machine.
         type: list
         elements: str
         default: []
@@ -78,17 +78,17 @@ options:
         type: str
         default: ""
   wanted:
-    description: What is wanted; each is an input of the role C(docker_host).
+    description: The desired state; each suboption is an input of the role C(docker_host).
     type: dict
     required: true
     suboptions:
       backend:
-        description: What runs the engine's Linux.
+        description: The backend that runs the engine's Linux.
         type: str
         choices: [wsl-2, hyper-v]
         default: wsl-2
       require_pro:
-        description: Whether Windows Home is refused.
+        description: Whether Windows Home is rejected.
         type: bool
         default: false
       accept_license:
@@ -96,7 +96,7 @@ options:
         type: bool
         required: true
       installer:
-        description: Address or path of Docker Desktop's installer; empty for Chocolatey's package.
+        description: URL or path of Docker Desktop's installer; empty for Chocolatey's package.
         type: str
         default: ""
       min_memory_mb:
@@ -104,7 +104,7 @@ options:
         type: int
         default: 0
       min_free_mb:
-        description: Free MiB that the system's disk must have.
+        description: Free MiB that the system disk must have.
         type: int
         default: 0
 attributes:
@@ -140,12 +140,12 @@ plan:
   type: dict
   contains:
     problems:
-      description: A sentence for each thing that stands in the way, with what fixes it.
+      description: The problems that prevent the installation, each as a sentence with its fix.
       type: list
       elements: str
       sample: []
     windows:
-      description: The system, as people know it.
+      description: The common name of the Windows version.
       type: str
       sample: Windows 11 Home (build 22631)
     reboot_pending:
@@ -153,7 +153,7 @@ plan:
       type: bool
       sample: false
     features:
-      description: Features of Windows that have to be on before it is installed.
+      description: Features of Windows that have to be enabled before the installation.
       type: list
       elements: str
       sample: [Microsoft-Windows-Subsystem-Linux, VirtualMachinePlatform]
@@ -174,7 +174,7 @@ plan:
       type: bool
       sample: false
     steps:
-      description: What has to be done, in words and in order.
+      description: The steps to perform, as text and in order.
       type: list
       elements: str
       sample: [install Docker Desktop by Chocolatey]
@@ -190,7 +190,7 @@ ARGUMENTS = {
 
 
 def main() -> None:
-    """Wire the options to the decision."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     plan = windows_machine.plan(module.params["facts"], module.params["wanted"])
     module.exit_json(changed=False, plan=plan)

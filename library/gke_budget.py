@@ -8,26 +8,26 @@ DOCUMENTATION = r"""
 module: gke_budget
 short_description: Show the plans of GKE clusters as one table, and enforce a budget
 description:
-  - Puts the plans that M(gke_plan) made into one table and adds up what the clusters cost a month.
-  - With O(budget_monthly) it fails where they may cost more, so that nothing is created. The most
-    that autoscaling allows counts. A price that is not known could be any, so a cluster with one
-    is within no budget.
+  - Combines the plans of M(gke_plan) into one table and adds up the monthly costs of the clusters.
+  - With O(budget_monthly) it fails if the costs may exceed that amount, so that nothing is created.
+    For autoscaling, the maximum counts. An unknown price could be any amount, so a cluster with one
+    exceeds every budget.
 version_added: 0.1.0
 author:
   - docker-ml-api
 options:
   plans:
-    description: What M(gke_plan) returned as RV(gke_plan#module:plan), for each cluster.
+    description: The value RV(gke_plan#module:plan) that M(gke_plan) returned, for each cluster.
     type: list
     elements: dict
     required: true
   budget_monthly:
-    description: How many US dollars the clusters may cost a month, together.
+    description: Maximum total cost of the clusters, in US dollars a month.
     type: float
   free_tier:
     description:
-      - Whether the credit of GKE's free tier, once a billing account and month, is still there
-        for these clusters; then it is counted.
+      - Whether the credit of GKE's free tier, granted once per billing account and month, is still
+        available for these clusters. If so, it is subtracted.
     type: bool
     default: false
 attributes:
@@ -57,7 +57,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 table:
-  description: The plans as a table for people.
+  description: The plans as a human-readable table.
   returned: success, and when the budget is not kept
   type: str
   sample: "CLUSTER        POOL  ACTION  WHAT  USD A MONTH\n…"
@@ -69,13 +69,13 @@ rows:
   sample: []
 monthly:
   description:
-    - What the clusters cost together, in US dollars a month, C(low) and C(high); null as C(high)
-      where a price is not known.
+    - Total cost of the clusters in US dollars a month, as C(low) and C(high); C(high) is null if a
+      price is not known.
   returned: success, and when the budget is not kept
   type: dict
   sample: {low: 122.65, high: 122.65}
 missing:
-  description: Whose prices are not known.
+  description: The items whose prices are not known.
   returned: success, and when the budget is not kept
   type: list
   elements: str

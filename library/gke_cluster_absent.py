@@ -8,13 +8,14 @@ DOCUMENTATION = r"""
 module: gke_cluster_absent
 short_description: Delete a GKE cluster of this project and wait until it is gone
 description:
-  - Waits for operations that run on the cluster, deletes it with all its node pools, and waits
-    until Google no longer has it. What an operation fails with is reported in Google's own words.
-  - A cluster that another module, person or killed run is deleting already is only waited for.
+  - Waits for running operations on the cluster, deletes it with all its node pools, and waits
+    until Google no longer lists it. The error of a failed operation is reported as Google words it.
+  - If the cluster is already being deleted by another module, a person or an interrupted run, the
+    module only waits.
   - A cluster without the label C(managed-by) of this project is never deleted, nor is one with
     the label C(deletion-protection=true); the module fails.
-  - Load balancers and disks of the cluster stay and cost, unless M(kubernetes_cloud_resources)
-    removed them before.
+  - Load balancers and disks of the cluster remain and incur costs, unless
+    M(kubernetes_cloud_resources) deleted them before.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -22,19 +23,18 @@ extends_documentation_fragment: [google, gke_place, gke_owner]
 options:
   google_cloud:
     description:
-      - Whether the deletion is begun by google.cloud.gcp_container_cluster. It tries nothing twice
-        and takes an operation that failed for done, so what is there then is looked at all the
-        same.
+      - Whether google.cloud.gcp_container_cluster starts the deletion. That module does not retry,
+        and treats a failed operation as completed, so the resulting state is checked in any case.
     type: bool
     default: true
   timeout:
-    description: Seconds that running operations and the deletion may take together.
+    description: Timeout in seconds for running operations and the deletion together.
     type: float
     default: 1800
 attributes:
   check_mode:
     support: full
-    description: Says whether it would be deleted.
+    description: Reports whether the cluster would be deleted.
   diff_mode:
     support: full
     description: Shows the cluster and its node pools.
@@ -51,7 +51,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 existed:
-  description: Whether there was such a cluster.
+  description: Whether the cluster existed.
   returned: success
   type: bool
   sample: true
@@ -72,7 +72,7 @@ try:
     from ansible.module_utils.docker_ml_api.gke import deletion as gke_deletion
     from ansible.module_utils.docker_ml_api.gke import urls
 except ImportError:
-    # run_module says which package is missing.
+    # run_module reports the missing package.
     gke_deletion = urls = None
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
-    """Delete the cluster."""
+    """Delete the cluster and return the module's result; raise ModuleFailedError."""
     params = module.params
     deletion = gke_deletion.Deletion(session, params["location"], params["name"], params["timeout"])
     cluster = deletion.find()
@@ -113,7 +113,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
 
 
 def _warn_of_others(module: AnsibleModule, session: GoogleSession) -> None:
-    """Warn of clusters of ours with this name in other locations: the location may be wrong."""
+    """Warn of this project's clusters of this name in other locations; this one may be wrong."""
     params = module.params
     answer = session.get(urls.clusters(session.project, "-"))
     for one in answer.get("clusters") or []:

@@ -8,15 +8,16 @@ DOCUMENTATION = r"""
 module: gke_cluster_changes
 short_description: Determine the calls that bring a live GKE cluster to the wanted state
 description:
-  - Compares a wanted cluster with the live one, field by field, and returns what is to be
-    created, updated, replaced and deleted, in this order. It changes nothing itself.
-  - What was not given and Google filled in is no difference; nor is the node count of an
-    autoscaled pool, a newer version than the wanted one, or the label C(created-at).
-  - What cannot change in place is refused with the field's name, unless O(allow_replace) is set.
-    A cluster or pool whose creation failed is made anew without asking; it never worked.
-  - A cluster of the same name without our label is somebody else's; the module fails.
-  - When there is something to do and an operation has the cluster, that is waited for first, so
-    that what an interrupted run had begun is not done twice.
+  - Compares the desired state of a cluster with the live cluster, field by field, and returns what
+    to create, update, replace and delete, in this order. It changes nothing itself.
+  - Values that were not given and that Google filled in are not differences. Neither are the node
+    count of an autoscaled pool, a newer version than requested, or the label C(created-at).
+  - A change that is not possible in place is rejected with the name of the field, unless
+    O(allow_replace) is set. A cluster or pool whose creation failed is recreated in any case, since
+    it never worked.
+  - If a cluster of the same name does not have this project's label, the module fails.
+  - If there are changes and an operation is running on the cluster, the module first waits for it,
+    so that what an interrupted run started is not repeated.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -24,18 +25,20 @@ extends_documentation_fragment: [google, gke_owner, gke_cluster]
 options:
   allow_replace:
     description:
-      - Whether a cluster or pool may be deleted and made anew for what cannot change in place.
+      - Whether a cluster or pool may be deleted and recreated for changes that are not possible in
+        place.
     type: bool
     default: false
   timeout:
-    description: Seconds to wait for operations that have the cluster.
+    description: Timeout in seconds for operations that are running on the cluster.
     type: float
     default: 1800
 attributes:
   check_mode:
     support: full
     description:
-      - Reads only. In check mode it is changed when there is something to do, and does not wait.
+      - Reads only. In check mode it reports a change if there is something to do, and does not
+        wait.
   diff_mode:
     support: full
     description: Shows the fields that differ.
@@ -46,7 +49,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Compare the cluster with what it should be
+- name: Compare the cluster with its desired state
   gke_cluster_changes:
     project: my-project
     auth_kind: application
@@ -71,12 +74,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 exists:
-  description: Whether there is a cluster of the name, of ours.
+  description: Whether this project has a cluster of this name.
   returned: success
   type: bool
   sample: true
 ours:
-  description: Whether that cluster carries our label; others make the module fail.
+  description: Whether that cluster has this project's label; otherwise the module fails.
   returned: success
   type: bool
   sample: true
@@ -86,33 +89,33 @@ status:
   type: str
   sample: RUNNING
 elsewhere:
-  description: Other locations with a cluster of ours of this name, if there is none here.
+  description: Other locations with a cluster of this project and name, if it is missing here.
   returned: success
   type: list
   elements: str
   sample: []
 create:
-  description: What is to be created.
+  description: What to create.
   returned: success
   type: dict
   contains:
     cluster:
       description:
-        - How the cluster is created, or null. C(by) is V(google_cloud) or V(api); C(parameters)
+        - How to create the cluster, or null. C(by) is V(google_cloud) or V(api); C(parameters)
           are those of google.cloud.gcp_container_cluster, null with V(api); C(body) is the
-          API's, for M(gke_cluster_create); C(reasons) are the options that google.cloud's module
-          has no parameter for.
+          API's, for M(gke_cluster_create); C(reasons) are the options for which the google.cloud
+          module has no parameter.
       type: dict
       sample: null
     pools:
-      description: How node pools are created, with their C(name); otherwise the same.
+      description: How to create the node pools, each with its C(name); otherwise the same.
       type: list
       elements: dict
       sample: []
 updates:
   description:
-    - The calls that change things in place, in order, for M(gke_cluster_update). For a cluster
-      that is to be created they follow its creation and come before that of its pools.
+    - The calls for changes in place, in order, for M(gke_cluster_update). For a cluster that is to
+      be created, send them after its creation and before the creation of its pools.
   returned: success
   type: list
   elements: dict
@@ -130,11 +133,11 @@ updates:
       type: str
       sample: clusters.setResourceLabels
     method:
-      description: The method of HTTP.
+      description: The HTTP method.
       type: str
       sample: POST
     path:
-      description: What follows the cluster's URL.
+      description: The path below the cluster's URL.
       type: str
       sample: ":setResourceLabels"
     body:
@@ -147,21 +150,21 @@ updates:
       elements: dict
       sample: [{path: labels.team, before: null, after: science}]
     summary:
-      description: The same as text.
+      description: The fields as text.
       type: str
       sample: "labels.team: none → science"
 replace:
   description:
-    - What is to be deleted and made anew. C(cluster) is null or has C(name), C(location) and
+    - What to delete and recreate. C(cluster) is null or has C(name), C(location) and
       C(fields), and is in RV(create) as well; C(pools) are calls as in RV(updates), to be sent
-      before RV(create)'s pools.
+      before the pools of RV(create) are created.
   returned: success
   type: dict
   sample: {cluster: null, pools: []}
 delete:
   description:
-    - Calls as in RV(updates) that delete the pools that are no longer wanted, to be sent after
-      RV(create)'s pools are there.
+    - Calls as in RV(updates) that delete pools that are no longer wanted, to be sent after the
+      pools of RV(create) exist.
   returned: success
   type: list
   elements: dict
@@ -173,7 +176,7 @@ refused:
   elements: dict
   sample: [{path: node_pools.main.spot, before: false, after: true}]
 diff:
-  description: For each thing the fields that differ, before and after.
+  description: For each object the fields that differ, before and after.
   returned: success
   type: list
   elements: dict
@@ -190,7 +193,7 @@ try:
     from ansible.module_utils.docker_ml_api.gke import comparison, diff, operations, urls
     from ansible.module_utils.docker_ml_api.gke import live as gke_live
 except ImportError:
-    # run_module says which package is missing.
+    # run_module reports the missing package.
     comparison = diff = gke_live = operations = urls = None
 
 if TYPE_CHECKING:
@@ -205,7 +208,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
-    """Read, compare, and return what the module exits with."""
+    """Compare the cluster and return the module's result; raise ModuleFailedError."""
     params = module.params
     wanted = params["cluster"]
     problems = cluster_options.problems(wanted)
@@ -234,7 +237,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
 def _settled(
     module: AnsibleModule, session: GoogleSession
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """Return the live cluster and the plan for it, once nothing is under way that matters."""
+    """Return the live cluster and its plan, after waiting for operations that affect the plan."""
     params = module.params
     wanted = params["cluster"]
     location, name = wanted["location"], wanted["name"]

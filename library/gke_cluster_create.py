@@ -8,35 +8,36 @@ DOCUMENTATION = r"""
 module: gke_cluster_create
 short_description: Create a GKE cluster or node pool, by google.cloud or through the API
 description:
-  - With O(parameters) it lets M(google.cloud.gcp_container_cluster) or
-    M(google.cloud.gcp_container_node_pool) create it. These try nothing twice, stumble over a lost
-    connection and wait without an end, so they have O(timeout) for it, and what they have not even
-    begun is then sent to the API.
-  - What they have no parameter for (Autopilot, Spot, zones and upgrade settings of a pool) goes
-    to the API at once. M(gke_cluster_changes) tells which it is, and returns both.
-  - Waits until the operation has ended, and fails with its error in Google's words.
-  - What is there already is waited for and left as it is, so that a run that was interrupted, or
-    whose connection was lost, goes on where it was.
+  - With O(parameters), M(google.cloud.gcp_container_cluster) or
+    M(google.cloud.gcp_container_node_pool) creates it. These modules do not retry, fail on a lost
+    connection and wait without a limit, so they are limited to O(timeout), and if they did not even
+    start the creation, the request is sent to the API.
+  - What these modules have no parameters for (Autopilot, Spot, zones and upgrade settings of a
+    pool) is sent to the API directly. M(gke_cluster_changes) decides this, and returns both forms.
+  - Waits until the operation has ended, and fails with its error as Google words it.
+  - If the cluster or pool already exists, the module waits for it and does not change it, so that
+    a run that was interrupted or lost its connection can continue.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: [google, gke_place, gke_owner]
 options:
   pool:
-    description: Name of the node pool to create; without it the cluster is created.
+    description: Name of the node pool to create; if unset, the cluster is created.
     type: str
     default: ''
   body:
-    description: The API's Cluster or NodePool.
+    description: The Cluster or NodePool of the API.
     type: dict
     required: true
   parameters:
     description:
-      - Parameters of M(google.cloud.gcp_container_cluster), with O(pool) of
-        M(google.cloud.gcp_container_node_pool), that say the same as O(body), without the login.
+      - The parameters of M(google.cloud.gcp_container_cluster), or with O(pool) of
+        M(google.cloud.gcp_container_node_pool), that are equivalent to O(body), without the
+        credentials.
     type: dict
   timeout:
-    description: Seconds to wait in all.
+    description: Timeout in seconds.
     type: float
     default: 1800
 attributes:
@@ -44,7 +45,7 @@ attributes:
     support: full
   diff_mode:
     support: none
-    description: M(gke_cluster_changes) shows what is created.
+    description: M(gke_cluster_changes) shows what will be created.
 seealso:
   - module: gke_cluster_changes
   - module: gke_cluster_ready
@@ -65,7 +66,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 status:
-  description: The status of what was created; empty in check mode.
+  description: The status of the new cluster or pool; empty in check mode.
   returned: success
   type: str
   sample: RUNNING
@@ -79,7 +80,7 @@ from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailed
 try:
     from ansible.module_utils.docker_ml_api.gke import creation as gke_creation
 except ImportError:
-    # run_module says which package is missing.
+    # run_module reports the missing package.
     gke_creation = None
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
-    """Create it, and return what the module exits with."""
+    """Create the cluster or pool, and return the module's result; raise ModuleFailedError."""
     params = module.params
     body, pool = params["body"], params["pool"]
     named = body.get("name")
@@ -123,7 +124,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
 
 
 def _missing(creation: Any, params: dict[str, Any]) -> bool:
-    """Return whether it would be created; in check mode the cluster of a pool may be missing."""
+    """Return whether it would be created; in check mode the cluster of a pool may not exist."""
     cluster = gke_creation.Creation(
         creation.session, creation.location, creation.name, params["managed_by"]
     )

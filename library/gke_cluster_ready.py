@@ -9,10 +9,10 @@ module: gke_cluster_ready
 short_description: Wait until a GKE cluster is ready, and return its endpoint and credentials
 description:
   - Waits until the cluster is RUNNING and has an endpoint and a certificate authority, the pools
-    are RUNNING, and no operation is under way but Google's own upgrades and repairs of nodes.
-  - Deletes C(default-pool), which google.cloud's module leaves behind when its deletion is
-    refused once, and tries that again until it is gone.
-  - Fails as soon as no waiting would help, in Google's words. google.cloud's modules report an
+    are RUNNING, and no operation is in progress except Google's own upgrades and repairs of nodes.
+  - Deletes C(default-pool), which the google.cloud module leaves behind if its only attempt to
+    delete it is rejected, and retries the deletion until it succeeds.
+  - Fails as soon as waiting cannot help, with Google's message. The google.cloud modules report an
     operation that ended in an error as success; this one does not.
 version_added: 0.1.0
 author:
@@ -21,28 +21,28 @@ extends_documentation_fragment: [google, gke_owner, gke_cluster]
 options:
   pools:
     description:
-      - Names of the node pools that must be there. Without it those of the wanted cluster; an
-        empty list when they have not been created yet.
+      - Names of the node pools that must exist. Defaults to those of O(cluster). Use an empty list
+        if they have not been created yet.
     type: list
     elements: str
   endpoint:
     description:
-      - By which address the kubeconfig reaches the API server. V(internal) is its address in the
-        network, V(dns) its name, where the cluster has one.
+      - The address through which the kubeconfig connects to the API server. V(internal) is the
+        address in the cluster's network, V(dns) the DNS name, if the cluster has one.
     type: str
     choices: [external, internal, dns]
     default: external
   timeout:
-    description: Seconds to wait in all.
+    description: Timeout in seconds.
     type: float
     default: 1800
 attributes:
   check_mode:
     support: full
-    description: Looks once and does not wait.
+    description: Checks once and does not wait.
   diff_mode:
     support: none
-    description: Changes nothing but the pool that nobody asked for.
+    description: Changes nothing except the pool that nobody requested.
 seealso:
   - module: gke_cluster_changes
 """
@@ -58,7 +58,7 @@ EXAMPLES = r"""
       node_pools: [{name: main, nodes: 2}]
   register: ready
 
-- name: See its nodes
+- name: List its nodes
   kubernetes.core.k8s_info:
     kubeconfig: "{{ ready.kubeconfig }}"
     kind: Node
@@ -66,12 +66,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ready:
-  description: Whether it is; only in check mode it may not be.
+  description: Whether the cluster is ready; can be false in check mode only.
   returned: success
   type: bool
   sample: true
 missing:
-  description: What is not as it should be, in check mode.
+  description: What is not ready yet, in check mode.
   returned: success
   type: list
   elements: str
@@ -87,7 +87,7 @@ endpoint:
   type: str
   sample: 34.77.12.3
 ca_certificate:
-  description: Base64 of the PEM text of its certificate authority.
+  description: The certificate authority, as Base64 of its PEM text.
   returned: success
   type: str
   sample: LS0tLS1CRUdJTi0=
@@ -97,14 +97,15 @@ version:
   type: str
   sample: 1.34.4-gke.1047000
 context:
-  description: The kubeconfig's one context, as gcloud calls it.
+  description: The only context of the kubeconfig, named as gcloud names it.
   returned: success
   type: str
   sample: gke_my-project_europe-west1-b_hello-cluster
 kubeconfig:
   description:
-    - Kubeconfig as a mapping, for the modules of kubernetes.core and ours. google-auth fetches a
-      token for each task; no secret is in it. Empty when there is no API server that could answer.
+    - Kubeconfig as a mapping, for the modules of kubernetes.core and this project. google-auth
+      fetches a token for each task; the mapping contains no secret. Empty if no API server can
+      answer.
   returned: success
   type: dict
   sample: {}
@@ -116,7 +117,7 @@ pools:
   contains:
     name: {description: Its name., type: str, sample: main}
     status: {description: Its status., type: str, sample: RUNNING}
-    version: {description: Its nodes' version., type: str, sample: 1.34.4-gke.1047000}
+    version: {description: The version of its nodes., type: str, sample: 1.34.4-gke.1047000}
 """
 
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,7 @@ try:
     from ansible.module_utils.docker_ml_api.gke import access
     from ansible.module_utils.docker_ml_api.gke import readiness as gke_readiness
 except ImportError:
-    # run_module says which package is missing.
+    # run_module reports the missing package.
     access = gke_readiness = None
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
-    """Wait, and return what the module exits with."""
+    """Wait until the cluster is ready, and return the module's result."""
     params = module.params
     wanted, pools = params["cluster"], params["pools"]
     if pools is None:

@@ -8,24 +8,23 @@ DOCUMENTATION = r"""
 module: gke_cluster_update
 short_description: Change a GKE cluster in place, one call at a time
 description:
-  - Sends the calls that M(gke_cluster_changes) found, in order, and waits for the operation of
-    each before the next one, since GKE takes one at a time.
-  - When another operation has the cluster, that is waited for first.
-  - Every call sets something to a value or deletes something, so that it may be repeated when
-    its answer is lost.
+  - Sends the calls that M(gke_cluster_changes) determined, in order, and waits for the operation of
+    each call before the next one, since GKE runs one operation at a time.
+  - If another operation is running on the cluster, the module waits for it first.
+  - Every call sets a value or deletes something, so it can be repeated if its answer is lost.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: [google, gke_place, gke_owner]
 options:
   updates:
-    description: The calls, as M(gke_cluster_changes) returns them.
+    description: The calls, as M(gke_cluster_changes) returned them.
     type: list
     elements: dict
     required: true
     suboptions:
       target:
-        description: What is changed, for messages.
+        description: The object to change, for messages.
         type: str
         required: true
       pool:
@@ -37,16 +36,16 @@ options:
         type: str
         required: true
       method:
-        description: The method of HTTP.
+        description: The HTTP method.
         type: str
         required: true
         choices: [PUT, POST, DELETE]
       path:
-        description: What follows the cluster's URL.
+        description: The path below the cluster's URL.
         type: str
         default: ''
       body:
-        description: The request.
+        description: The request body.
         type: dict
       fields:
         description: The options that differ.
@@ -54,19 +53,20 @@ options:
         elements: dict
         default: []
       summary:
-        description: The same as text.
+        description: The fields as text.
         type: str
         default: ''
   timeout:
-    description: Seconds for each call and its operation; replacing nodes takes minutes for each.
+    description: >-
+      Timeout in seconds for each call and its operation; replacing nodes takes minutes per node.
     type: float
     default: 3600
 attributes:
   check_mode:
     support: full
     description:
-      - Sends nothing and is changed when there are calls, as M(gke_cluster_changes) is in check
-        mode.
+      - Sends nothing, and reports a change if there are calls, as M(gke_cluster_changes) does in
+        check mode.
   diff_mode:
     support: full
     description: Shows the fields of the calls.
@@ -92,7 +92,7 @@ updated:
   elements: dict
   contains:
     target:
-      description: What was changed.
+      description: The object that was changed.
       type: str
       sample: cluster hello-cluster
     call:
@@ -104,7 +104,7 @@ updated:
       type: str
       sample: "labels.team: none → science"
     operation:
-      description: Name of the operation; empty when it had been done already.
+      description: Name of the operation; empty if the change was already in place.
       type: str
       sample: operation-1774000000000-5a1b
 diff:
@@ -125,7 +125,7 @@ try:
     from ansible.module_utils.docker_ml_api.gke import live
     from ansible.module_utils.docker_ml_api.gke import updates as gke_updates
 except ImportError:
-    # run_module says which package is missing.
+    # run_module reports the missing package.
     gke_diff = live = gke_updates = None
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
-    """Send the calls, and return what the module exits with."""
+    """Send the calls, and return the module's result; raise ModuleFailedError."""
     params = module.params
     location, name = params["location"], params["name"]
     updates = params["updates"]

@@ -8,17 +8,17 @@ DOCUMENTATION = r"""
 module: gke_expired
 short_description: List the GKE clusters of this project whose ttl is over
 description:
-  - Reads the clusters of the project in all zones and regions. Those with this project's label
-    C(managed-by) live as long as their label C(ttl) says (C(30m), C(8h), C(2d), C(none)) since
-    their label C(created-at), or since Google created them if that was later.
-  - It deletes nothing. The clusters of others are not even counted.
+  - Reads the clusters of the project in all zones and regions. A cluster with this project's label
+    C(managed-by) expires after the time in its label C(ttl) (C(30m), C(8h), C(2d), C(none)),
+    counted from its label C(created-at), or from its creation by Google if that was later.
+  - Deletes nothing. Clusters of others are ignored.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: [google, gke_owner, read_only]
 options:
   name:
-    description: The cluster that RV(over) is about.
+    description: The cluster that RV(over) refers to.
     type: str
   location:
     description: Its zone or region.
@@ -26,7 +26,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Find the clusters whose time is over
+- name: Find the expired clusters
   gke_expired:
     project: my-project
     auth_kind: application
@@ -35,32 +35,32 @@ EXAMPLES = r"""
 
 RETURN = r"""
 over:
-  description: Whether the ttl of the cluster of O(name) is over.
+  description: Whether the cluster of O(name) has expired.
   returned: when O(name) was given
   type: bool
   sample: false
 title:
-  description: What that cluster is called in RV(expired), if its ttl is over.
+  description: The title of that cluster, as in RV(expired).
   returned: when O(name) was given
   type: str
   sample: hello-cluster in europe-west1-b of project my-project
 expired:
-  description: The clusters whose ttl is over, the one longest over first.
+  description: The expired clusters, sorted by the time at which they expired.
   returned: success
   type: list
   elements: dict
   contains:
     name: {description: The cluster's name., type: str, sample: hello-cluster}
     location: {description: Its zone or region., type: str, sample: europe-west1-b}
-    ttl: {description: Its label., type: str, sample: 8h}
-    ends: {description: When it ended (RFC 3339)., type: str, sample: "2026-11-22T22:05:00Z"}
-    status: {description: What Google says of it., type: str, sample: RUNNING}
+    ttl: {description: Its label C(ttl)., type: str, sample: 8h}
+    ends: {description: When it expired (RFC 3339)., type: str, sample: "2026-11-22T22:05:00Z"}
+    status: {description: Its status at Google., type: str, sample: RUNNING}
     title:
-      description: What it is called, in one piece.
+      description: Its name, location and project, as one text.
       type: str
       sample: hello-cluster in europe-west1-b of project my-project
 living:
-  description: Our other clusters.
+  description: The other clusters of this project.
   returned: success
   type: list
   elements: dict
@@ -68,15 +68,15 @@ living:
     name: {description: The cluster's name., type: str, sample: model-test-cluster}
     location: {description: Its zone or region., type: str, sample: europe-west1-b}
     ends:
-      description: When it will end (RFC 3339); empty if it has no end.
+      description: When it expires (RFC 3339); empty if it does not.
       type: str
       sample: ""
     reason:
-      description: Why it has no end; empty if it has one.
+      description: Why it does not expire; empty if it does.
       type: str
       sample: its label ttl is none
 missing_zones:
-  description: Where Google did not list the clusters just now.
+  description: Zones whose clusters Google currently does not list.
   returned: success
   type: list
   elements: str
@@ -93,7 +93,7 @@ try:
     from ansible.module_utils.docker_ml_api.gke import lifetime as cluster_lifetime
     from ansible.module_utils.docker_ml_api.gke import urls
 except ImportError:
-    # run_module says which package is missing.
+    # run_module reports the missing package.
     cluster_lifetime = urls = None
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ ARGUMENTS: dict[str, Any] = {
 def sort_out(
     clusters: list[dict[str, Any]], managed_by: str, now: datetime
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return our clusters that are expired, and our others, as the module documents them."""
+    """Return this project's expired clusters and its other ones, as documented in RETURN."""
     expired, living = [], []
     for one in clusters:
         if not cluster_options.is_ours(one, managed_by):
@@ -131,7 +131,7 @@ def sort_out(
 
 
 def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
-    """Read and sort out."""
+    """Read the clusters and return the module's result."""
     answer = session.get(urls.clusters(session.project, "-"))
     clusters = list(answer.get("clusters") or [])
     expired, living = sort_out(clusters, module.params["managed_by"], datetime.now(UTC))

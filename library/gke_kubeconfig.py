@@ -8,46 +8,46 @@ DOCUMENTATION = r"""
 module: gke_kubeconfig
 short_description: Write a kubeconfig for a GKE cluster, for people and their tools
 description:
-  - Writes a file of mode 0600 with one context, C(gke_PROJECT_LOCATION_NAME), as gcloud calls it.
-    It never merges anything into a file and never replaces one that it did not write; name both
-    in E(KUBECONFIG) to use them together.
-  - The context logs in by google-auth, with the Python that this module runs with. gcloud and its
-    plugin are not needed. A fresh token is fetched for each process, so none is in the file.
-  - With O(auth_kind=serviceaccount) the file names the key's file, so that one has to stay where
-    it is. With O(auth_kind=application) the application default credentials of whoever uses it
-    are taken.
+  - Writes a file with mode 0600 and one context, C(gke_PROJECT_LOCATION_NAME), named as gcloud
+    names it. It never merges anything into a file and never replaces a file that it did not write;
+    list both files in E(KUBECONFIG) to use them together.
+  - The context authenticates by google-auth, with the Python that this module runs with. gcloud and
+    its plugin are not needed. Each process fetches a new token, so the file contains none.
+  - With O(auth_kind=serviceaccount) the file refers to the file of the key, which must therefore
+    stay in place. With O(auth_kind=application) the application default credentials of the user
+    of the file are used.
   - A token or key that was given by E(GCP_ACCESS_TOKEN) or E(GCP_SERVICE_ACCOUNT_CONTENTS) is
-    taken from there again whenever the file is used. One that was given as an option is kept in a
-    file of mode 0600 in a folder of the user's own, in E(XDG_RUNTIME_DIR) or else C(/dev/shm),
-    which is in memory and gone with the next start of the machine. O(state=absent) removes it.
+    read from there whenever the file is used. One that was given as an option is stored in a
+    file with mode 0600 in a private folder of the user, in E(XDG_RUNTIME_DIR) or else C(/dev/shm),
+    which is in memory and lost when the machine restarts. O(state=absent) removes it.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: [google, gke_place]
 options:
   path:
-    description: The file.
+    description: Path of the file.
     type: path
     required: true
   endpoint:
     description:
-      - By which of its addresses the cluster is reached. V(internal) is for machines in its
+      - The address through which the cluster is accessed. V(internal) is for machines in its
         network, V(dns) for clusters with a DNS endpoint.
     type: str
     choices: [external, internal, dns]
     default: external
   state:
-    description: V(absent) removes the file, if this module wrote it, and what it kept.
+    description: V(absent) removes the file, if this module wrote it, and the stored credentials.
     type: str
     choices: [present, absent]
     default: present
 attributes:
   check_mode:
     support: full
-    description: Says whether the file would be written or removed.
+    description: Reports whether the file would be written or removed.
   diff_mode:
     support: full
-    description: Shows what the file leads to, of the program and the certificate only a digest.
+    description: Shows the settings of the file; only a digest of the program and the certificate.
 """
 
 EXAMPLES = r"""
@@ -62,17 +62,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 path:
-  description: The file.
+  description: Path of the file.
   returned: success
   type: str
   sample: /home/tom/.kube/hello-cluster
 context:
-  description: The context in it.
+  description: The context in the file.
   returned: success
   type: str
   sample: gke_my-project_europe-west1-b_hello-cluster
 server:
-  description: The API server's address; empty when the file is absent.
+  description: The API server's address; empty if the file is absent.
   returned: success
   type: str
   sample: https://203.0.113.7
@@ -92,7 +92,7 @@ from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailed
 try:
     from ansible.module_utils.docker_ml_api.gke import access, urls
 except ImportError:
-    # run_module says which package is missing.
+    # run_module reports the missing package.
     access = urls = None
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ _MODE = 0o600
 
 
 def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
-    """Write or remove the file."""
+    """Write or remove the file and return the module's result; raise ModuleFailedError."""
     params = module.params
     path = Path(params["path"])
     before = _read(path)
@@ -126,7 +126,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
             "location."
         )
     try:
-        # What secrets have to be kept is decided here as well, but not in check mode.
+        # This also stores the secrets that have to be stored, except in check mode.
         keep = not module.check_mode
         wanted = access.kubeconfig_of(cluster, params, params["endpoint"], keep=keep, lasting=True)
     except access.AccessError as error:
@@ -164,7 +164,10 @@ def _absent(module: AnsibleModule, path: Path, before: str | None, context: str)
 
 
 def _read(path: Path) -> str | None:
-    """Return the file's text if this module wrote it, None if there is none."""
+    """Return the file's text, or None if it does not exist.
+
+    Raises ModuleFailedError if the file cannot be read or this module did not write it.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -201,7 +204,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _shown(text: str | None) -> str:
-    """Return what of a kubeconfig a person wants to see: no program, no certificate."""
+    """Return the settings to show in a diff, without the program and the certificate."""
     if not text:
         return ""
     content = yaml.safe_load(text)

@@ -10,14 +10,14 @@ short_description: Find what a deleted GKE cluster left in the project, and dele
 description:
   - Lists forwarding rules, target pools and proxies, URL maps, backend services, health checks,
     network endpoint groups, instance groups, SSL certificates, addresses, disks and firewall
-    rules, over all zones and regions, and tells which of them the cluster left. It takes one
-    request for each kind.
-  - V(certain) is what carries the cluster's id or UIDs, or labels with its name, its location and
-    this project's label. V(likely) is what carries its name, where no cluster of that name is
-    alive. V(possible) is what may be another cluster's of a similar name.
-  - What belongs to a cluster that is alive, or is older than the cluster, is never taken.
-  - While the cluster is alive nothing is left over. The module then returns RV(identity), by
-    which its leftovers are certain after its deletion; give it to the next call.
+    rules, over all zones and regions, and determines which of them the cluster left behind. It
+    sends one request for each kind.
+  - V(certain) are resources with the cluster's id or UIDs, or with labels of its name, its location
+    and this project. V(likely) are resources with its name, if no cluster of that name exists.
+    V(possible) are resources that may belong to another cluster with a similar name.
+  - Resources that belong to an existing cluster, or are older than the cluster, are never listed.
+  - While the cluster exists, nothing is left over. The module then returns RV(identity), by
+    which its leftovers are certain after its deletion; pass it to the next call.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -25,36 +25,37 @@ extends_documentation_fragment: [google, gke_place, gke_owner]
 options:
   identity:
     description:
-      - What was told of the cluster while it lived, as this module and the module
-        M(kubernetes_cloud_resources) return it. Of several the first one that knows is believed.
+      - What was known about the cluster while it existed, as this module and the module
+        M(kubernetes_cloud_resources) return it. If several entries have a value, the first one is
+        used.
     type: list
     elements: dict
     default: []
   sweep:
     description:
-      - Whether what is C(certain) or C(likely) is deleted. Disks are deleted only when they are
-        C(certain) and nothing uses them. Nothing else is deleted.
+      - Whether C(certain) and C(likely) leftovers are deleted. Disks are deleted only if they are
+        C(certain) and not in use. Nothing else is deleted.
     type: bool
     default: false
   settle:
-    description: Seconds that Google may take to remove by itself what is left.
+    description: Seconds to wait for Google to remove the leftovers by itself.
     type: float
     default: 60
   timeout:
-    description: Seconds that deleting may take.
+    description: Timeout in seconds for deleting.
     type: float
     default: 300
 attributes:
   check_mode:
     support: full
-    description: Says what would be deleted. It does not fail on what is left.
+    description: Reports what would be deleted. It does not fail if there are leftovers.
   diff_mode:
     support: full
     description: Lists what is deleted.
 """
 
 EXAMPLES = r"""
-- name: Find out how the cluster's resources are recognized
+- name: Get the identity of the cluster's resources
   gke_leftovers:
     project: my-project
     auth_kind: application
@@ -74,22 +75,22 @@ EXAMPLES = r"""
 
 RETURN = r"""
 exists:
-  description: Whether the cluster is alive.
+  description: Whether the cluster exists.
   returned: always, but for a refused request
   type: bool
   sample: false
 identity:
-  description: What is known of the cluster, for a later call; see O(identity).
+  description: What is known about the cluster, for a later call; see O(identity).
   returned: always, but for a refused request
   type: dict
   sample: {}
 leftovers:
-  description: What is left now, in the order to delete.
+  description: The remaining leftovers, in the order in which to delete them.
   returned: always, but for a refused request
   type: list
   elements: dict
   contains: &resource
-    kind: {description: What it is., type: str, sample: forwarding rule}
+    kind: {description: Kind of the resource., type: str, sample: forwarding rule}
     name: {description: Its name., type: str, sample: a8f3a8b0e0f5b4f0e9c5e3d3c1c5b7f1}
     scope:
       description: C(global), C(regions/REGION) or C(zones/ZONE).
@@ -100,7 +101,7 @@ leftovers:
       type: str
       sample: regions/europe-west1/forwardingRules/a8f3a8b0e0f5b4f0e9c5e3d3c1c5b7f1
     made_for:
-      description: The Kubernetes object that it was made for; empty if that is not said.
+      description: The Kubernetes object that it was created for; empty if unknown.
       type: str
       sample: Service default/hello-web
     attribution:
@@ -108,30 +109,30 @@ leftovers:
       type: str
       sample: certain
     why:
-      description: Why it is taken for the cluster's.
+      description: Why it is attributed to the cluster.
       type: str
       sample: it has the node tag gke-hello-cluster-0a1b2c3d-node
     sweep: {description: Whether O(sweep) deletes it., type: bool, sample: true}
-    kept: {description: Why it does not; empty if it does., type: str, sample: ""}
+    kept: {description: Why O(sweep) does not delete it; empty if it does., type: str, sample: ""}
     command:
-      description: The command by which a person deletes it.
+      description: The command that deletes it by hand.
       type: str
       sample: gcloud compute forwarding-rules delete a8f3a8b0e0f5b4f0e9c5e3d3c1c5b7f1
         --region europe-west1 --project my-project
 retained:
-  description: Disks that stay because their volumes have the reclaim policy Retain.
+  description: Disks that remain because their volumes have the reclaim policy Retain.
   returned: always, but for a refused request
   type: list
   elements: dict
   contains: *resource
 unattributed:
-  description: What Kubernetes made in this project, of which nothing tells the cluster.
+  description: Resources that Kubernetes created in this project for an unknown cluster.
   returned: always, but for a refused request
   type: list
   elements: dict
   contains: *resource
 swept:
-  description: The paths of what was deleted; in check mode of what would be.
+  description: The paths of the deleted resources; in check mode of those to delete.
   returned: always, but for a refused request
   type: list
   elements: str
@@ -147,7 +148,7 @@ from ansible.module_utils.docker_ml_api.google.module_common import ModuleFailed
 try:
     from ansible.module_utils.docker_ml_api.gke import attribution, compute, urls
 except ImportError:
-    # run_module says which package is missing.
+    # run_module reports the missing package.
     attribution = compute = urls = None
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class Search:
         self.exists = False
 
     def clusters(self) -> list[dict[str, Any]]:
-        """Return the project's clusters; those of all locations, or none at all."""
+        """Return the clusters of all locations; raise ModuleFailedError if any are missing."""
         answer = self._session.get(urls.clusters(self._session.project, "-"))
         missing = answer.get("missingZones") or []
         if missing:
@@ -190,7 +191,7 @@ class Search:
         return list(answer.get("clusters") or [])
 
     def look(self) -> Attribution:
-        """Return what the cluster left; nothing while it is alive."""
+        """Return what the cluster left behind; nothing while the cluster exists."""
         living = self.clusters()
         place = self._params["name"], self._params["location"]
         mine = [one for one in living if (one.get("name"), one.get("location")) == place]
@@ -210,7 +211,7 @@ class Search:
         return attribution.attribute(identity, resources, living, self._labels)
 
     def settled(self, seconds: float) -> Attribution:
-        """Look until nothing is left, or the seconds are over."""
+        """Repeat `look` until nothing is left, for at most `seconds`; return its last result."""
         end = self._session.clock() + seconds
         found = self.look()
         while found.leftovers and self._session.clock() < end:
@@ -221,7 +222,7 @@ class Search:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What is known of the cluster."""
+        """Everything that is known about the cluster."""
         merged: dict[str, Any] = {}
         for part in reversed(self.known):
             for key, value in part.items():
@@ -233,7 +234,7 @@ class Search:
 
 
 def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
-    """Look, and delete if asked."""
+    """Find the leftovers, delete them on request, and return the module's result."""
     params = module.params
     search = Search(params, session)
     wait = not module.check_mode and not params["sweep"]
@@ -251,7 +252,7 @@ def run(module: AnsibleModule, session: GoogleSession) -> dict[str, Any]:
         sweep = compute.Sweep(session, params["timeout"])
         sweep.run(going)
         swept, problems = sweep.deleted, sweep.problems
-        # What was swept took with it what told of the rest: that is left all the same.
+        # Not searched again: the deleted resources may have been what attributed the others.
         left = [one for one in found.leftovers if one.found.path not in swept]
     result: dict[str, Any] = {
         "changed": bool(swept),

@@ -8,44 +8,46 @@ DOCUMENTATION = r"""
 module: gke_plan
 short_description: Describe what changes in a GKE cluster, and what it costs a month
 description:
-  - Puts what M(gke_cluster_changes) found into rows, one for the cluster and one for each of its
-    node pools, with the fields that change, and adds what each costs a month after that.
-  - Prices are those of price files. A price that is in none of them is unknown, never guessed; a
-    sum with it is known from below only. With autoscaling a sum goes from the fewest to the most
-    nodes; a Spot machine without a price of its own costs at most what a regular one does.
-  - Counted are GKE's management fee, the machines of node pools, their boot disks and external
-    addresses, and, where O(load_balancers) and O(pod_requests) tell, load balancers and what the
-    pods of an Autopilot cluster request. Taxes, discounts and what depends on use (traffic, logs,
-    volumes) are not.
-  - Asks nobody. M(gke_budget) puts the plans of several clusters together.
+  - Converts the result of M(gke_cluster_changes) into rows, one for the cluster and one for each of
+    its node pools, with the fields that change, and adds the monthly cost of each after the change.
+  - Prices come from price files. A price that is in none of them is unknown, never estimated; a
+    sum with an unknown price has a lower bound only. With autoscaling, a sum is a range from the
+    minimum to the maximum number of nodes. A Spot machine without a price of its own costs at most
+    as much as a regular one.
+  - The costs include GKE's management fee, the machines of node pools, their boot disks and
+    external addresses, and, if O(load_balancers) and O(pod_requests) are given, load balancers and
+    the requests of the pods of an Autopilot cluster. Taxes, discounts and usage-dependent costs
+    (traffic, logs, volumes) are not included.
+  - Sends no requests. M(gke_budget) combines the plans of several clusters.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: [gke_owner, gke_cluster]
 options:
   state:
-    description: Whether the cluster is to be there after the run.
+    description: Whether the cluster is to exist after the run.
     type: str
     choices: [present, absent]
     default: present
   changes:
     description:
-      - What M(gke_cluster_changes) returned for the cluster. Of an absent one C(exists) suffices.
+      - The result of M(gke_cluster_changes) for the cluster. With O(state=absent), C(exists) is
+        sufficient.
     type: dict
     required: true
   price_file:
-    description: The file with list prices; its form is explained in it.
+    description: The file with list prices; its format is explained in it.
     type: path
     required: true
   own_price_file:
-    description: A file of the same form; its prices go before those of O(price_file).
+    description: A file of the same format; its prices override those of O(price_file).
     type: path
   load_balancers:
-    description: How many load balancers the cluster's workloads ask for.
+    description: Number of load balancers that the cluster's workloads request.
     type: int
     default: 0
   pod_requests:
-    description: What the pods of an Autopilot cluster request, together.
+    description: Total requests of the pods of an Autopilot cluster.
     type: dict
     suboptions:
       vcpu:
@@ -96,7 +98,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: What becomes of the cluster, and what it costs. Amounts are in US dollars a month.
+  description: The changes of the cluster and its cost. Amounts are in US dollars a month.
   returned: success
   type: dict
   contains:
@@ -118,7 +120,7 @@ plan:
       elements: dict
       sample: []
     monthly:
-      description: C(low) and C(high); null as C(high) where a price is not known.
+      description: C(low) and C(high); C(high) is null if a price is not known.
       type: dict
       sample: {low: 122.65, high: 122.65}
     free_tier:
@@ -126,21 +128,21 @@ plan:
       type: bool
       sample: true
     credit:
-      description: How much of the fee it would pay (C(fee)), and how much there is (C(of)).
+      description: The part of the fee that the credit pays (C(fee)), and the whole credit (C(of)).
       type: dict
       sample: {fee: 73.0, of: 74.4}
     missing:
-      description: Whose prices are not known.
+      description: The items whose prices are not known.
       type: list
       elements: str
       sample: []
     sources:
-      description: Who says the prices, each with C(about), C(url) and C(seen).
+      description: The sources of the prices, each with C(about), C(url) and C(seen).
       type: list
       elements: dict
       sample: [{about: our contract, url: "", seen: "2026-11-01"}]
 table:
-  description: The plan as a table for people.
+  description: The plan as a human-readable table.
   returned: success
   type: str
   sample: "CLUSTER        POOL  ACTION  WHAT  USD A MONTH\n…"
@@ -182,7 +184,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def read(option: str, path: str) -> list[prices.PriceList]:
-    """Return the prices of a file that an option names."""
+    """Return the prices of a file that an option names; raise PriceFileError."""
     try:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -198,8 +200,8 @@ def read(option: str, path: str) -> list[prices.PriceList]:
 
 
 def problems(params: dict[str, Any]) -> Iterator[str]:
-    """Return what is wrong with the options, a sentence each."""
-    # One that is there may be what is possible by hand only.
+    """Yield the problems of the options, each as a sentence."""
+    # An existing cluster may have options that can only be set by hand.
     if not params["changes"].get("exists"):
         for one in cluster_options.problems(params["cluster"]):
             yield f"cluster: {one}"

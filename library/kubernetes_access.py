@@ -8,9 +8,9 @@ DOCUMENTATION = r"""
 module: kubernetes_access
 short_description: Check that a cluster can be reached and is recent enough
 description:
-  - Asks the API server of a kubeconfig's context for its version, with the context's login.
-  - A kubeconfig, a context, a server, a certificate or a login that does not work ends the task
-    with a sentence that says what fixes it.
+  - Requests the version of the API server of a kubeconfig's context, with its credentials.
+  - If the kubeconfig, context, server, certificate or credentials do not work, the task fails
+    with a sentence that explains how to fix it.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -18,23 +18,23 @@ extends_documentation_fragment: [cluster, read_only]
 options:
   minimum_version:
     description:
-      - The oldest Kubernetes that will do, as C(MAJOR.MINOR).
-      - A container's C(preStop) hook can sleep without a shell from 1.30 on; by it a pod that
-        ends still answers the requests that are on their way to it.
+      - The minimum version of Kubernetes, as C(MAJOR.MINOR).
+      - Since version 1.30 a container's C(preStop) hook can sleep without a shell. With such a hook
+        a terminating pod still answers the requests that are on their way to it.
     type: str
     default: "1.30"
   timeout:
-    description: Seconds to wait for a cluster that is starting. 0 asks once.
+    description: Seconds to wait for a cluster that is starting. 0 makes one attempt.
     type: float
     default: 0
 """
 
 EXAMPLES = r"""
-- name: Make sure of the cluster
+- name: Check the access to the cluster
   kubernetes_access:
     context: kind-kind
 
-- name: Wait for a cluster that was just made
+- name: Wait for a cluster that was just created
   kubernetes_access:
     kubeconfig: ~/clusters/new.yml
     timeout: 120
@@ -52,46 +52,49 @@ server:
   type: str
   sample: https://127.0.0.1:6443
 context:
-  description: The context that was used, by its name.
+  description: The name of the context that was used.
   returned: success
   type: str
   sample: kind-kind
 kubeconfig:
   description:
-    - A kubeconfig of this access alone, in a private file that goes with the run of Ansible; empty
-      where none is kept, since the callback plugin C(forget_run) is not there to remove it.
-    - For the modules of kubernetes.core, whose client reads kubeconfigs by rules of its own. Of
-      several files in E(KUBECONFIG) it takes the last one's current context, where kubectl takes
-      the first one's; a token in a file it takes with the line's end.
+    - Path of a kubeconfig with this access only, in a private file that is deleted at the end of
+      the Ansible run; empty if no file is kept, because the callback plugin C(forget_run), which
+      deletes it, is not active.
+    - For the modules of kubernetes.core, whose client reads kubeconfigs in its own way. If
+      E(KUBECONFIG) has several files, it uses the current context of the last file, whereas kubectl
+      uses that of the first; and it does not strip the line break from a token in a file.
   returned: success
   type: str
   sample: /run/user/1000/docker-ml-api-1000/run-4711/kubeconfig-0b5b1c3f5e7a9d2c
 proxy:
   description:
-    - The proxy by which the server is reached, without its login; empty for none.
-    - The modules of kubernetes.core 6.2 with the client 35 overlook C(proxy-url) of a kubeconfig,
-      and ask the server directly, unless they are given this as C(proxy).
+    - URL of the proxy for the API server, without its credentials; empty if there is none.
+    - The modules of kubernetes.core 6.2 with the client 35 ignore C(proxy-url) of a kubeconfig,
+      and connect to the server directly, unless this value is passed to them as C(proxy).
   returned: success
   type: str
   sample: http://proxy.example.com:3128
 no_proxy:
   description:
-    - The server's host if it is reached without a proxy, else empty.
-    - The modules of kubernetes.core 6.2 with the client 35 overlook E(NO_PROXY), and send what is
-      for a loopback address to the proxy as well, unless they are given this as C(no_proxy).
+    - The server's host if it is accessed without a proxy, otherwise empty.
+    - The modules of kubernetes.core 6.2 with the client 35 ignore E(NO_PROXY), and send even
+      requests to a loopback address to the proxy, unless this value is passed to them as
+      C(no_proxy).
   returned: success
   type: str
   sample: 127.0.0.1
 impersonate_user:
   description:
-    - The user that requests are made as (C(as) of the kubeconfig); empty for the login's own.
-    - The modules of kubernetes.core 6.2 with the client 35 overlook C(as) and C(as-groups), and ask
-      as the login's own user, unless they are given this and RV(impersonate_groups).
+    - The user to impersonate (C(as) of the kubeconfig); empty for none.
+    - The modules of kubernetes.core 6.2 with the client 35 ignore C(as) and C(as-groups), and send
+      requests as the authenticated user, unless this value and RV(impersonate_groups) are passed
+      to them.
   returned: success
   type: str
   sample: deployer
 impersonate_groups:
-  description: The groups of RV(impersonate_user).
+  description: The groups to impersonate with RV(impersonate_user).
   returned: success
   type: list
   elements: str
@@ -128,11 +131,11 @@ def ask(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Return what /version answers, as soon as the API server answers within `timeout` seconds."""
+    """Return the answer of /version; raise if there is none within `timeout` seconds."""
     end = clock() + timeout
     while True:
         try:
-            # The version is for anybody; which APIs there are is for those who are logged in.
+            # Anybody may read the version; the list of APIs requires valid credentials.
             connected.json("GET", "/api")
             return dict(connected.json("GET", "/version"))
         except module_common.cluster.UnreachableError:
@@ -145,7 +148,7 @@ def ask(
 
 
 def keep(connected: Cluster) -> str:
-    """Keep a kubeconfig of this access for the run; return its path, empty if there is no run."""
+    """Write a kubeconfig of this access for the run; return its path, or "" without a run."""
     if not os.environ.get(private_files.RUN):
         return ""
     text = json.dumps(connected.kubeconfig())
@@ -156,7 +159,7 @@ def keep(connected: Cluster) -> str:
 
 
 def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
-    """Return what is known of the cluster."""
+    """Check the version and return the module's result; raise ModuleFailedError."""
     try:
         minimum = kubernetes_version.parse(module.params["minimum_version"])
     except ValueError as error:
@@ -187,7 +190,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Wire the options to the question."""
+    """Run the module."""
     module_common.run_module(ARGUMENTS, run)
 
 

@@ -9,15 +9,16 @@ module: kubernetes_changes
 short_description: Compare the objects of workloads with what was rendered
 description:
   - Compares the objects that the module C(workload_manifests) rendered with those on a cluster,
-    and returns those to apply (server-side, as O(field_manager)) and those to delete. It changes
-    nothing itself.
-  - An object is to be applied when it is not there, when its annotation
-    C(docker-ml-api/configuration) is not the rendered one, or when a rendered field has another
-    value on the cluster. What the API server, admission controllers or other field managers
-    added is no difference.
-  - Objects of the same name without O(labels) are somebody else's. The module fails and names
-    them, unless O(adopt) is set. A namespace of somebody else's is used, but never changed.
-  - It reads our objects by one list for each kind and namespace, so it takes few requests for
+    and returns the objects to apply (server-side, as O(field_manager)) and those to delete. It
+    changes nothing itself.
+  - An object has to be applied if it does not exist, if its annotation
+    C(docker-ml-api/configuration) differs from the rendered one, or if a rendered field has another
+    value on the cluster. Fields that the API server, admission controllers or other field managers
+    added are not differences.
+  - Objects of the same name without O(labels) belong to somebody else. The module fails and names
+    them, unless O(adopt) is set. A namespace of somebody else is used, but never changed.
+  - The objects of this project are read with one list request for each kind and namespace, so many
+    workloads take few requests; only objects that the lists do not contain are requested by name.
     many workloads; only what the lists do not show is asked for by name.
 version_added: 0.1.0
 author:
@@ -49,19 +50,19 @@ options:
     elements: dict
     default: []
   labels:
-    description: The labels of our objects.
+    description: The labels that mark the objects of this project.
     type: dict
     required: true
   adopt:
-    description: Whether objects of the same name that are not ours are taken over.
+    description: Whether to take over objects of the same name that lack O(labels).
     type: bool
     default: false
   field_manager:
-    description: The field manager as which objects are applied.
+    description: The field manager that applies the objects.
     type: str
     default: docker-ml-api
   pull_secret:
-    description: The login of a registry that the namespaces should have as a Secret.
+    description: The registry credentials that the namespaces need as a Secret.
     type: dict
     suboptions:
       name:
@@ -81,17 +82,17 @@ options:
         type: str
         required: true
       namespaces:
-        description: The namespaces that should have it.
+        description: The namespaces that need it.
         type: list
         elements: str
         required: true
 attributes:
   check_mode:
     support: full
-    description: Reads only. In check mode it is changed when there is something to do.
+    description: Reads only. In check mode it reports a change if there is something to do.
   diff_mode:
     support: full
-    description: Shows the fields that differ, never the content of a Secret.
+    description: Shows the fields that differ, but never the content of a Secret.
 """
 
 EXAMPLES = r"""
@@ -123,38 +124,39 @@ apply:
   sample: []
 prune:
   description:
-    - Objects of ours that these workloads no longer have, in the order to delete, each with
-      C(apiVersion), C(kind) and C(metadata) (C(name), C(namespace), C(labels), C(uid)).
+    - Objects of this project that these workloads no longer have, in the order in which to delete
+      them, each with C(apiVersion), C(kind) and C(metadata) (C(name), C(namespace), C(labels),
+      C(uid)).
   returned: success
   type: list
   elements: dict
   sample: []
 secrets:
-  description: The namespaces where the pull secret is missing or holds something else.
+  description: The namespaces in which the pull secret is missing or has other content.
   returned: success
   type: list
   elements: str
   sample: [test-ml-app]
 registry_host:
-  description: The registry's key among the C(auths) of the pull secret; empty without
+  description: The registry's key in the C(auths) of the pull secret; empty without
     O(pull_secret).
   returned: success
   type: str
   sample: https://index.docker.io/v1/
 missing_namespaces:
-  description: The rendered namespaces that are not there yet.
+  description: The rendered namespaces that do not exist yet.
   returned: success
   type: list
   elements: str
   sample: [test-ml-app]
 kept_namespaces:
-  description: The rendered namespaces that are there and not ours; they are used as they are.
+  description: The rendered namespaces that exist but lack O(labels); they are used unchanged.
   returned: success
   type: list
   elements: str
   sample: []
 foreign:
-  description: What is there and not ours.
+  description: The existing objects that lack O(labels).
   returned: when there is any and O(adopt) is not set
   type: list
   elements: str
@@ -179,7 +181,7 @@ from ansible.module_utils.docker_ml_api.kubernetes.module_common import (
 try:
     from ansible.module_utils.docker_ml_api.kubernetes import live_objects, object_changes
 except ImportError:
-    # run_module says which package is missing.
+    # run_module reports the missing package.
     live_objects = object_changes = None
 
 if TYPE_CHECKING:
@@ -196,7 +198,7 @@ ARGUMENTS: dict[str, Any] = {
     "labels": {"type": "dict", "required": True},
     "adopt": {"type": "bool", "default": False},
     "field_manager": {"type": "str", "default": "docker-ml-api"},
-    # Of the dictionary only the password is a secret.
+    # Only the password in this dictionary is a secret.
     "pull_secret": {
         "type": "dict",
         "no_log": False,
@@ -212,7 +214,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def run(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
-    """Read, compare, and return what the module exits with."""
+    """Compare the objects and return the module's result; raise ModuleFailedError."""
     params = module.params
     labels = params["labels"]
     if not labels:
@@ -252,7 +254,7 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 def _secrets(
     cluster: Cluster, params: dict[str, Any], missing: list[str]
 ) -> tuple[list[str], list[str]]:
-    """Return the namespaces that need the pull secret, and titles of others' Secrets there."""
+    """Return the namespaces that need the pull secret, and titles of foreign Secrets in them."""
     wanted = params["pull_secret"]
     needing, foreign = [], []
     for namespace in dict.fromkeys(wanted["namespaces"] if wanted else ()):

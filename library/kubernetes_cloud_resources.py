@@ -8,34 +8,34 @@ DOCUMENTATION = r"""
 module: kubernetes_cloud_resources
 short_description: Delete a cluster's load balancers and disks before the cluster itself
 description:
-  - Load balancers and disks are made and removed by controllers inside of the cluster. When the
-    cluster is deleted before them, they stay, and cost.
+  - Load balancers and disks are created and removed by controllers inside the cluster. If the
+    cluster is deleted first, they remain and incur costs.
   - Deletes the Ingresses, Gateways, the Services of type LoadBalancer or with
-    network endpoint groups, and the PersistentVolumeClaims. Waits until they are gone, finalizers
-    included, and with the claims their volumes.
-  - A claim that pods use does not go, so the workloads of those pods are deleted as well.
-  - B(All) of them go, whoever made them, with the data on the disks. It is meant for a cluster
-    that is deleted next. Volumes with the reclaim policy Retain keep their disks; they are named
-    in RV(retained).
-  - What comes back while it waits, because something makes it anew, is deleted again.
+    network endpoint groups, and the PersistentVolumeClaims. Waits until these, with their
+    finalizers, are gone, and the volumes of the claims as well.
+  - A claim is not removed while pods use it, so the workloads of those pods are deleted as well.
+  - B(All) of these objects are deleted, whoever created them, and the data on the disks is lost.
+    Use it only for a cluster that will be deleted next. Volumes with the reclaim policy Retain keep
+    their disks, which are listed in RV(retained).
+  - Objects that are created again while the module waits are deleted again.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: cluster
 options:
   namespaces:
-    description: Only what is in these namespaces goes; without them all of the cluster's.
+    description: Limits the deletion to these namespaces. By default it covers all namespaces.
     type: list
     elements: str
     default: []
   timeout:
-    description: Seconds that all of it may take to go.
+    description: Timeout in seconds for the whole deletion.
     type: float
     default: 600
 attributes:
   check_mode:
     support: full
-    description: Says what would be removed, and the rest of what it returns.
+    description: Reports what would be removed, and all other return values.
   diff_mode:
     support: full
     description: Lists what is removed.
@@ -50,32 +50,32 @@ EXAMPLES = r"""
 
 RETURN = r"""
 removed:
-  description: What was deleted, as C(KIND NAMESPACE/NAME); workloads that held claims included.
+  description: The deleted objects, as C(KIND NAMESPACE/NAME), including workloads that used claims.
   returned: always, but for an unreachable cluster
   type: list
   elements: str
   sample: ["Service default/hello-web", "PersistentVolumeClaim default/data"]
 retained:
-  description: The volumes whose disks stay in the cloud on purpose.
+  description: The volumes whose disks intentionally remain in the cloud.
   returned: always, but for an unreachable cluster
   type: list
   elements: dict
   contains:
     volume: {description: The PersistentVolume., type: str, sample: pvc-1}
     claim:
-      description: The claim that it is for, as C(NAMESPACE/NAME); empty without one.
+      description: The claim of the volume, as C(NAMESPACE/NAME); empty if it has none.
       type: str
       sample: default/data
     disk: {description: The disk's name., type: str, sample: pvc-1}
 identity:
   description:
-    - By which the cluster's resources in the cloud are distinguished from others, for the option
+    - Identifiers of the cluster's resources in the cloud, for the option
       O(gke_leftovers#module:identity) of the module M(gke_leftovers).
   returned: always, but for an unreachable cluster
   type: dict
   contains:
     uids:
-      description: What ConfigMap C(kube-system/ingress-uid) says.
+      description: The UIDs in the ConfigMap C(kube-system/ingress-uid).
       type: list
       elements: str
       sample: [e1b4a9c2d3f40516]
@@ -85,12 +85,12 @@ identity:
       elements: str
       sample: [8f3a8b0e-0f5b-4f0e-9c5e-3d3c1c5b7f11]
     load_balancers:
-      description: What the Services' load balancers are called.
+      description: The names of the load balancers of the Services.
       type: list
       elements: str
       sample: [a8f3a8b0e0f5b4f0e9c5e3d3c1c5b7f1]
     disks:
-      description: Disks of volumes that go with their claims.
+      description: Disks of volumes that are deleted with their claims.
       type: list
       elements: str
       sample: []
@@ -100,7 +100,7 @@ identity:
       elements: str
       sample: []
 problems:
-  description: What did not go in time, in sentences.
+  description: What was not removed before the timeout, in sentences.
   returned: when something did not go
   type: list
   elements: str
@@ -135,7 +135,7 @@ _CLAIM = cloud_resources.CLAIM
 
 
 class Removal:
-    """Removes a cluster's cloud resources; what was done is in `removed` and `problems`."""
+    """Removes a cluster's cloud resources; the outcome is in `removed` and `problems`."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Removal:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Take the cluster, where to look, and whether only to say what would be done."""
+        """Set the cluster, the namespaces, and whether only to report what would be done."""
         self._cluster = connected
         self._timeout = timeout
         self._namespaces = set(namespaces)
@@ -162,7 +162,7 @@ class Removal:
         self.problems: list[str] = []
 
     def run(self) -> None:
-        """Delete until nothing is left, or the time is over."""
+        """Delete the resources until none is left or the timeout expires."""
         left = self._look()
         self._identify(left)
         self.changed = bool(left)
@@ -184,7 +184,7 @@ class Removal:
             )
 
     def _look(self) -> list[Object]:
-        """Return the objects that are there and should not be, the volumes included."""
+        """Return the objects that still have to be removed, including the volumes."""
         found = [
             item
             for kind in cloud_resources.KINDS
@@ -241,14 +241,14 @@ class Removal:
     def _delete(self, items: Iterable[Object]) -> None:
         fresh = [one for one in items if not teardown.is_going(one)]
         for item in fresh:
-            # The volumes go with their claims.
+            # The volumes are deleted with their claims.
             if item["kind"] != cloud_resources.VOLUME:
                 self._remove(item)
         if self._claims:
             self._free_claims()
 
     def _free_claims(self) -> None:
-        """Delete what keeps pods that use the claims, and pods that nothing keeps."""
+        """Delete the controllers of pods that use the claims, or pods without a controller."""
         holders: dict[str, Object] = {}
         for pod in self._cluster.list("Pod"):
             if cloud_resources.claims_of(pod) & self._claims:
@@ -276,7 +276,7 @@ class Removal:
             try:
                 self._cluster.delete(*place, options)
             except module_common.cluster.ApiError as error:
-                # Made anew meanwhile: the next look finds that one.
+                # The object was recreated in the meantime; the next listing finds the new one.
                 if error.status != _CONFLICT:
                     raise
                 return
@@ -305,7 +305,7 @@ class Removal:
 
 
 def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
-    """Remove them."""
+    """Remove the resources and return the module's result; raise ModuleFailedError."""
     params = module.params
     removal = Removal(connected, params["timeout"], params["namespaces"], dry=module.check_mode)
     removal.run()
@@ -324,7 +324,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Wire the options to the removal."""
+    """Run the module."""
     module_common.run_module(ARGUMENTS, run)
 
 

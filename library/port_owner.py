@@ -8,32 +8,33 @@ DOCUMENTATION = r"""
 module: port_owner
 short_description: Find out which TCP ports are in use, and by which program
 description:
-  - Reads Linux' C(/proc), so that neither C(ss) nor C(netstat) nor a Python package is needed.
-  - Another user's program has a name here only for root; that the port is taken is seen by all.
+  - Reads Linux' C(/proc), so neither C(ss) nor C(netstat) nor a Python package is needed.
+  - The name of another user's program is only visible to root; every user can see that the port is
+    in use.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: read_only
 options:
   ports:
-    description: The ports to look at.
+    description: The ports to check.
     type: list
     elements: int
     required: true
   address:
-    description: The address that is going to be listened on.
+    description: The address to listen on.
     type: str
     default: 127.0.0.1
   listeners:
     description:
-      - Whether the programs of this host are looked at. False where the engine, and so its ports,
-        are another machine's.
+      - Whether the programs of this host are checked. Set V(false) if the engine, and therefore
+        its ports, are on another machine.
     type: bool
     default: true
   containers:
     description:
       - The engine's containers, as M(community.docker.docker_host_info) lists them with
-        O(community.docker.docker_host_info#module:verbose_output), to name the one that
+        O(community.docker.docker_host_info#module:verbose_output), to name the container that
         publishes a port.
     type: list
     elements: dict
@@ -41,7 +42,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: See whether the ports are free
+- name: Check whether the ports are free
   port_owner:
     ports: [8080, 9000]
   register: ports
@@ -49,7 +50,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 taken:
-  description: The ports that cannot be listened on.
+  description: The ports that are in use.
   returned: success
   type: list
   elements: dict
@@ -59,7 +60,7 @@ taken:
       type: int
       sample: 9000
     owner:
-      description: Who has it, as far as this user may know.
+      description: The program or container that uses it, as far as this user may know.
       type: str
       sample: nginx (pid 4711)
 """
@@ -80,7 +81,7 @@ PROC = Path("/proc")
 
 
 def owner(listener: tcp_ports.Listener) -> str:
-    """Name the program that listens."""
+    """Return a description of the program that listens."""
     found = tcp_ports.owner(PROC, listener.inode)
     if found.pid:
         return f"{found.program} (pid {found.pid})"
@@ -88,7 +89,7 @@ def owner(listener: tcp_ports.Listener) -> str:
 
 
 def run(params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one entry for each port that is taken."""
+    """Return one entry for each port that is in use; raise ValueError for a wrong address."""
     found = tcp_ports.listeners(PROC) if params["listeners"] else []
     taken = []
     for port in params["ports"]:
@@ -102,7 +103,7 @@ def run(params: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Wire the options to the questions."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         taken = run(module.params)

@@ -8,39 +8,39 @@ DOCUMENTATION = r"""
 module: prediction_check
 short_description: Query a running prediction service and verify its answers
 description:
-  - Sends each input to the service and holds the answer against what is expected, status,
-    content type, predicted numbers within a tolerance, and latency.
-  - Waits for a service that is starting. A failure that can heal is retried, with growing
-    delays and jitter, until O(deadline); such are a refused or dropped connection, a
-    time-out, an unreachable host, a name that cannot be looked up for now, and the statuses
-    in O(retry_statuses). Any other failure is final at once, such as a wrong answer, another
-    status, a refused certificate, an unknown name.
+  - Sends each input to the service and compares the answer with the expected status, content
+    type, predicted numbers within a tolerance, and latency.
+  - Waits for a service that is starting. A temporary failure is retried, with increasing delays
+    and jitter, until O(deadline). Temporary failures are a refused or dropped connection, a
+    timeout, an unreachable host, a temporary failure of the name lookup, and the statuses
+    in O(retry_statuses). Any other failure is final, such as a wrong answer, another
+    status, a rejected certificate or an unknown name.
   - Every problem of every check is reported, in one message.
-  - Redirects are answers like any other, they are not followed. Proxies of the environment
-    are used, but never for this machine's own addresses (C(localhost), loopback).
+  - Redirects are not followed, but treated like any other answer. Proxies of the environment
+    are used, but never for addresses of this machine (C(localhost), loopback).
 version_added: 0.1.0
 author:
   - docker-ml-api
 options:
   url:
     description:
-      - Where the service is, as C(http://HOST:PORT) or C(https://HOST:PORT), with the path
-        that all checks share, if there is one.
+      - URL of the service, as C(http://HOST:PORT) or C(https://HOST:PORT), with the path
+        that all checks share, if any.
     type: str
     required: true
   unix_socket:
     description:
-      - Socket of this machine to connect to, instead of the URL's host, to which it leads; a
-        tunnel's, for instance. Proxies are not used then.
+      - Socket on this machine to connect to instead of the URL's host, such as the socket of a
+        tunnel to that host. Proxies are not used then.
     type: path
   checks:
-    description: What to ask and what the answers must be, in this order.
+    description: The requests and the expected answers, in this order.
     type: list
     elements: dict
     required: true
     suboptions:
       path:
-        description: Path below O(url), with a leading slash; may hold a query.
+        description: Path below O(url), with a leading slash; may contain a query.
         type: str
         default: /
       query:
@@ -48,53 +48,54 @@ options:
         type: dict
       method:
         description:
-          - HTTP method. The default is V(POST) when there is a O(checks[].body), V(GET) otherwise.
+          - HTTP method. Defaults to V(POST) if there is a O(checks[].body), otherwise to V(GET).
         type: str
         choices: [GET, POST]
       body:
         description:
-          - Body of the request. Text is sent as it is, as C(text/plain); anything else as JSON.
-            O(headers) may name another content type.
+          - Body of the request. Text is sent unchanged, as C(text/plain); anything else as JSON.
+            O(headers) may set another content type.
         type: raw
       status:
-        description: Statuses that are right.
+        description: Expected statuses.
         type: list
         elements: int
         default: [200]
       content_type:
-        description: Media type of the answer, such as C(application/json); parameters such
-          as the charset are not compared. Without it any type is right.
+        description: Expected media type of the answer, such as C(application/json). Parameters such
+          as the charset are not compared. If unset, any type is accepted.
         type: str
       expected:
         description:
-          - Value of the answer, a number, a list of numbers, lists of lists, or any JSON value.
+          - Expected value of the answer, a number, a list of numbers, a nested list, or any JSON
+            value.
           - The answer is read as JSON or as the text of a numpy array (C([199.6 12.])).
-            Numbers are compared with the tolerances, all else exactly; lists must be as long,
-            mappings must have the same keys. NaN equals only NaN, an infinity only itself.
+            Numbers are compared with the tolerances, all other values exactly. Lists must have the
+            same length, and mappings the same keys. NaN equals only NaN, an infinity only itself.
         type: raw
       tolerance:
-        description: How far a number may be from the expected one.
+        description: Maximum difference between a number and the expected one.
         type: float
         default: 0.0
       relative_tolerance:
         description:
-          - The same as a share of the expected number, V(0.01) for 1 %. The larger of the two
-            tolerances holds.
+          - The maximum difference as a fraction of the expected number, V(0.01) for 1 %. The larger
+            of the two tolerances applies.
         type: float
         default: 0.0
       expected_text:
-        description: Text of the answer, compared as O(checks[].text_match) says.
+        description: Expected text of the answer, compared according to O(checks[].text_match).
         type: str
       text_match:
         description:
-          - V(equal), but for line breaks at the end; V(prefix), the answer begins with the
-            text; V(contains), it holds the text; V(regex), the text is a Python regular
-            expression that matches somewhere.
+          - V(equal), except for line breaks at the end; V(prefix), the answer begins with the
+            text; V(contains), it contains the text; V(regex), the text is a Python regular
+            expression that matches somewhere in the answer.
         type: str
         choices: [equal, prefix, contains, regex]
         default: equal
       samples:
-        description: Number of requests for this check; the default is the task's O(samples).
+        description: Number of requests for this check. Defaults to the task's O(samples).
         type: int
       latency_p50:
         description: Upper bound in milliseconds of the median latency.
@@ -104,28 +105,28 @@ options:
         type: float
   samples:
     description:
-      - Number of requests for each check, one after the other, each with a connection of its
-        own. All answers must be right.
+      - Number of requests for each check, one after the other, each on a new connection. All
+        answers must be correct.
     type: int
     default: 1
   deadline:
-    description: Seconds that the task may take, all checks, samples and retries included.
+    description: Timeout in seconds of the task, including all checks, samples and retries.
     type: float
     default: 60
 extends_documentation_fragment: prediction_check
 attributes:
   check_mode:
     support: full
-    description: Predictions change nothing, so the service is asked in check mode too, by POST
-      as well.
+    description: Predictions change nothing, so requests are sent in check mode too, including
+      POST.
   diff_mode:
     support: none
     description: Changes nothing.
 notes:
-  - Percentiles are nearest-rank, that is measured values. Of fewer than 100 samples the 99th
-    percentile is the slowest one.
-  - A latency is the time from before the connection to after the last byte of the right
-    answer, waiting for retries not included. About half a millisecond of it is the module's.
+  - Percentiles are computed by nearest rank, so they are measured values. With fewer than 100
+    samples, the 99th percentile is the maximum.
+  - A latency is the time from before the connection until after the last byte of the correct
+    answer, without waiting for retries. About half a millisecond of it is due to the module.
 seealso:
   - module: ansible.builtin.uri
 """
@@ -166,25 +167,25 @@ EXAMPLES = r"""
 
 RETURN = r"""
 checks:
-  description: What came of each check, in the order of the option.
+  description: The result of each check, in the order of the option.
   returned: always, but for wrong options
   type: list
   elements: dict
   contains:
     url:
-      description: What was asked.
+      description: The URL that was requested.
       type: str
       sample: http://127.0.0.1:9000/prediction/?f=0.05
     method:
-      description: By which method.
+      description: The HTTP method.
       type: str
       sample: GET
     command:
-      description: The command that asks the same by hand.
+      description: The command for the same request by hand.
       type: str
       sample: curl 'http://127.0.0.1:9000/prediction/?f=0.05'
     status:
-      description: Status of the last answer; null if none came.
+      description: Status of the last answer; null if there was none.
       type: int
       sample: 200
     content_type:
@@ -196,15 +197,15 @@ checks:
       type: str
       sample: "[199.60306236]"
     value:
-      description: The last answer as a value; null if it is none.
+      description: The last answer as a value; null if it is not one.
       type: raw
       sample: [199.60306236]
     samples:
-      description: Number of right answers.
+      description: Number of correct answers.
       type: int
       sample: 1
     latencies:
-      description: Milliseconds until the right answers were complete; null without any.
+      description: Milliseconds until the correct answers were complete; null without any.
       type: dict
       contains:
         min: {description: The fastest., type: float, sample: 1.9}
@@ -216,7 +217,7 @@ checks:
       type: int
       sample: 3
     healed:
-      description: Failures that were retried, in words, with how often.
+      description: Failures that were retried, as text, with their number.
       type: list
       elements: str
       sample: ["nothing listens at 127.0.0.1:9000 (2 times)"]
@@ -229,7 +230,7 @@ checks:
       type: str
       sample: ""
     problems:
-      description: What was wrong, in words.
+      description: The problems, as text.
       type: list
       elements: str
       sample: []
@@ -240,7 +241,7 @@ summary:
   elements: str
   sample: ["http://127.0.0.1:9000/prediction/?f=0.05 answered [199.60306236] in 2.1 ms"]
 msg:
-  description: All that was wrong, or how many checks passed.
+  description: All problems, or how many checks passed.
   returned: always
   type: str
   sample: 2 of 2 checks passed

@@ -8,10 +8,11 @@ DOCUMENTATION = r"""
 module: registry_access
 short_description: Check that a registry is reachable and accepts a login
 description:
-  - One or two GET requests to the registry's API (C(/v2/) and, where it names one, its token
-    service). Neither an engine nor a client is needed, so that a wrong password is found
+  - Sends one or two GET requests to the registry's API (C(/v2/) and, if the registry requires one,
+    its token service). Neither an engine nor a client is needed, so a wrong password is detected
     before anything is installed or built.
-  - A registry whose TLS certificate is not trusted here is not judged; the engine may know it.
+  - A registry whose TLS certificate is not trusted on this machine is not an error, since the
+    engine may trust it.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -26,7 +27,7 @@ options:
     type: path
     default: ~/.docker
   timeout:
-    description: Seconds that each request may take.
+    description: Timeout in seconds of each request.
     type: int
     default: 10
 requirements: [docker, requests]
@@ -43,9 +44,9 @@ EXAMPLES = r"""
 RETURN = r"""
 access:
   description:
-    - V(open), no login is wanted; V(accepted), the login was accepted.
-    - V(stored), the docker client has a login, which was not tried.
-    - V(unverified), the registry answers with a certificate that is not trusted here.
+    - V(open), no login is required; V(accepted), the login was accepted.
+    - V(stored), the docker client has a stored login, which was not tested.
+    - V(unverified), the registry uses a certificate that is not trusted on this machine.
   returned: success
   type: str
   sample: accepted
@@ -76,7 +77,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def has_stored_login(docker_config: str, host: str) -> bool:
-    """Tell whether the docker client has a login for *host*."""
+    """Return whether the docker client has a login for *host*."""
     path = Path(docker_config) / "config.json"
     if not path.is_file():
         return False
@@ -84,7 +85,7 @@ def has_stored_login(docker_config: str, host: str) -> bool:
 
 
 def run(params: dict[str, Any]) -> str:
-    """Return how the registry can be used."""
+    """Return how the registry can be used; raise RegistryError or DockerException."""
     username = params["username"]
     credentials = registry.Credentials(username, params["password"]) if username else None
     access: str = registry.check_access(
@@ -98,7 +99,7 @@ def run(params: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Wire the options to the questions."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("docker"), exception=IMPORT_ERROR)

@@ -8,8 +8,8 @@ DOCUMENTATION = r"""
 module: registry_digest
 short_description: Determine which images a registry lacks
 description:
-  - Asks the registry, through the Docker engine, for the digest of each reference and compares
-    it with the digests that the engine knows the local image by.
+  - Requests the digest of each reference from the registry, through the Docker engine, and compares
+    it with the digests of the local image in the engine.
   - Sends only HEAD and GET requests to the registry.
 version_added: 0.1.0
 author:
@@ -23,7 +23,7 @@ options:
     required: true
     suboptions:
       name:
-        description: What the image is called in the result.
+        description: Name of the image in the result.
         type: str
         required: true
       image:
@@ -31,11 +31,11 @@ options:
         type: str
         required: true
       reference:
-        description: The registry's name for it, with the tag.
+        description: The reference of the image in the registry, with the tag.
         type: str
         required: true
 notes:
-  - The stored login is read from E(DOCKER_CONFIG), the engine is found by E(DOCKER_HOST).
+  - The stored login is read from E(DOCKER_CONFIG); the engine is found through E(DOCKER_HOST).
 requirements: [docker]
 """
 
@@ -51,7 +51,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: One for each image, in the same order.
+  description: One entry for each image, in the same order.
   returned: success
   type: list
   elements: dict
@@ -66,11 +66,11 @@ images:
       description: As given.
       type: str
     digest:
-      description: The digest that the registry has under this reference; empty if it has none.
+      description: The digest in the registry for this reference; empty if there is none.
       type: str
       sample: sha256:9f2b...
     up_to_date:
-      description: Whether that digest is the local image's.
+      description: Whether the local image has that digest.
       type: bool
 """
 
@@ -105,7 +105,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def local_digests(client: docker.DockerClient, image: str, reference: str) -> list[str]:
-    """Return the digests that the engine knows the local image by in that repository."""
+    """Return the digests of the local image in the repository of `reference`."""
     try:
         attributes: dict[str, Any] = client.images.get(image).attrs
     except errors.ImageNotFound:
@@ -115,7 +115,7 @@ def local_digests(client: docker.DockerClient, image: str, reference: str) -> li
 
 
 def remote_digest(client: docker.DockerClient, reference: str, login: dict[str, str] | None) -> str:
-    """Return the digest that the registry has, or an empty text."""
+    """Return the digest in the registry, or an empty string; raise RegistryError."""
     try:
         data = client.images.get_registry_data(reference, auth_config=login)
     except errors.APIError as error:
@@ -144,7 +144,7 @@ def run(params: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Wire the options to the questions."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("docker"), exception=IMPORT_ERROR)

@@ -8,11 +8,11 @@ DOCUMENTATION = r"""
 module: registry_manifest
 short_description: Look up the digests of images in registries
 description:
-  - Asks each image's registry over HTTP what it has under the image's tag. Neither an engine nor
+  - Requests the manifest of each image's tag from its registry over HTTP. Neither an engine nor
     a docker client is needed.
-  - Basic logins and token services are supported, those that everybody may use included.
-  - A registry on this machine is asked without TLS if it has none, as the engine does.
-  - Fails with a sentence for each image that a registry lacks.
+  - Supports basic authentication and token services, including anonymous tokens.
+  - A registry on this machine without TLS is accessed without TLS, as the engine does.
+  - Fails with a sentence for each image that a registry does not have.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -25,13 +25,13 @@ options:
     required: true
     suboptions:
       name:
-        description: What the image is called in the result.
+        description: Name of the image in the result.
         type: str
         required: true
       reference:
         description:
-          - Where it is, as C(REGISTRY/PATH:TAG) or C(REGISTRY/PATH@DIGEST).
-          - Without a registry it is on Docker Hub, without a tag it is V(latest).
+          - The reference, as C(REGISTRY/PATH:TAG) or C(REGISTRY/PATH@DIGEST).
+          - The registry defaults to Docker Hub, the tag to V(latest).
         type: str
         required: true
   docker_config:
@@ -40,24 +40,24 @@ options:
     default: ~/.docker
   validate_certs:
     description:
-      - If V(false), a registry may have any certificate, or no TLS at all. Logins are then sent
-        to whoever answers.
+      - If V(false), a registry may have any certificate, or no TLS at all. Credentials are then
+        sent to whichever server answers.
     type: bool
     default: true
   ca_path:
     description:
-      - File with the certificates of the CAs to trust; without it E(REQUESTS_CA_BUNDLE), or those
-        that the Python package certifi brings.
+      - File with the certificates of the CAs to trust. Defaults to E(REQUESTS_CA_BUNDLE), or to
+        the certificates in the Python package certifi.
     type: path
   timeout:
-    description: Seconds that each request may take.
+    description: Timeout in seconds of each request.
     type: int
     default: 10
 requirements: [docker, requests]
 """
 
 EXAMPLES = r"""
-- name: Find the digests to deploy by
+- name: Look up the digests to deploy
   registry_manifest:
     images:
       - name: diabetes
@@ -73,7 +73,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: One for each image that was found, in the same order; also if others were not.
+  description: One entry for each image that was found, in the same order, even if others were not.
   returned: always
   type: list
   elements: dict
@@ -87,15 +87,15 @@ images:
       type: str
       sample: registry.example.com/team/diabetes:v1
     digest:
-      description: Of the image, or of the index of its platforms' images.
+      description: Digest of the image, or of the index of the images for several platforms.
       type: str
       sample: sha256:9f2b...
     media_type:
-      description: Of what has this digest.
+      description: Media type of the manifest with this digest.
       type: str
       sample: application/vnd.oci.image.index.v1+json
     platforms:
-      description: Those of an index. Of a single image, empty, as it does not say.
+      description: Platforms of an index; empty for a single image, which does not state its own.
       type: list
       elements: str
       sample: [linux/amd64, linux/arm64/v8]
@@ -145,14 +145,14 @@ HIDDEN = (
 def stored_login(docker_config: str, host: str) -> Credentials | None:
     """Return the login that the docker client has for a registry.
 
-    Raises DockerException.
+    Raises DockerException if the client's configuration cannot be read.
     """
     path = Path(docker_config)
     if path.is_dir():
         path /= "config.json"
     if not path.is_file():
         return None
-    # By the kind of store the keys differ in their letters' case.
+    # The case of the keys depends on the kind of credential store.
     login = {
         key.lower(): value
         for key, value in (auth.load_config(str(path)).resolve_authconfig(host) or {}).items()
@@ -165,7 +165,7 @@ def stored_login(docker_config: str, host: str) -> Credentials | None:
 
 
 def run(params: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return one entry for each image that was found, and the troubles with others."""
+    """Return one entry for each image that was found, and the problems of the others."""
 
     def credentials(host: str) -> Credentials | None:
         if params["username"]:
@@ -192,7 +192,7 @@ def run(params: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def main() -> None:
-    """Wire the options to the questions."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("docker"), exception=IMPORT_ERROR)

@@ -9,23 +9,23 @@ module: replication_controller_roll
 short_description: Replace the pods of ReplicationControllers whose template has changed
 description:
   - A ReplicationController does not replace its pods when its template changes. This module
-    does, pod by pod. Outdated are the pods whose label C(docker-ml-api/template) is not that of
-    the controller's template.
-  - There are never fewer ready pods than O(workloads[].replicas). One pod more is started
-    first; an outdated one is removed only when a new one is ready; the last one is removed by
-    the controller itself when it is scaled back. Outdated pods that are not ready go first.
+    replaces them, pod by pod. A pod is outdated if its label C(docker-ml-api/template) differs
+    from that of the controller's template.
+  - There are never fewer ready pods than O(workloads[].replicas). One additional pod is started
+    first; an outdated pod is deleted only when a new one is ready; the controller itself deletes
+    the last one when it is scaled back. Outdated pods that are not ready are deleted first.
   - All controllers are rolled at the same time.
-  - A roll that was stopped anywhere goes on when the module runs again.
-  - When a new pod cannot get ready the roll of its controller stops, with the pod's own reason
-    and last log lines; the outdated pods that are left go on serving.
-  - When nothing is outdated it waits until the pods are ready, and changes nothing.
+  - An interrupted roll continues when the module runs again.
+  - If a new pod does not become ready, the roll of its controller stops, and the reason and
+    the last log lines of the pod are reported; the remaining outdated pods continue to serve.
+  - If nothing is outdated, the module waits until the pods are ready, and changes nothing.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: [cluster, rollout_limits]
 options:
   workloads:
-    description: The ReplicationControllers; their new templates have been applied.
+    description: The ReplicationControllers; their new templates must already be applied.
     type: list
     elements: dict
     required: true
@@ -39,19 +39,19 @@ options:
         type: str
         required: true
       replicas:
-        description: How many pods it shall have in the end.
+        description: Number of pods after the roll.
         type: int
         default: 1
       autoscaled:
         description:
-          - Whether an autoscaler decides how many pods there are. O(workloads[].replicas) is
-            the least number then, and the number that the roll finds is kept.
+          - Whether an autoscaler determines the number of pods. O(workloads[].replicas) is then
+            the minimum, and the current number of pods is kept.
         type: bool
         default: false
 attributes:
   check_mode:
     support: full
-    description: Says what it would do, as the templates are now.
+    description: Reports the steps of a roll with the current templates.
   diff_mode:
     support: none
     description: The steps are returned instead.
@@ -69,8 +69,8 @@ EXAMPLES = r"""
 RETURN = r"""
 workloads:
   description:
-    - The controllers that are rolled, with the names of their pods and the steps that were
-      taken; in check mode those to be taken.
+    - The controllers that were rolled, with the names of their pods and the steps that were
+      taken; in check mode the steps to take.
   returned: always, unless the cluster cannot be worked with
   type: list
   elements: dict
@@ -81,8 +81,8 @@ workloads:
       steps: [scaled to 3, "deleted: test-ml-score-b7c2x", scaled to 2]
 problems:
   description:
-    - The controllers that are not, each with a sentence, the cause in a word (as
-      M(workload_rollout) returns them) and the steps taken until then.
+    - The controllers that were not rolled, each with a sentence, the cause as a keyword (see
+      M(workload_rollout)) and the steps taken before the failure.
   returned: when a controller is not rolled
   type: list
   elements: dict
@@ -111,7 +111,7 @@ from ansible.module_utils.docker_ml_api.kubernetes.rollout import Key, Live, Wor
 
 try:
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import ApiError
-except ImportError:  # run_module says which package is missing
+except ImportError:  # run_module reports the missing package
     ApiError = Exception
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.kubernetes.controller_roll import Change
 
 _KIND = "ReplicationController"
-# What the API server says of a pod that is gone, or of another uid: to a deletion, to a patch.
+# Statuses of the API server if a pod is gone or has another uid, on deletion and on patch.
 _NOT_MEANT = frozenset({404, 409, 422})
 
 ARGUMENTS: dict[str, Any] = {
@@ -137,7 +137,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def change(cluster: Cluster, key: Key, step: Change) -> None:
-    """Make one change; none to a pod that is gone or has left its name to another one."""
+    """Make one change; ignore pods that are gone or whose name belongs to another pod now."""
     if isinstance(step, controller_roll.Scale):
         cluster.patch(_KIND, key.namespace, key.name, {"spec": {"replicas": step.replicas}})
         return
@@ -157,7 +157,7 @@ def change(cluster: Cluster, key: Key, step: Change) -> None:
 
 
 def run(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
-    """Roll, or say what a roll would do."""
+    """Roll the controllers, or plan the roll in check mode; return the module's result."""
     params = module.params
     workloads = [
         Workload(Key(one["namespace"], one["name"]), _KIND, one["replicas"])

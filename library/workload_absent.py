@@ -8,19 +8,19 @@ DOCUMENTATION = r"""
 module: workload_absent
 short_description: Delete workloads, their load balancers and their namespaces
 description:
-  - Removes all objects of each workload that carry the project's labels, Services first. Waits
-    until the Services are gone, by which their load balancers are, and the pods.
-  - Removes the login for the registry with the last workload in a namespace.
-  - Then removes those namespaces that carry the project's labels, unless there is anything else
-    in them; all kinds of object that the API server knows count.
-  - What does not carry the project's labels is never removed, but named in RV(kept).
+  - Removes all objects of each workload that have the project's labels, Services first. Waits
+    until the Services, and therefore their load balancers, and the pods are gone.
+  - Removes the credentials for the registry with the last workload in a namespace.
+  - Then removes the namespaces that have the project's labels, unless they contain other objects
+    of any kind that the API server knows.
+  - Objects without the project's labels are never removed, but listed in RV(kept).
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: cluster
 options:
   workloads:
-    description: What goes.
+    description: The workloads to remove.
     type: list
     elements: dict
     required: true
@@ -30,21 +30,21 @@ options:
         type: str
         required: true
       namespace:
-        description: The namespace that it is in.
+        description: The namespace of the workload.
         type: str
         required: true
   labels:
-    description: Labels that mark what is the project's own.
+    description: Labels that mark the objects of the project.
     type: dict
     required: true
   timeout:
-    description: Seconds that the workloads may take to go, and then the namespaces once more.
+    description: Timeout in seconds for removing the workloads, and again for the namespaces.
     type: float
     default: 300
 attributes:
   check_mode:
     support: full
-    description: Says what would be removed, and what kept.
+    description: Reports what would be removed, and what would be kept.
   diff_mode:
     support: full
     description: Lists what is removed.
@@ -62,7 +62,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 removed:
-  description: What was removed, as C(KIND NAMESPACE/NAME).
+  description: The removed objects, as C(KIND NAMESPACE/NAME).
   returned: always, but for an unreachable cluster
   type: list
   elements: str
@@ -74,7 +74,7 @@ kept:
   elements: str
   sample: ["Namespace test-ml-app is left: it also holds ConfigMap notes."]
 problems:
-  description: What did not go in time.
+  description: What was not removed before the timeout.
   returned: when a workload or namespace did not go
   type: list
   elements: dict
@@ -82,7 +82,7 @@ problems:
     name: {description: The workload; empty for a namespace., type: str, sample: hello-web}
     namespace: {description: The namespace., type: str, sample: default}
     problem:
-      description: The sentence.
+      description: The problem as a sentence.
       type: str
       sample: "Workload hello-web in default: its Service hello-web is still there after 300 s:
         Error syncing load balancer: failed to delete load balancer: quota. Fix that, and run
@@ -111,13 +111,13 @@ _FORBIDDEN = 403
 _NOT_FOUND = 404
 _NOT_ALLOWED = 405
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-# Names and labels are enough, and secrets stay where they are. An API that cannot do so sends all.
+# Metadata is enough, and Secrets are not transferred. An API without support for it sends all.
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 _PAGE = 500
 
 
 class Teardown:
-    """Removes workloads from one cluster; what was done is in `removed`, `kept`, `problems`."""
+    """Removes workloads from a cluster; the outcome is in `removed`, `kept` and `problems`."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Teardown:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Take the cluster, the project's labels, and whether only to say what would be done."""
+        """Set the cluster, the project's labels, and whether only to report what would be done."""
         self._cluster = connected
         self._labels = labels
         self._selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
@@ -266,7 +266,7 @@ class Teardown:
             except module_common.cluster.ApiError as error:
                 if error.status == _FORBIDDEN:
                     return f"whether it is empty cannot be known, since {error}"
-                # Some say that they can be listed, but cannot.
+                # Some resources are advertised as listable, but cannot be listed.
                 if error.status not in {_NOT_FOUND, _NOT_ALLOWED}:
                     raise
         left = [
@@ -310,7 +310,7 @@ class Teardown:
     def _wait(
         self, names: Mapping[str, Any], look: Callable[[str], list[Object]]
     ) -> dict[str, list[Object]]:
-        """Return what is left of each name when nothing is, or the time is over."""
+        """Wait until nothing is left or the timeout expires; return what is left, by name."""
         end = self._clock() + self._timeout
         left = {name: items for name in names if (items := look(name))}
         while left and self._clock() < end:
@@ -321,7 +321,7 @@ class Teardown:
 
 
 def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
-    """Remove the workloads."""
+    """Remove the workloads and return the module's result; raise ModuleFailedError."""
     params = module.params
     going = Teardown(connected, params["labels"], params["timeout"], dry=module.check_mode)
     going.run(params["workloads"])
@@ -337,7 +337,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Wire the options to the removal."""
+    """Run the module."""
     module_common.run_module(ARGUMENTS, run)
 
 

@@ -8,26 +8,26 @@ DOCUMENTATION = r"""
 module: workload_address
 short_description: Find the addresses at which the Services of workloads are reached
 description:
-  - Waits until the Services of type C(LoadBalancer) have an address, all of them at once, and
-    until a load balancer's host name can be looked up.
-  - Ends at once for a load balancer that cannot be made, with the words of the Service's events,
-    as soon as the same failure came twice and was last seen within a minute. One that is older
-    may have been fixed since, so the next try is waited for.
-  - A cluster without a load balancer (kind, a plain kubeadm) is recognized by nothing at all having
-    happened to the Service within O(no_load_balancer_after) seconds of its creation, no
-    finalizer, no status, no event. That is no failure; such a workload is reached by
-    port-forward, like one whose Service is of another type.
-  - An API server that goes away while the addresses are waited for is waited for as well.
-  - Reads one list of the Services of each namespace each time it looks. Events are listed only
-    where a load balancer has no address, nodes only for a Service of type C(NodePort); a login
-    that may not list these does without.
+  - Waits until all Services of type C(LoadBalancer) have an address, in parallel, and until the
+    host name of a load balancer can be resolved.
+  - Fails early if a load balancer cannot be created, with the message of the Service's events, as
+    soon as the same failure occurred twice and was last seen within a minute. An older failure may
+    have been fixed since, so the module waits for the next attempt.
+  - A cluster without a load balancer implementation (kind, a plain kubeadm) is detected if the
+    Service has no finalizer, no status and no event O(no_load_balancer_after) seconds after its
+    creation. This is not a failure; such a workload is accessed by port-forward, like one whose
+    Service is of another type.
+  - If the API server becomes unavailable while the module waits, the module waits for it as well.
+  - Each poll sends one list request for the Services of each namespace. Events are listed only
+    if a load balancer has no address, nodes only for a Service of type C(NodePort). If the user
+    lacks the permission to list events or nodes, the module works without them.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: cluster
 options:
   workloads:
-    description: The workloads whose Services are looked for.
+    description: The workloads whose Services to look up.
     type: list
     elements: dict
     required: true
@@ -45,7 +45,7 @@ options:
         type: str
         required: true
       service_port:
-        description: Port of the Service. If it has this one no more, the live one is returned.
+        description: Port of the Service. If the live Service lacks it, the live port is returned.
         type: int
         required: true
       expose:
@@ -54,17 +54,17 @@ options:
         choices: [LoadBalancer, NodePort, ClusterIP]
         default: LoadBalancer
   labels:
-    description: Labels of the Services that count; a Service without them is not there.
+    description: Labels that Services must have; a Service without them counts as missing.
     type: dict
     default: {}
   timeout:
-    description: Seconds to wait for the load balancers in all.
+    description: Timeout in seconds for all load balancers together.
     type: float
     default: 300
   no_load_balancer_after:
     description:
-      - Seconds after a Service's creation within which a cluster that has a load balancer shows
-        that it handles the Service.
+      - Seconds after a Service's creation within which a cluster with a load balancer
+        implementation shows that it handles the Service.
     type: float
     default: 20
 attributes:
@@ -79,7 +79,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Find where the greeting is reached
+- name: Find the address of the greeting
   workload_address:
     context: kind-kind
     workloads:
@@ -93,7 +93,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 workloads:
-  description: Where the workloads are reached, without those that have a problem.
+  description: The addresses of the workloads that have no problem.
   returned: always, but for an unreachable cluster and wrong options
   type: list
   elements: dict
@@ -106,30 +106,30 @@ workloads:
       sample: load-balancer
     address:
       description:
-        - IP address or host name of the load balancer; of a node for a Service of type
-          C(NodePort); empty otherwise.
+        - IP address or host name of the load balancer, or of a node for a Service of type
+          C(NodePort); otherwise empty.
       type: str
       sample: 35.241.237.159
     port:
-      description: Port at that address; without an address that of the Service.
+      description: Port at that address; without an address, the port of the Service.
       type: int
       sample: 80
     service_port:
-      description: Port of the Service, as it is on the cluster.
+      description: Port of the Service on the cluster.
       type: int
       sample: 80
     url:
-      description: Where the load balancer answers; empty for V(port-forward).
+      description: URL of the load balancer; empty for V(port-forward).
       type: str
       sample: http://35.241.237.159
     reason:
-      description: Why there is no load balancer to ask; empty if there is one.
+      description: Why there is no load balancer; empty if there is one.
       type: str
       sample: ""
     nodes:
       description:
-        - The nodes that a Service of type C(NodePort) is reached at. None when the login may not
-          list them.
+        - The nodes through which a Service of type C(NodePort) is accessible. Empty if the user may
+          not list them.
       type: list
       elements: dict
       contains:
@@ -137,12 +137,12 @@ workloads:
         address: {description: Its external address or else its internal one., type: str,
                   sample: 10.0.0.7}
     try:
-      description: Commands that ask the workload by hand.
+      description: Commands that query the workload by hand.
       type: list
       elements: str
       sample: ["curl http://35.241.237.159"]
 problems:
-  description: What is wrong.
+  description: The problems.
   returned: when there is a problem with a workload
   type: list
   elements: dict
@@ -150,7 +150,7 @@ problems:
     name: {description: Name of the workload., type: str, sample: hello-web}
     namespace: {description: Its namespace., type: str, sample: default}
     problem:
-      description: What is wrong with it, in words.
+      description: The problem as text.
       type: str
       sample: "Workload hello-web in default: Service hello-web is being deleted: \
         deploy again once it is gone."
@@ -179,7 +179,7 @@ from ansible.module_utils.docker_ml_api.kubernetes.service_address import (
 
 try:
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import ApiError, UnreachableError
-except ImportError:  # run_module says which package is missing
+except ImportError:  # run_module reports the missing package
     ApiError = UnreachableError = Exception
 
 if TYPE_CHECKING:
@@ -200,38 +200,38 @@ ARGUMENTS = {
     "timeout": {"type": "float", "default": 300},
     "no_load_balancer_after": {"type": "float", "default": 20},
 }
-# Seconds that a name's look-up may take.
+# Timeout in seconds of a name lookup.
 LOOK_UP = 5.0
 
 
 class ClusterSource:
-    """Asks the cluster, and this machine's resolver."""
+    """Reads from the cluster, and from this machine's resolver."""
 
     def __init__(self, cluster: Cluster, labels: Mapping[str, str]) -> None:
-        """Take the cluster and the labels of the Services that count."""
+        """Set the cluster and the labels of the Services that count."""
         self._cluster = cluster
         self._labels = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
     def services(self, namespace: str) -> list[Object]:
-        """Return the Services of ours in the namespace."""
+        """Return this project's Services in the namespace."""
         found: list[Object] = self._cluster.list("Service", namespace, labels=self._labels)
         return found
 
     def events(self, namespace: str) -> list[Object]:
-        """Return the events of the namespace's Services; none if that is not allowed."""
+        """Return the events of the namespace's Services; none if the user may not list them."""
         return self._allowed("Event", namespace, "involvedObject.kind=Service")
 
     def nodes(self) -> list[Object]:
-        """Return the cluster's nodes; none if that is not allowed."""
+        """Return the cluster's nodes; none if the user may not list them."""
         return self._allowed("Node", "", "")
 
     def now(self) -> float | None:
-        """Return the API server's clock at its last answer."""
+        """Return the time of the API server at its last answer; None if unknown."""
         moment: float | None = read_moment(self._cluster.date)
         return moment
 
     def unresolved(self, hostname: str) -> str:
-        """Return why a host name cannot be looked up; a proxy would look it up itself."""
+        """Return why a host name cannot be resolved; empty if it can, or a proxy resolves it."""
         if proxied(f"http://{hostname}"):
             return ""
         why: str = ask_resolver(
@@ -250,7 +250,7 @@ class ClusterSource:
 
 
 def find(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
-    """Return the module's result."""
+    """Find the addresses and return the module's result; raise ModuleFailedError."""
     params = module.params
     for name in ("timeout", "no_load_balancer_after"):
         if params[name] < 0:

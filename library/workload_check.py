@@ -8,20 +8,20 @@ DOCUMENTATION = r"""
 module: workload_check
 short_description: Query every replica of workloads and verify the answers
 description:
-  - Asks the address of each workload, with a new connection each time, until each of its ready
-    pods has answered each check. The header O(instance_header) of an answer names its pod.
-  - Every answer must be right, as the module M(prediction_check) verifies it, and the pods must
+  - Sends requests to the address of each workload, each on a new connection, until each of its
+    ready pods has answered each check. The header O(instance_header) of an answer names its pod.
+  - Every answer must be correct, as verified by the module M(prediction_check), and all pods must
     predict the same. Values are compared with the check's tolerances. A check with an
-    C(expected_text) is judged by that alone, so that a pod may state its own name.
-  - Where there is no address, or an app's answers name no pod, each pod is asked by itself, by a
-    port-forward through the API server; an address is then asked once for each check beside that.
-    Bounds on the latency hold for answers that came by the address only.
-  - Pods that end or vanish meanwhile, such as those of a rollout, need not answer; pods that come
-    and are ready must. While one ends, a wrong answer by the address that names no pod may be its
-    own, so the address is asked again.
-  - An answer from a pod of another workload is a problem. For a ready pod that never answers by
-    the address the cluster is asked why, its Service's session affinity and EndpointSlices, the
-    NetworkPolicies, and the pod itself by port-forward.
+    C(expected_text) is verified by that text alone, so that a pod may state its own name.
+  - If there is no address, or the answers of an app name no pod, each pod is queried individually
+    by port-forward through the API server; if there is an address, it is then also queried once
+    for each check. Latency limits apply only to answers through the address.
+  - Pods that terminate or disappear during the check, such as those of a rollout, need not answer;
+    pods that are added and ready must. While a pod terminates, a wrong answer through the address
+    that names no pod may come from it, so the address is queried again.
+  - An answer from a pod of another workload is a problem. If a ready pod never answers through
+    the address, the cause is searched in the Service's session affinity and EndpointSlices, the
+    NetworkPolicies, and by a port-forward to the pod itself.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -30,13 +30,13 @@ extends_documentation_fragment:
   - prediction_check
 options:
   workloads:
-    description: What to check.
+    description: The workloads to check.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: Name of the workload; its pods have the label C(app) of that value.
+        description: Name of the workload; its pods have this value in the label C(app).
         type: str
         required: true
       namespace:
@@ -56,48 +56,48 @@ options:
         type: int
         required: true
       url:
-        description: Where its load balancer answers; empty where there is none.
+        description: URL of its load balancer; empty if there is none.
         type: str
         default: ""
       checks:
         description:
-          - What to ask and what the answers must be, in this order. The elements are those of the
+          - The requests and the expected answers, in this order. The elements are those of the
             option O(prediction_check#module:checks) of the module M(prediction_check).
-          - The number of C(samples) is how often the address is asked at least; pods that are
-            asked by themselves share it.
+          - C(samples) is the minimum number of requests to the address; pods that are queried
+            individually share this number.
         type: list
         elements: dict
         required: true
   instance_header:
-    description: Header of the answers that carries the host name of the pod.
+    description: Header of the answers with the host name of the pod.
     type: str
     default: X-Served-By
   labels:
     description:
-      - Labels of the project's pods. They select no pods, for the Service does not know of them;
-        a pod that the Service leads to without them is asked too, and is named as foreign when
-        it is wrong.
+      - Labels of the project's pods. They do not select pods, since the Service does not use them.
+        If the Service selects a pod without them, it is queried too, and reported as foreign if
+        its answer is wrong.
     type: dict
     default: {}
   samples:
-    description: Number of requests for each check that states none itself.
+    description: Number of requests for each check that does not set its own.
     type: int
     default: 1
   deadline:
     description:
-      - Seconds that one workload may take, all pods, checks and retries included. Eight
+      - Timeout in seconds of each workload, including all pods, checks and retries. Eight
         workloads are checked at a time.
     type: float
     default: 60
 attributes:
   check_mode:
     support: full
-    description: Predictions change nothing, so the workloads are asked in check mode too.
+    description: Predictions change nothing, so requests are sent in check mode too.
   diff_mode:
     support: none
     description: Changes nothing.
 notes:
-  - Port-forward needs the permissions get and create of C(pods/portforward).
+  - Port-forward requires the permissions get and create for C(pods/portforward).
 requirements: [kubernetes, websocket-client]
 seealso:
   - module: prediction_check
@@ -137,7 +137,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 workloads:
-  description: What came of the workloads that are well.
+  description: The results of the workloads without problems.
   returned: always, but for an unreachable cluster and wrong options
   type: list
   elements: dict
@@ -145,16 +145,16 @@ workloads:
     name: {description: Name of the workload., type: str, sample: test-ml-score}
     namespace: {description: Its namespace., type: str, sample: test-ml-app}
     url:
-      description: The address that was asked; empty for a port-forward.
+      description: The address that was queried; empty for a port-forward.
       type: str
       sample: http://127.0.10.1:8080
     via:
-      description: How the workload was asked, V(address) or V(port-forward).
+      description: How the workload was queried, V(address) or V(port-forward).
       type: str
       sample: address
     by:
       description:
-        - How its pods were told apart, V(header) or V(port-forward), if but for one check.
+        - How its pods were distinguished, V(header) or V(port-forward), even if only for one check.
       type: str
       sample: header
     answered:
@@ -163,17 +163,17 @@ workloads:
       sample: {"test-ml-score-5d9c-x7k2p": {"count": 3, "answers":
                {"http://127.0.10.1:8080/prediction/?f=0.05": [199.60306236]}}}
     checks:
-      description: What came of each check, in the order of the option.
+      description: The result of each check, in the order of the option.
       type: list
       elements: dict
       contains:
         url:
-          description: What was asked, for a port-forward as the user's own would be.
+          description: The URL of the request; for a port-forward, the URL for a manual request.
           type: str
           sample: http://127.0.10.1:8080/prediction/?f=0.05
-        method: {description: By which method., type: str, sample: GET}
+        method: {description: The HTTP method., type: str, sample: GET}
         by:
-          description: Where its answers came from, V(address) or V(port-forward).
+          description: How its answers were obtained, V(address) or V(port-forward).
           type: str
           sample: address
         value: {description: The answer as a value; null if it is none., type: raw,
@@ -184,7 +184,7 @@ workloads:
                sample: [test-ml-score-5d9c-x7k2p]}
         requests: {description: Number of requests., type: int, sample: 5}
         latencies:
-          description: Milliseconds until the right answers were complete; null without any.
+          description: Milliseconds until the correct answers were complete; null without any.
           type: dict
           contains:
             min: {description: The fastest., type: float, sample: 1.9}
@@ -192,7 +192,7 @@ workloads:
             p99: {description: The 99th percentile., type: float, sample: 3.4}
             max: {description: The slowest., type: float, sample: 3.4}
         healed:
-          description: Failures that were retried, in words, with how often.
+          description: Failures that were retried, as text, with their number.
           type: list
           elements: str
           sample: []
@@ -203,12 +203,12 @@ workloads:
       sample: ["http://127.0.10.1:8080/prediction/?f=0.05 answered [199.60306236] \
                by pods test-ml-score-5d9c-x7k2p, test-ml-score-5d9c-zzq4m in 2.1 ms"]
     try:
-      description: Commands that ask the workload by hand.
+      description: Commands that query the workload by hand.
       type: list
       elements: str
       sample: ["curl 'http://127.0.10.1:8080/prediction/?f=0.05'"]
 problems:
-  description: What is wrong.
+  description: The problems.
   returned: when there is a problem with a workload
   type: list
   elements: dict
@@ -216,7 +216,7 @@ problems:
     name: {description: Name of the workload., type: str, sample: test-ml-score}
     namespace: {description: Its namespace., type: str, sample: test-ml-app}
     problem:
-      description: What is wrong with it, in words.
+      description: The problem as text.
       type: str
       sample: "Workload test-ml-score in test-ml-app: http://127.0.10.1:8080/prediction/?f=0.05: \
                pod test-ml-score-5d9c-zzq4m answered [150.0], expected [199.6] ± 0.1"
@@ -253,7 +253,7 @@ try:
         ClusterSurroundings,
         pods_by_workload,
     )
-except ImportError:  # run_module says which package is missing
+except ImportError:  # run_module reports the missing package
     ClusterSurroundings = pods_by_workload = None
 
 if TYPE_CHECKING:
@@ -283,12 +283,12 @@ CONCURRENCY = 8
 
 
 def sentence(workload: Mapping[str, Any], problem: str) -> str:
-    """Return a problem with the workload's name before it."""
+    """Return a problem, prefixed with the workload's name."""
     return f"Workload {workload['name']} in {workload['namespace']}: {problem}"
 
 
 def read_target(workload: Mapping[str, Any], params: Mapping[str, Any]) -> Target:
-    """Return what a workload's options describe; raise ValueError with a sentence."""
+    """Return the target that a workload's options describe; raise ValueError with a sentence."""
     command, local = forward_commands(
         workload["namespace"],
         workload["service_name"],
@@ -309,7 +309,7 @@ def read_target(workload: Mapping[str, Any], params: Mapping[str, Any]) -> Targe
 
 
 def ask(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
-    """Return the module's result."""
+    """Check the workloads and return the module's result; raise ModuleFailedError."""
     params = module.params
     workloads = params["workloads"]
     try:
@@ -355,7 +355,7 @@ def ask(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 
 
 def judgement(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the module's result on the workloads' ones; fail if one has a problem."""
+    """Return the module's result from those of the workloads; fail if one has a problem."""
     problems = [
         {
             "name": result["name"],

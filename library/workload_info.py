@@ -9,20 +9,20 @@ module: workload_info
 short_description: List the workloads of this project on a cluster
 description:
   - Lists the Deployments and ReplicationControllers with the project's labels, in all namespaces
-    that may be read.
+    that the user may read.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: [cluster, read_only]
 options:
   labels:
-    description: Labels that mark what is the project's own.
+    description: Labels that mark the objects of the project.
     type: dict
     required: true
 """
 
 EXAMPLES = r"""
-- name: See what is there
+- name: List the workloads
   workload_info:
     labels:
       app.kubernetes.io/managed-by: docker-ml-api
@@ -53,7 +53,7 @@ ARGUMENTS: dict[str, Any] = {"labels": {"type": "dict", "required": True}}
 
 
 def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
-    """List them."""
+    """Return the workloads."""
     selector = releases.selector(module.params["labels"], records=False)
     found = [
         {"name": name, "namespace": one["metadata"]["namespace"], "kind": one["kind"]}
@@ -65,7 +65,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Wire the options to the reading."""
+    """Run the module."""
     module_common.run_module(ARGUMENTS, run)
 
 

@@ -8,24 +8,24 @@ DOCUMENTATION = r"""
 module: workload_manifests
 short_description: Render apps as Kubernetes objects
 description:
-  - Makes the manifests of workloads, each an app that runs on a cluster under a name of its own;
-    a Deployment or ReplicationController and a Service, and where asked a
+  - Renders the manifests of workloads. A workload is an app that runs on a cluster under its own
+    name, as a Deployment or ReplicationController and a Service, and optionally a
     HorizontalPodAutoscaler, a PodDisruptionBudget and a NetworkPolicy.
-  - Asks no cluster. The same input gives the same manifests, byte by byte.
-  - All that is wrong with the input is reported at once, a sentence each.
-  - The pods meet the Pod Security level C(restricted), have a read-only root with a C(/tmp) of
-    their own and no service-account token, and are spread over the nodes. A pod that is to go is
-    first taken out of its Service, then told to finish.
+  - Does not access a cluster. The same input results in the same manifests, byte for byte.
+  - All problems of the input are reported at once, each as a sentence.
+  - The pods meet the Pod Security level C(restricted), have a read-only root file system with a
+    C(/tmp) of their own and no service-account token, and are spread over the nodes. A pod that is
+    to be deleted is first removed from its Service, then told to terminate.
   - A container gets the environment E(PORT), the app's port, and E(INSTANCE_NAME), the pod's name.
-  - Every object carries O(labels), C(app) and C(app.kubernetes.io/instance) with the workload's
+  - Every object has O(labels), C(app) and C(app.kubernetes.io/instance) with the workload's
     name, C(app.kubernetes.io/name) with the app's, and the annotation
-    C(docker-ml-api/configuration), a hash of the object as rendered. All selectors are C(app).
+    C(docker-ml-api/configuration), a hash of the object as rendered. All selectors use C(app).
 version_added: 0.1.0
 author:
   - docker-ml-api
 options:
   workloads:
-    description: What to run.
+    description: The workloads to render.
     type: list
     elements: dict
     required: true
@@ -33,75 +33,75 @@ options:
       name:
         description:
           - Name of the workload's objects, and of the container in its pods; lower-case letters,
-            digits and C(-), at most 63.
+            digits and C(-), at most 63 characters.
         type: str
         required: true
       app:
-        description: The name of one of O(apps).
+        description: Name of one of O(apps).
         type: str
         required: true
       namespace:
-        description: Where it runs; the default is O(namespace).
+        description: Namespace of the workload. Defaults to O(namespace).
         type: str
       kind:
-        description: What runs the pods; the default is O(kind).
+        description: Controller of the pods. Defaults to O(kind).
         type: str
         choices: [Deployment, ReplicationController]
       service_name:
-        description: Name of its Service; the default is the workload's name.
+        description: Name of its Service. Defaults to the workload's name.
         type: str
       service_port:
-        description: Port of its Service; the default is the app's.
+        description: Port of its Service. Defaults to the app's.
         type: int
       expose:
-        description: Type of its Service; the default is O(expose).
+        description: Type of its Service. Defaults to O(expose).
         type: str
         choices: [LoadBalancer, NodePort, ClusterIP]
       load_balancer_class:
-        description: Which of a cluster's load balancers to use. It cannot be changed later.
+        description: The load balancer implementation to use. It cannot be changed later.
         type: str
       load_balancer_source_ranges:
-        description: The networks that the load balancer takes requests from; without them all.
+        description: The networks that may access the load balancer. By default all may.
         type: list
         elements: str
       service_annotations:
         description: Annotations of the Service, which configure the cloud's load balancer.
         type: dict
       replicas:
-        description: Number of pods; the default is O(replicas). With O(workloads[].autoscale) the
-          autoscaler decides instead.
+        description: Number of pods. Defaults to O(replicas). With O(workloads[].autoscale) the
+          autoscaler determines it instead.
         type: int
       labels:
-        description: Labels of its objects and pods, beside ours.
+        description: Additional labels of its objects and pods.
         type: dict
       environment:
-        description: Environment of the container; values are text and arrive as they are.
+        description: Environment of the container; values are text and are passed unchanged.
         type: dict
       resources:
-        description: Requests and limits that take the place of the app's, one by one.
+        description: Requests and limits that override those of the app individually.
         type: dict
         suboptions: &resources
           requests:
-            description: "What a node must have to spare, as in C({cpu: 50m, memory: 64Mi})."
+            description: "Resources that a node must have free, as in C({cpu: 50m, memory: 64Mi})."
             type: dict
           limits:
-            description: The most that a container may use.
+            description: Maximum resources of a container.
             type: dict
       autoscale:
-        description: Lets the number of pods follow the load. Needs a CPU request, a Deployment,
+        description: Scales the number of pods with the load. Requires a CPU request, a Deployment,
           and a cluster with metrics.
         type: dict
         suboptions:
           min_replicas:
-            description: The fewest pods.
+            description: Minimum number of pods.
             type: int
             required: true
           max_replicas:
-            description: The most pods.
+            description: Maximum number of pods.
             type: int
             required: true
           cpu_percent:
-            description: Share of the requested CPU that the pods should use on average.
+            description: Target average CPU utilization of the pods, in percent of the request.
             type: int
             default: 80
           scale_down_delay:
@@ -109,35 +109,35 @@ options:
             type: int
             default: 300
       disruption_budget:
-        description: How many pods must stay, or may go, when nodes are drained.
+        description: Number of pods that must stay, or may be evicted, when nodes are drained.
         type: dict
         suboptions:
           min_available:
-            description: The fewest pods that stay, a number or a share as in V(50%).
+            description: Minimum number of pods that stay, as a number or a percentage like V(50%).
             type: raw
           max_unavailable:
-            description: The most pods that go at a time, a number or a share.
+            description: Maximum number of pods evicted at a time, as a number or a percentage.
             type: raw
       network_policy:
-        description: Whether the pods can be reached on the app's port only, and reach nothing
-          themselves. Needs a network plugin that enforces it.
+        description: Whether pods accept connections on the app's port only, and cannot open any
+          themselves. Requires a network plugin that enforces it.
         type: bool
         default: false
       node_selector:
         description: Labels of the nodes that the pods may run on.
         type: dict
       tolerations:
-        description: Taints of nodes to put up with, as in a pod's C(tolerations).
+        description: Node taints that the pods tolerate, as in a pod's C(tolerations).
         type: list
         elements: dict
       probes:
-        description: Whether the pods have probes; the default is O(probes).
+        description: Whether the pods have probes. Defaults to O(probes).
         type: bool
       graceful:
-        description: Whether the pods end gracefully; the default is O(graceful).
+        description: Whether the pods terminate gracefully. Defaults to O(graceful).
         type: bool
   apps:
-    description: What can be run.
+    description: The apps that workloads can run.
     type: list
     elements: dict
     required: true
@@ -155,53 +155,53 @@ options:
         type: int
         required: true
       alive_path:
-        description: What its startup and liveness probes ask.
+        description: Path that its startup and liveness probes request.
         type: str
         default: /
       ready_path:
-        description: What its readiness probe asks; the default is O(apps[].alive_path).
+        description: Path that its readiness probe requests. Defaults to O(apps[].alive_path).
         type: str
       resources:
-        description: What its container requests, and its limits.
+        description: Requests and limits of its container.
         type: dict
         suboptions: *resources
       checks:
-        description: What a running workload is asked; handed on to the module C(prediction_check).
+        description: Checks of a running workload; passed to the module C(prediction_check).
         type: list
         elements: dict
   registry:
-    description: Registry of the images with its path, as in V(docker.io/ACCOUNT); empty if the
-      nodes have the images already.
+    description: Registry of the images with its path, such as V(docker.io/ACCOUNT); empty if the
+      images already exist on the nodes.
     type: str
     default: ""
   digests:
     description: Digest V(sha256:…) of each app's image, by the app's name. An app without one is
-      referred to by its tag.
+      referenced by its tag.
     type: dict
   pull_secret:
-    description: Name of the Secret with the registry's login; empty for none.
+    description: Name of the Secret with the registry credentials; empty for none.
     type: str
     default: ""
   labels:
-    description: Labels of every object, by which ours are recognized from others.
+    description: Labels of every object, which distinguish the objects of this project from others.
     type: dict
     required: true
   namespace:
-    description: Namespace of the workloads that name none.
+    description: Namespace of workloads that do not set one.
     type: str
     default: default
   kind:
-    description: What runs the pods of the workloads that do not say it.
+    description: Controller of the pods of workloads that do not set one.
     type: str
     choices: [Deployment, ReplicationController]
     default: Deployment
   expose:
-    description: Type of the Services of the workloads that do not say it.
+    description: Type of the Services of workloads that do not set one.
     type: str
     choices: [LoadBalancer, NodePort, ClusterIP]
     default: LoadBalancer
   replicas:
-    description: Number of pods of the workloads that do not say it.
+    description: Number of pods of workloads that do not set it.
     type: int
     default: 2
   progress_deadline:
@@ -209,26 +209,26 @@ options:
     type: int
     default: 300
   min_ready:
-    description: Seconds that a new pod must be ready before an old one goes.
+    description: Seconds that a new pod must be ready before an old one is deleted.
     type: int
     default: 1
   pre_stop:
-    description: Seconds that a pod that is to go still answers, so that every node and load
-      balancer has taken it out by then.
+    description: Seconds that a terminating pod continues to answer, so that every node and load
+      balancer can remove it in the meantime.
     type: int
     default: 5
   termination_grace:
-    description: Seconds that a pod may take to end, O(pre_stop) included.
+    description: Seconds that a pod may take to terminate, including O(pre_stop).
     type: int
     default: 30
   probes:
     description: Whether pods have startup, readiness and liveness probes. Without them requests
-      reach pods that are not ready; that is for measuring what the probes are worth.
+      reach pods that are not ready; use this only to measure the effect of the probes.
     type: bool
     default: true
   graceful:
-    description: Whether pods that are to go have O(pre_stop) and O(termination_grace). Otherwise
-      they are killed after a second; that is for measuring, too.
+    description: Whether terminating pods have O(pre_stop) and O(termination_grace). Otherwise
+      they are killed after a second; use this only for measurements, too.
     type: bool
     default: true
   yaml:
@@ -238,7 +238,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Changes nothing anyway.
+    description: Changes nothing.
   diff_mode:
     support: none
     description: Changes nothing.
@@ -269,7 +269,7 @@ EXAMPLES = r"""
         disruption_budget: {max_unavailable: 1}
   register: rendered
 
-- name: Write what kubectl apply takes
+- name: Write the input of kubectl apply
   ansible.builtin.copy:
     content: "{{ rendered.workloads[0].yaml }}"
     dest: model_launch.yaml
@@ -284,26 +284,26 @@ workloads:
   elements: dict
   contains:
     name: {description: The workload's name., type: str, sample: test-ml-score}
-    namespace: {description: Where it runs., type: str, sample: test-ml-app}
-    kind: {description: What runs the pods., type: str, sample: Deployment}
+    namespace: {description: Its namespace., type: str, sample: test-ml-app}
+    kind: {description: The controller of its pods., type: str, sample: Deployment}
     app: {description: The app's name., type: str, sample: diabetes}
     image:
-      description: The image as the pods refer to it.
+      description: The image as referenced by the pods.
       type: str
       sample: docker.io/ACCOUNT/diabetes@sha256:0123...
-    replicas: {description: Number of pods; with an autoscaler the fewest., type: int, sample: 2}
+    replicas: {description: Number of pods; the minimum if autoscaled., type: int, sample: 2}
     autoscaled: {description: Whether it has an autoscaler., type: bool, sample: false}
     service_name: {description: Name of its Service., type: str, sample: test-ml-score-lb}
     service_port: {description: Port of its Service., type: int, sample: 8080}
     expose: {description: Type of its Service., type: str, sample: LoadBalancer}
     port: {description: The port that the container listens on., type: int, sample: 8080}
-    checks: {description: What the app is asked., type: list, elements: dict, sample: []}
+    checks: {description: Checks of the app., type: list, elements: dict, sample: []}
     configuration:
       description: A hash of its objects.
       type: str
       sample: sha256:0123...
     objects:
-      description: Its objects in the order to apply, without its namespace.
+      description: Its objects, in the order in which to apply them, without its namespace.
       type: list
       elements: dict
       sample: []
@@ -386,7 +386,7 @@ ARGUMENTS: dict[str, Any] = {
     "apps": {"type": "list", "elements": "dict", "required": True, "options": _APP},
     "registry": {"type": "str", "default": ""},
     "digests": {"type": "dict"},
-    # The Secret's name, no secret.
+    # The name of the Secret is not secret.
     "pull_secret": {"type": "str", "default": "", "no_log": False},
     "labels": {"type": "dict", "required": True},
     "namespace": {"type": "str", "default": "default"},
@@ -404,7 +404,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def main() -> None:
-    """Wire the options to the rendering."""
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("PyYAML"), exception=IMPORT_ERROR)

@@ -8,18 +8,19 @@ DOCUMENTATION = r"""
 module: workload_release
 short_description: Record the releases of workloads that were found good
 description:
-  - Keeps a history of each workload beside it, one immutable ConfigMap for each release, named
-    C(NAME-release-NUMBER), with the workload's objects in it.
-  - Call it once a release has proved good; see M(workload_release_info) for going back.
-  - What is recorded as the newest release already is left as it is. A configuration that an
-    older release had gets a new number, as with C(kubectl rollout undo), and its old record goes.
+  - Stores a history of each workload in its namespace, one immutable ConfigMap for each release,
+    named C(NAME-release-NUMBER), with the workload's objects in it.
+  - Call it once a release has been verified; see M(workload_release_info) for rolling back.
+  - If the workload is already recorded as the newest release, nothing changes. A configuration that
+    an older release had gets a new number, as with C(kubectl rollout undo), and its old record is
+    deleted.
 version_added: 0.1.0
 author:
   - docker-ml-api
 extends_documentation_fragment: cluster
 options:
   workloads:
-    description: What runs now.
+    description: The running workloads.
     type: list
     elements: dict
     required: true
@@ -29,11 +30,11 @@ options:
         type: str
         required: true
       namespace:
-        description: The namespace that it is in.
+        description: The namespace of the workload.
         type: str
         required: true
       configuration:
-        description: Hash over its objects, by which releases are distinguished.
+        description: Hash over its objects, which identifies a release.
         type: str
         required: true
       image:
@@ -47,23 +48,23 @@ options:
         required: true
       checks:
         description:
-          - What it was asked, as the module M(prediction_check) takes it, so that after a rollback
-            it is asked that again. A release that is recorded already keeps its own.
+          - Its checks, as options of the module M(prediction_check), so that they can be repeated
+            after a rollback. A release that is already recorded keeps its own checks.
         type: list
         elements: dict
         default: []
   labels:
-    description: Labels that mark what is the project's own; each record gets them.
+    description: Labels that mark the objects of the project; each record gets them.
     type: dict
     required: true
   limit:
-    description: How many releases of a workload are kept, the newest included.
+    description: Number of releases to keep for each workload, including the newest.
     type: int
     default: 10
 attributes:
   check_mode:
     support: full
-    description: Says which releases would be recorded.
+    description: Reports which releases would be recorded.
   diff_mode:
     support: full
     description: Shows the newest release of each workload before and after.
@@ -72,7 +73,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Record what runs and answers
+- name: Record the verified releases
   workload_release:
     workloads: "{{ good | community.general.keep_keys(
       target=['name', 'namespace', 'configuration', 'image', 'objects', 'checks']) }}"
@@ -82,7 +83,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 workloads:
-  description: What is recorded of each workload.
+  description: The recorded releases of each workload.
   returned: success
   type: list
   elements: dict
@@ -119,17 +120,17 @@ ARGUMENTS: dict[str, Any] = {
     "limit": {"type": "int", "default": 10},
 }
 _CONFLICT = 409
-# Each try that another run gets in the way of makes one number more known to be taken.
+# Each attempt that conflicts with another run identifies one more number that is in use.
 _TRIES = 10
 
 
 class Recorder:
-    """Records one workload after the other, reading each namespace once."""
+    """Records one workload after the other, and reads each namespace once."""
 
     def __init__(
         self, connected: Cluster, labels: Mapping[str, str], limit: int, *, dry: bool
     ) -> None:
-        """Take the cluster, the project's labels, and whether only to say what would be done."""
+        """Set the cluster, the project's labels, and whether only to report what would be done."""
         self._cluster = connected
         self._labels = labels
         self._limit = limit
@@ -140,7 +141,7 @@ class Recorder:
         self.after: dict[str, Any] = {}
 
     def record(self, workload: Mapping[str, Any]) -> dict[str, Any]:
-        """Make the workload's records right and return their numbers."""
+        """Update the workload's records and return their numbers; raise ModuleFailedError."""
         name, namespace = workload["name"], workload["namespace"]
         try:
             plan = self._recorded(workload)
@@ -207,7 +208,7 @@ class Recorder:
 
 
 def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
-    """Record the workloads."""
+    """Record the workloads and return the module's result; raise ModuleFailedError."""
     params = module.params
     if params["limit"] < 1:
         raise module_common.ModuleFailedError("limit must be 1 or more: the newest release stays.")
@@ -220,7 +221,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Wire the options to the recording."""
+    """Run the module."""
     module_common.run_module(ARGUMENTS, run)
 
 

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 module: workload_release_info
 short_description: Return which releases of workloads were good, and which to roll back to
 description:
-  - Reads what M(workload_release) recorded.
+  - Reads the releases that M(workload_release) recorded.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -25,20 +25,20 @@ options:
         type: str
         required: true
       namespace:
-        description: The namespace that it is in.
+        description: The namespace of the workload.
         type: str
         required: true
       configuration:
         description:
-          - Hash over the objects of the release that is no good. The target is then the newest
-            release that was; if that is this very one, there is no target.
-          - Without it the target is the release before the one that runs. That is the newest if
-            what runs the pods now is in no release, since it was never found good; else it is the
-            release before the newest.
+          - Hash over the objects of the failed release. The target is then the newest recorded
+            release; if that is the failed release itself, there is no target.
+          - If unset, the target is the release before the running one. If the running configuration
+            is not recorded, since it was never verified, that is the newest release; otherwise it
+            is the release before the newest.
         type: str
         default: ""
   labels:
-    description: Labels that mark what is the project's own.
+    description: Labels that mark the objects of the project.
     type: dict
     required: true
 seealso:
@@ -46,7 +46,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Find what served before
+- name: Find the release to roll back to
   workload_release_info:
     workloads:
       - name: hello-web
@@ -81,10 +81,10 @@ workloads:
         created: {description: When it was recorded., type: str, sample: "2026-11-22T19:00:00Z"}
     newest: {description: Number of the newest; null if there is none., type: int, sample: 4}
     previous: {description: Number of the one before it; null if none., type: int, sample: 3}
-    target: {description: Number of the one to go back to; null if none., type: int, sample: 3}
+    target: {description: Release to roll back to; null if there is none., type: int, sample: 3}
 targets:
   description:
-    - The releases to go back to, each as a workload with its objects; see M(workload_manifests).
+    - The releases to roll back to, each as a workload with its objects; see M(workload_manifests).
   returned: success
   type: list
   elements: dict
@@ -95,8 +95,8 @@ targets:
     kind: {description: Deployment or ReplicationController., type: str, sample: Deployment}
     app: {description: The app that it runs., type: str, sample: hello-app}
     image: {description: Its image., type: str, sample: "docker.io/tom/hello-app@sha256:..."}
-    replicas: {description: How many pods; autoscaled the least., type: int, sample: 2}
-    autoscaled: {description: Whether it scales by itself., type: bool, sample: false}
+    replicas: {description: Number of pods; the minimum if autoscaled., type: int, sample: 2}
+    autoscaled: {description: Whether it has an autoscaler., type: bool, sample: false}
     service_name: {description: Its Service., type: str, sample: hello-web}
     service_port: {description: The Service's port., type: int, sample: 80}
     expose: {description: The Service's type., type: str, sample: LoadBalancer}
@@ -104,7 +104,7 @@ targets:
     configuration: {description: Hash over the objects., type: str, sample: "sha256:91ab..."}
     objects: {description: Its manifests in apply order., type: list, elements: dict}
     checks:
-      description: What it was asked; empty if that was not recorded.
+      description: Its checks; empty if they were not recorded.
       type: list
       elements: dict
 missing:
@@ -116,7 +116,7 @@ missing:
     name: {description: The workload., type: str, sample: hello-web}
     namespace: {description: Its namespace., type: str, sample: default}
     problem:
-      description: The sentence.
+      description: The reason as a sentence.
       type: str
       sample: "Workload hello-web in default: it has no earlier release to go back to."
 """
@@ -155,7 +155,7 @@ def read(
 def running(
     connected: Cluster, namespaces: set[str], labels: Mapping[str, str]
 ) -> dict[tuple[str, str], str]:
-    """Return the hash of what runs the pods of each workload, by namespace and name."""
+    """Return the hash of the running configuration of each workload, by namespace and name."""
     selector = releases.selector(labels, records=False)
     return {
         (namespace, found["metadata"]["labels"].get(releases.INSTANCE, "")): (
@@ -168,7 +168,7 @@ def running(
 
 
 def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
-    """Return the histories."""
+    """Return the histories and the releases to roll back to."""
     params = module.params
     names = {workload["namespace"] for workload in params["workloads"]}
     known = read(connected, names, params["labels"])
@@ -205,7 +205,7 @@ def run(module: AnsibleModule, connected: Cluster) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Wire the options to the reading."""
+    """Run the module."""
     module_common.run_module(ARGUMENTS, run)
 
 

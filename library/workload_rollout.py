@@ -9,16 +9,16 @@ module: workload_rollout
 short_description: Wait until workloads on a cluster are rolled out
 description:
   - Waits for many workloads at the same time, as C(kubectl rollout status) does for one. A
-    workload is rolled out when all its pods are of its present template, ready and as many as
-    it shall have, and none of an earlier template is left.
-  - A workload that cannot get ready fails as soon as the cluster knows it, with the reason and
-    message of the pod itself and the last lines that its container logged. Such are an image
-    that cannot be pulled, a refused login to the registry, a container that crashes or needs
-    more memory than its limit, no room on the nodes, an exceeded quota, a refusal by Pod
-    Security or an admission webhook, a missing secret or volume, a probe that does not pass.
-  - What may heal by itself gets a grace of 15 to 60 seconds, counted while the module looks on.
-    A node that the cluster's autoscaler is adding is waited for.
-  - Reads by one list request for each kind and namespace. Events are read only while a
+    workload is rolled out when the desired number of pods of its current template are ready, and
+    no other pods of it are left.
+  - A workload that cannot become ready fails as soon as the cluster reports it, with the reason and
+    message of the pod itself and the last lines of the container's log. Examples are an image
+    that cannot be pulled, rejected registry credentials, a container that crashes or exceeds its
+    memory limit, no capacity on the nodes, an exceeded quota, a rejection by Pod
+    Security or an admission webhook, a missing secret or volume, a failing probe.
+  - Problems that may resolve themselves get a grace period of 15 to 60 seconds, counted while the
+    module watches. The module waits for a node that the cluster's autoscaler is adding.
+  - Sends one list request for each kind and namespace. Events are read only while a
     workload is not ready.
 version_added: 0.1.0
 author:
@@ -46,14 +46,14 @@ options:
         default: Deployment
       replicas:
         description:
-          - How many pods it must have at least; what counts beyond that is its own number, which
+          - Minimum number of pods. Beyond it, the number in the controller itself applies, which
             an autoscaler may have set.
         type: int
         default: 1
 """
 
 EXAMPLES = r"""
-- name: Wait until the new version runs
+- name: Wait until the new version is rolled out
   workload_rollout:
     context: kind-kind
     workloads:
@@ -83,10 +83,10 @@ workloads:
       revision: "2"
 problems:
   description:
-    - The workloads that are not, each with a sentence and the cause in a word, such as C(image),
-      C(crash), C(memory), C(room), C(refused), C(probe), C(deadline), C(configuration),
-      C(volume), C(timeout), or C(unfinished) for one that was still at it when O(settle) was
-      over.
+    - The workloads that are not rolled out, each with a sentence and the cause as a keyword, such
+      as C(image), C(crash), C(memory), C(room), C(refused), C(probe), C(deadline),
+      C(configuration), C(volume), C(timeout), or C(unfinished) for one that was still in progress
+      when O(settle) expired.
   returned: when a workload is not rolled out
   type: list
   elements: dict
@@ -130,7 +130,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def run(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
-    """Wait, and say how it ended."""
+    """Wait until the workloads are rolled out, and return the module's result."""
     params = module.params
     workloads = [
         Workload(Key(one["namespace"], one["name"]), one["kind"], one["replicas"])
