@@ -1,7 +1,7 @@
 """Runs modules of library/ and of community.docker in the process of their task: see ActionModule.
 
-Whatever else is in this folder is a link to this file: by a module's name, or as `normal`, which
-Ansible takes for every module that has no plugin of its own.
+Every other entry of this folder is a link to this file. Its name is that of a module, or `normal`,
+the plugin that Ansible uses for every module without a plugin of its own.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _PROJECT = Path(__file__).parent.parent
-# Of those without a plugin of their own: they ask the engine and nothing else.
+# Modules without a plugin of their own that only send requests to the engine.
 _OF_COLLECTIONS = re.compile(r"community\.docker\.docker_\w+")
-# By which Ansible tells how arguments and results are written.
+# Ansible's name for the serialization of arguments and results.
 _PROFILE = "legacy"
 
 
@@ -46,7 +46,7 @@ def _load(name: str, path: Path) -> ModuleType:
 
 
 def _module_of_library(name: str) -> ModuleType | None:
-    """Return the module of library/, or nothing if it has none of this name."""
+    """Return the module of library/, or None if it has no module of this name."""
     shared = str(_PROJECT / "module_utils")
     if shared not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.insert(0, shared)
@@ -54,21 +54,22 @@ def _module_of_library(name: str) -> ModuleType | None:
     return _load(f"docker_ml_api_library.{name}", path) if path.is_file() else None
 
 
-# Once, in the process that all tasks are forked from.
+# Loaded once, in the process that all tasks are forked from.
 MODULE = _module_of_library(Path(__file__).stem)
-# Ansible's own, by its path: by its name it may be the project's normal.py.
+# Ansible's own plugin, loaded by path: loaded by name it could be the project's normal.py.
 _Normal: Any = _load("docker_ml_api_normal", Path(action.__path__[0], "normal.py")).ActionModule
 
 
 class ActionModule(_Normal):  # type: ignore[misc]
-    """Runs the module of this name in the process that Ansible forks for its task.
+    """Runs the module of this name in the process that Ansible forks for the task.
 
-    To run a module Ansible packs it with all that it imports, starts another Python, and compiles
-    it there, for each task anew. With modules that only ask servers this is most of what a run
-    takes. (ansible.netcommon does the same for network devices, as "direct execution".)
+    To run a module, Ansible packs it with everything that it imports, starts another Python and
+    compiles the package there, for each task. With modules that only send requests to servers,
+    this takes most of the time of a run. (ansible.netcommon does the same for network devices, as
+    "direct execution".)
 
-    This is done only where it makes no difference: on this machine, with this Python, as this
-    user. Otherwise the module is sent as usual.
+    The module runs in this process only where this makes no difference: on this machine, with this
+    Python, as this user. Otherwise it is sent to the host as usual.
     """
 
     def _execute_module(self, *arguments: Any, **options: Any) -> dict[str, Any]:
@@ -85,11 +86,11 @@ class ActionModule(_Normal):  # type: ignore[misc]
         written = run(module, given, environment, self._loader.get_basedir())
         decoder = get_module_decoder(_PROFILE, Direction.MODULE_TO_CONTROLLER)
         data: dict[str, Any] = json.loads(written, cls=decoder)
-        # What begins so is said between modules and Ansible.
+        # Keys with this prefix are internal to modules and Ansible.
         return {key: value for key, value in data.items() if not key.startswith("_ansible_")}
 
     def _module(self) -> ModuleType | None:
-        """Return the module, if it can be run in this process."""
+        """Return the module if it can run in this process, or None."""
         if MODULE is not None or not _OF_COLLECTIONS.fullmatch(self._task.action):
             return MODULE
         collection, _, name = self._task.action.rpartition(".")
@@ -97,7 +98,7 @@ class ActionModule(_Normal):  # type: ignore[misc]
 
     def _is_here(self, task_vars: Mapping[str, Any]) -> bool:
         if there := self._task.delegate_to:
-            # The connection leads to that host, so its interpreter counts.
+            # The connection is to that host, so its interpreter counts.
             task_vars = task_vars.get("ansible_delegated_vars", {}).get(there, {})
         python = self._templar.template(task_vars.get("ansible_python_interpreter"))
         return (
@@ -114,14 +115,15 @@ def run(
     environment: Mapping[str, str],
     folder: str | Path = ".",
 ) -> str:
-    """Return what the module writes, whether it ends well or not.
+    """Run the module and return its output, whether it succeeds or fails.
 
-    environment: what is added to this process's own.
-    folder: the working directory; a module that is sent to this machine has the playbook's.
+    environment: variables to add to the environment of this process.
+    folder: the working directory; for a module that is sent to this machine, Ansible uses the
+        folder of the playbook.
     """
     encoder = get_module_encoder(_PROFILE, Direction.CONTROLLER_TO_MODULE)
     text = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}, cls=encoder).encode()
-    # Where AnsibleModule looks first.
+    # The variables in which AnsibleModule looks for its arguments first.
     vars(basic).update(_ANSIBLE_ARGS=text, _ANSIBLE_PROFILE=_PROFILE)
     output = io.StringIO()
     _end_in_order(os.getpid())
@@ -139,13 +141,14 @@ def run(
 
 @functools.cache
 def _end_in_order(_process: int) -> None:
-    """Have what modules register for the end of their process called at the end of this one, once.
+    """Register the exit functions of modules to run, once, when this process ends.
 
-    The client of Kubernetes removes so the files with a kubeconfig's keys. From Python 3.13 on
-    multiprocessing does this; before, it ends a task's process without.
+    For example, the Kubernetes client removes the files with a kubeconfig's keys in an exit
+    function. Since Python 3.13 multiprocessing runs them; earlier versions end the process of a
+    task without running them.
     """
     if sys.version_info < (3, 13):
-        # What is registered so far is for the end of the process that this one was forked from.
+        # The functions registered so far belong to the parent process.
         atexit._clear()  # noqa: SLF001 - as multiprocessing does from 3.13 on
         functions = atexit._run_exitfuncs  # noqa: SLF001 - the same; atexit has no public name for it
         util.Finalize(None, functions, exitpriority=0)
@@ -155,7 +158,7 @@ def _end_in_order(_process: int) -> None:
 def _without_connections() -> Iterator[None]:
     """Close the connections that a module leaves open, as the end of its process would.
 
-    The items of a loop share the process, and an engine by ssh has ten connections in a login.
+    The items of a loop share the process, and an engine by ssh accepts ten connections per login.
     """
     requests: Any = sys.modules.get("requests")
     if requests is None:
@@ -179,7 +182,7 @@ def _without_connections() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _as_it_was() -> Iterator[None]:
-    """Keep the environment and the working directory: the items of a loop share the process."""
+    """Restore the environment and the working directory; the items of a loop share the process."""
     folder, environment = Path.cwd(), dict(os.environ)
     try:
         yield
