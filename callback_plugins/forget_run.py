@@ -13,31 +13,31 @@ DOCUMENTATION = r"""
 ---
 name: forget_run
 type: notification
-short_description: Forgets the secrets that a run had to keep
+short_description: Deletes the secrets that a run had to store
 description:
   - A Google access token or a service account's key that is given as a variable (by Ansible Vault)
-    has to be in a file while Kubernetes is asked. That file is in memory, of mode 0600, and goes
-    with the run, however that ends.
-  - What a run that was killed left is removed by the next one.
+    has to be stored in a file while requests are sent to Kubernetes. That file is in memory, has
+    mode 0600, and is deleted at the end of the run, whether it succeeds, fails or is interrupted.
+  - Files of a run that was killed are deleted by the next run.
 """
 
-# As module_utils/docker_ml_api/private_files.py has it, which is loaded at the end only.
+# Defined in module_utils/docker_ml_api/private_files.py, which is loaded only at the end.
 _RUN = "DOCKER_ML_API_RUN"
 _MODULE_UTILS = str(Path(__file__).resolve().parent.parent / "module_utils")
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Names the run to its modules, and cleans up behind it."""
+    """Passes an identifier of the run to its modules, and deletes their files at the end."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "forget_run"
 
     def __init__(self) -> None:
-        """Begin."""
+        """Set the identifier, and register the clean-up."""
         super().__init__()
         os.environ[_RUN] = str(os.getpid())
-        # Ansible tells callbacks of no end by Ctrl-C. Its workers end without this.
+        # Ansible does not notify callbacks of an end by Ctrl-C. Its workers skip exit functions.
         atexit.register(_forget)
 
 

@@ -33,35 +33,34 @@ DOCUMENTATION = r"""
 ---
 name: stages
 type: stdout
-short_description: One line a stage, with what it changed and how long it took
+short_description: One line per stage, with its changes and its duration
 description:
   - Each play is a stage. It shows what was changed and what was found, and ends with one line
-    that says how much was changed and how long that took. Plays and tasks with nothing to do are
+    with the number of changes and the duration. Plays and tasks with nothing to do are
     not shown.
-  - On a terminal the last line is what is going on at the moment, with the seconds so far; while
-    an image is built, with the build's own step. Elsewhere, and where E(CI) is set, there is no
-    such line.
-  - A failed task is shown with all that it returned. Of a failure that the play itself deals with
-    (C(rescue), C(ignore_errors)) nothing is shown.
-  - With C(-v) and more it is the plugin P(ansible.builtin.default#callback).
+  - On a terminal, the last line shows the current task and its duration so far; during the build
+    of an image, also the current build step. There is no such line elsewhere, or if E(CI) is set.
+  - A failed task is shown with its complete result. A failure that the play handles itself
+    (C(rescue), C(ignore_errors)) is not shown.
+  - With C(-v) or more it behaves like the plugin P(ansible.builtin.default#callback).
 extends_documentation_fragment:
   - default_callback
   - result_format_callback
 """
 
-# As module_utils/docker_ml_api/progress.py has it.
+# Defined in module_utils/docker_ml_api/progress.py.
 PROGRESS = "DOCKER_ML_API_PROGRESS"
 ROLE = re.compile(r"^\S+ : ")
 # A line of BuildKit's plain progress: "#12 [trained 3/3] RUN …", "#12 5.123 what it prints".
 BUILD_STEP = re.compile(r"^#\d+ (?P<step>\[.*)$")
 BUILD_LINE = re.compile(r"^#\d+ (?:\d+\.\d+ )?(?P<line>.*)$")
-# Of results: what says how it was run, and not what came of it; what a message says already.
+# Keys of results that describe how the task was run, or that repeat its message.
 ABOUT_THE_RUN = {
     *("invocation", "ansible_facts", "start", "end", "delta", "attempts", "exception"),
     *("argument_errors", "argument_spec_data", "validate_args_context"),
 }
 TICK_SECONDS = 1.0
-# Of a task: less is not worth a word.
+# Shorter durations of tasks are not shown.
 SHOWN_SECONDS = 1.0
 TAIL_BYTES = 4096
 
@@ -79,7 +78,7 @@ class Stage:
 
 
 def said(text: str) -> str:
-    """Return what the last lines of a file of the progress say."""
+    """Return the message in the last lines of a progress file."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         return ""
@@ -93,10 +92,10 @@ def said(text: str) -> str:
 
 
 class Live:
-    """The line of a terminal that tells what is going on."""
+    """The line of a terminal that shows the current task."""
 
     def __init__(self, tell: Callable[[], str]) -> None:
-        """Begin to show what `tell` returns, once a second, to the end of this process."""
+        """Show the result of `tell` once a second, until the end of this process."""
         self._tell = tell
         self._process = os.getpid()
         self._shown = False
@@ -106,14 +105,14 @@ class Live:
         atexit.register(self.end)
 
     def clear(self) -> None:
-        """Take the line away, for another one in its place."""
-        # The processes of tasks have the lock as it happened to be when they were forked.
+        """Remove the line, so that another one can be written in its place."""
+        # A forked task process inherits the lock in an arbitrary state, so it must not use it.
         if os.getpid() == self._process:
             with self._lock:
                 self._clear()
 
     def end(self) -> None:
-        """Take the line away for good."""
+        """Remove the line for good."""
         if os.getpid() == self._process:
             self._ended.set()
             self.clear()
@@ -134,7 +133,7 @@ class Live:
 
     @staticmethod
     def _write(text: str) -> None:
-        # Not by sys.stdout: its own lock may be held while a task's process is forked.
+        # Not by sys.stdout, whose own lock may be held while a task's process is forked.
         with contextlib.suppress(OSError):
             os.write(1, text.encode())
 
@@ -142,7 +141,7 @@ class Live:
 def brief(
     method: Callable[Arguments, None],
 ) -> Callable[Arguments, None]:
-    """Leave the event to Ansible's own plugin if more is wanted."""
+    """Delegate the event to Ansible's own plugin if the output is verbose."""
 
     @functools.wraps(method)
     def handle(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
@@ -163,7 +162,7 @@ class CallbackModule(Default):  # type: ignore[misc]
     CALLBACK_NAME = "stages"
 
     def __init__(self) -> None:
-        """Begin, before the run and its tasks' processes."""
+        """Start the clock and the live line, before tasks' processes are forked."""
         super().__init__()
         self._began = time.monotonic()
         self._stage: Stage | None = None
@@ -178,7 +177,7 @@ class CallbackModule(Default):  # type: ignore[misc]
             self._clear_before_each_line(self._live)
 
     def _clear_before_each_line(self, live: Live) -> None:
-        """Clear the live line whoever displays something: warnings come at any time."""
+        """Clear the live line before any output, since warnings can occur at any time."""
         display = self._display.display
 
         @functools.wraps(display)
@@ -191,8 +190,8 @@ class CallbackModule(Default):  # type: ignore[misc]
     # What is going on
 
     def _going_on(self) -> str:
-        """Return the live line: the task that has run longest, and what it sees."""
-        # Another thread goes on with the run meanwhile.
+        """Return the live line: the longest running task and its latest progress."""
+        # Another thread continues the run in the meantime.
         stage, tasks = self._stage, self._running.copy()
         running = sorted(tasks.items(), key=lambda one: one[1][0])
         if stage is None or not running:
@@ -207,7 +206,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         )
 
     def _tail(self) -> str:
-        # A file may go while it is looked at.
+        # A file may be deleted while it is read.
         with contextlib.suppress(OSError, ValueError):
             latest = max(self._files(), key=lambda path: path.stat().st_mtime_ns)
             with latest.open("rb") as file:
@@ -219,9 +218,9 @@ class CallbackModule(Default):  # type: ignore[misc]
         return list(self._progress.iterdir()) if self._progress is not None else []
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        """Note that a task begins on a host."""
+        """Record that a task starts on a host."""
         if not self._running:
-            # What the tasks before said is over.
+            # The progress of earlier tasks is obsolete.
             for path in self._files():
                 path.unlink(missing_ok=True)
         self._running[host.name, task._uuid] = time.monotonic(), task  # noqa: SLF001 - its identity
@@ -229,7 +228,7 @@ class CallbackModule(Default):  # type: ignore[misc]
             super().v2_runner_on_start(host, task)
 
     def _end(self, result: Any) -> float:
-        """Note the end; return the seconds that it took."""
+        """Record that a task ended; return its duration in seconds."""
         key = result.host.name, result.task._uuid  # noqa: SLF001 - its identity
         began, _ = self._running.pop(key, (time.monotonic(), None))
         return time.monotonic() - began
@@ -238,11 +237,11 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     @brief
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Show nothing: there is something to show soon."""
+        """Show nothing, since other output follows soon."""
 
     @brief
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Begin a stage."""
+        """Start a stage."""
         self._end_stage()
         self._play = play
         hosts = play.get_variable_manager()._inventory.get_hosts(play.hosts)  # noqa: SLF001
@@ -265,42 +264,42 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     @brief
     def v2_playbook_on_no_hosts_matched(self) -> None:
-        """Show nothing of a play without hosts."""
+        """Show nothing for a play without hosts."""
 
     @brief
     def v2_playbook_on_no_hosts_remaining(self) -> None:
-        """Show nothing: what failed was shown."""
+        """Show nothing, since the failures were already shown."""
 
     @brief
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
-        """Show nothing of a task before it is known whether it has something to do."""
+        """Show nothing, since it is not yet known whether the task has something to do."""
 
     @brief
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
-        """Show nothing of a handler either."""
+        """Show nothing, as for other tasks."""
 
     @brief
     def v2_playbook_on_include(self, included_file: Any) -> None:
-        """Show nothing: the tasks in it are shown."""
+        """Show nothing, since the included tasks are shown."""
 
     @brief
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """Show nothing of what was not done."""
+        """Show nothing for a skipped task."""
         self._end(result)
 
     @brief
     def v2_runner_item_on_skipped(self, result: Any) -> None:
-        """Show nothing of what was not done."""
+        """Show nothing for a skipped item."""
 
     @brief
     def v2_runner_retry(self, result: Any) -> None:
-        """Show nothing: the live line counts the seconds."""
+        """Show nothing, since the live line counts the seconds."""
 
     # What was done
 
     @brief
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Show what was changed, or is to be told."""
+        """Show what the task changed, or its message."""
         took = self._end(result)
         if isinstance(result.task, TaskInclude):
             return
@@ -311,7 +310,7 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     @brief
     def v2_runner_item_on_ok(self, result: Any) -> None:
-        """Show what was changed, or is to be told, of an item."""
+        """Show what the task changed for an item, or its message."""
         if isinstance(result.task, TaskInclude):
             return
         self._handle_warnings(result.result)
@@ -325,7 +324,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         if message:
             host = self._of_host(result)
             if host and "\n" in message:
-                # What stands below one another stays so.
+                # Keep the alignment of a message with several lines.
                 self._display.display(f"  {host.rstrip()}", color)
                 host = ""
             self._display.display(_indented(host, message), color)
@@ -336,7 +335,7 @@ class CallbackModule(Default):  # type: ignore[misc]
             self._display.display(line, color)
 
     def _message(self, result: Any) -> str:
-        """Return what is there to be read: of debug, of an assertion that says something."""
+        """Return the message of a task for the user, as from debug or an assertion."""
         if not self._run_is_verbose(result):
             return ""
         told = self._returned(result)
@@ -345,10 +344,10 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     @brief
     def v2_on_file_diff(self, result: Any) -> None:
-        """Show what --diff is for, with the name of the task.
+        """Show the output of --diff, with the name of the task.
 
-        Of tasks that compare as well, and leave the change to another one; not of those that have
-        `diff: false`.
+        This includes tasks that only compare and leave the change to another task, but not tasks
+        with `diff: false`.
         """
         if result.task.diff is False:
             return
@@ -365,7 +364,7 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     @brief
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """Show a failure as a whole, unless the play deals with it."""
+        """Show a failure completely, unless the play handles it."""
         took = self._end(result)
         if ignore_errors or _is_rescued(result.task):
             return
@@ -376,7 +375,7 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     @brief
     def v2_runner_item_on_failed(self, result: Any) -> None:
-        """Show the failure of an item as a whole."""
+        """Show the failure of an item completely."""
         if not (result.task.ignore_errors is True or _is_rescued(result.task)):
             self._fail(result, "failed", str(self._get_item_label(result.result)), 0.0)
 
@@ -392,7 +391,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         self._handle_warnings(result.result)
         whole = self._returned(result)
         message = whole.pop("msg", "")
-        # An assertion says the sentence, and for people who read it the condition behind it.
+        # An assertion returns its condition as well, which repeats the message.
         known = {"changed", "failed", "ansible_loop_var", whole.get("ansible_loop_var")}
         rest = {key: value for key, value in whole.items() if key not in known}
         if set(rest) <= {"assertion", "evaluated_to"} or set(rest) <= {"unreachable"}:
@@ -408,7 +407,7 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     @brief
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
-        """Show for each host how much was done."""
+        """Show the number of changes for each host."""
         self._end_stage()
         if self._live is not None:
             self._live.end()
@@ -435,14 +434,14 @@ class CallbackModule(Default):  # type: ignore[misc]
         return self._stage or Stage("", 1)
 
     def _of_host(self, result: Any) -> str:
-        """Return the host's name where there are several."""
+        """Return the host's name as a prefix if the stage has several hosts."""
         return f"{result.host.name}: " if self._stage and self._stage.hosts > 1 else ""
 
     def _is_check(self) -> bool:
         return bool(self._play is not None and self._play.check_mode)
 
     def _returned(self, result: Any) -> dict[str, Any]:
-        """Return what came of a task, without how it was run."""
+        """Return the result of a task without the keys that describe how it was run."""
         self._clean_results(result.result, result.task.action)
         return {
             key: value
@@ -451,7 +450,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         }
 
     def _text(self, value: Any) -> str:
-        """Return a value as people read it."""
+        """Return a value in human-readable form."""
         if value in ("", [], {}):
             return ""
         if isinstance(value, str):
@@ -462,7 +461,7 @@ class CallbackModule(Default):  # type: ignore[misc]
 
 
 def _is_watched() -> bool:
-    """Return whether somebody looks at a terminal that can rewrite a line."""
+    """Return whether the output is a terminal that can rewrite a line."""
     dumb = os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("CI")
     return sys.stdout.isatty() and not dumb
 
@@ -473,12 +472,12 @@ def _remove(folder: Path, process: int) -> None:
 
 
 def _name(task: Any) -> str:
-    """Return a task's name without its role's, which is the stage's business."""
+    """Return a task's name without the name of its role, which the stage shows."""
     return ROLE.sub("", str(task.get_name()).strip())
 
 
 def _is_rescued(task: Any) -> bool:
-    """Return whether the task stands in a block that has a rescue."""
+    """Return whether the task is in a block with a rescue section."""
     inner, block = task, task._parent  # noqa: SLF001 - where it stands
     while block is not None:
         if isinstance(block, Block) and block.rescue and not _stands_in(inner, block.rescue):

@@ -13,7 +13,7 @@ import ansible.module_utils
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
-# Modules get the project's module_utils from Ansible, plugins do not.
+# Ansible provides the project's module_utils to modules, but not to plugins.
 _MODULE_UTILS = str(Path(__file__).resolve().parent.parent / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.insert(0, _MODULE_UTILS)
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 DOCUMENTATION = r"""
 ---
 name: gke_clusters
-short_description: The GKE clusters that a project has
+short_description: The GKE clusters of a project
 description:
-  - Makes a host of every GKE cluster of ours in a project, whichever inventory or command made it,
-    so that they can be checked, reached and taken down.
-  - A host has the cluster's name. Of clusters with the same name in several locations each has the
-    location behind its name, as in C(hello-cluster.europe-west1-b).
-  - The hosts are in the group C(gke_clusters), which is in those that O(parent_groups) names. They
-    have the connection C(local) and the Python that runs Ansible.
-  - Their variables are the facts C(gcp_project), C(gcp_location), C(gcp_auth_kind) and
-    C(gcp_service_account_file), as an inventory says them; C(gke_cluster_name),
+  - Creates a host for every GKE cluster in a project that has this project's label, whichever
+    inventory or command created it, so that the clusters can be checked, accessed and deleted.
+  - A host has the cluster's name. If clusters in several locations have the same name, the location
+    is appended to each, as in C(hello-cluster.europe-west1-b).
+  - The hosts are in the group C(gke_clusters), which is a child of the groups in O(parent_groups).
+    They have the connection C(local) and the Python that runs Ansible.
+  - Their variables are C(gcp_project), C(gcp_location), C(gcp_auth_kind) and
+    C(gcp_service_account_file), as in any inventory; C(gke_cluster_name),
     C(gke_cluster_location), C(gke_cluster_options) and C(gke_cluster_found), the inputs of the
-    role C(gke_cluster); and what was found, C(gke_live_status) (C(RUNNING), C(PROVISIONING),
+    role C(gke_cluster); and the live state, C(gke_live_status) (C(RUNNING), C(PROVISIONING),
     C(ERROR), …), C(gke_live_labels), C(gke_live_mode) (C(standard) or C(autopilot)),
     C(gke_live_version), C(gke_live_nodes), C(gke_live_ours).
-  - It knows what is there, not what should be. With C(gke_cluster_found) the role refuses to create
-    and to change these clusters.
-  - Takes one request.
+  - The plugin knows the live state, not the desired state. With C(gke_cluster_found) the role
+    refuses to create or change these clusters.
+  - Sends one request.
 version_added: 0.1.0
 author:
   - docker-ml-api
@@ -58,7 +58,7 @@ extends_documentation_fragment:
   - inventory_cache
 options:
   plugin:
-    description: This plugin.
+    description: Name of this plugin.
     type: str
     required: true
     choices: [gke_clusters]
@@ -69,9 +69,9 @@ options:
       - name: GCP_PROJECT
   auth_kind:
     description:
-      - V(serviceaccount) logs in with a service account's key, V(application) with the
-        application default credentials (C(gcloud auth application-default login), a workload's
-        or a machine's own account), V(accesstoken) with a token.
+      - V(serviceaccount) authenticates with a service account's key, V(application) with the
+        application default credentials (C(gcloud auth application-default login), or the service
+        account of a workload or machine), V(accesstoken) with a token.
     type: str
     choices: [serviceaccount, application, accesstoken]
     env:
@@ -83,45 +83,45 @@ options:
       - name: GCP_SERVICE_ACCOUNT_FILE
   service_account_contents:
     description:
-      - The key itself, as JSON text or a mapping. The environment is the place for it; from a file
-        of this plugin the roles do not get it.
+      - The key itself, as JSON text or a mapping. Use the environment variable; a value in a file
+        of this plugin is not passed to the roles.
     type: raw
     env:
       - name: GCP_SERVICE_ACCOUNT_CONTENTS
   access_token:
     description:
-      - The token, which Google takes for an hour. The environment is the place for it; from a file
-        of this plugin the roles do not get it.
+      - The token, which Google accepts for an hour. Use the environment variable; a value in a file
+        of this plugin is not passed to the roles.
     type: str
     env:
       - name: GCP_ACCESS_TOKEN
   scopes:
-    description: OAuth scopes; without them the cloud platform's and that of the e-mail address.
+    description: OAuth scopes. Defaults to those of the cloud platform and of the e-mail address.
     type: list
     elements: str
     env:
       - name: GCP_SCOPES
   retry_seconds:
     description:
-      - Seconds for which the request is repeated when Google limits requests, is not well, or the
-        connection is lost.
+      - Seconds for which the request is retried when Google limits the rate of requests, reports a
+        temporary error, or the connection is lost.
     type: float
     default: 60
   locations:
-    description: Only clusters in these zones and regions; a region has those of its zones, too.
+    description: Limits the clusters to these zones and regions; a region includes its zones.
     type: list
     elements: str
     default: []
   managed_by:
-    description: Value of the label C(managed-by) by which clusters of ours are recognized.
+    description: Value of the label C(managed-by) that marks clusters of this project.
     type: str
     default: docker-ml-api
   only_ours:
-    description: Whether clusters of others are left out.
+    description: Whether clusters without that label are left out.
     type: bool
     default: true
   parent_groups:
-    description: The groups that the group C(gke_clusters) is in.
+    description: The parent groups of the group C(gke_clusters).
     type: list
     elements: str
     default: [clusters, gke]
@@ -132,7 +132,7 @@ EXAMPLES = r"""
 # inventory/gke_clusters.yml, with GCP_PROJECT, GCP_AUTH_KIND, … in the environment:
 plugin: gke_clusters
 
-# Those in Europe, by location and state, with the time at which each was made:
+# Clusters in Europe, by location and status, with their creation time:
 plugin: gke_clusters
 project: my-project
 auth_kind: application
@@ -153,12 +153,12 @@ _LOGIN = (
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
-    """Makes hosts of a project's clusters."""
+    """Creates a host for each cluster of a project."""
 
     NAME = GROUP
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
-        """Fill the inventory."""
+        """Fill the inventory; raise AnsibleParserError."""
         super().parse(inventory, loader, path, cache)
         if IMPORT_ERROR:
             raise AnsibleParserError(
@@ -182,13 +182,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         self._add(hosts)
 
     def _found(self, path: str, cache: bool) -> dict[str, Any]:
-        """Return the clusters of the project, from the cache where that may be."""
+        """Return the clusters of the project, from the cache if it is enabled and valid."""
         project = self.get_option("project")
         caching = self.get_option("cache")
         key = self.get_cache_key(path)
         if caching and cache:
             kept = self._cache.get(key) or {}
-            # The same file may have served another project.
+            # The cache entry of this file may be of another project.
             if kept.get("project") == project:
                 return dict(kept)
         found = {"project": project, **self._ask()}
@@ -208,7 +208,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         }
 
     def _complete(self, missing: list[str], path: str) -> None:
-        """Fail where clusters may be that were not told of."""
+        """Raise AnsibleParserError if the answer lacks zones that may contain clusters."""
         unseen = sorted(zone for zone in missing if self._is_wanted_place(zone))
         if unseen:
             raise AnsibleParserError(
@@ -221,7 +221,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return not wanted or location in wanted or cluster_options.region_of(location) in wanted
 
     def _tell_of_none(self, clusters: list[dict[str, Any]], path: str) -> None:
-        """Say that there is nothing to do, and why: Ansible itself only skips its plays."""
+        """Warn that there are no clusters, and why; Ansible itself only skips its plays."""
         project, managed_by = self.get_option("project"), self.get_option("managed_by")
         wanted = self.get_option("locations")
         where = f" in {', '.join(wanted)}" if wanted else ""
@@ -248,7 +248,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             )
 
     def _hosts(self, clusters: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Return the wanted clusters' names as hosts, with their variables."""
+        """Yield the host names of the selected clusters, with their variables."""
         managed_by = self.get_option("managed_by")
         chosen = []
         for one in clusters:
@@ -282,7 +282,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
 
 def _described(cluster: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is told of a live cluster (the API's JSON)."""
+    """Return the properties that the plugin uses of a live cluster (the API's JSON)."""
     autopilot = (cluster.get("autopilot") or {}).get("enabled")
     return {
         "name": cluster["name"],
@@ -301,7 +301,7 @@ def _described(cluster: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pool(pool: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a live pool as the role's options have it, as far as it costs money."""
+    """Return a live pool in the form of the role's options, as far as it affects the cost."""
     config, scaling = pool.get("config") or {}, pool.get("autoscaling") or {}
     limits = {"min": scaling.get("minNodeCount") or 0, "max": scaling.get("maxNodeCount") or 0}
     return {
@@ -312,13 +312,13 @@ def _pool(pool: Mapping[str, Any]) -> dict[str, Any]:
         "spot": bool(config.get("spot")),
         "disk_type": config.get("diskType") or "pd-balanced",
         "disk_size_gb": config.get("diskSizeGb") or 100,
-        # A limit for all zones together says nothing of one.
+        # A limit for all zones together does not determine one for each zone.
         **({"autoscaling": limits} if scaling.get("enabled") and limits["max"] else {}),
     }
 
 
 def _options(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of the role that say what is there, as far as it is known."""
+    """Return the options of the role that describe the live cluster, as far as known."""
     labels = described["labels"]
     channel = described["release_channel"]
     return {
