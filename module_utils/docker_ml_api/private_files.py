@@ -1,7 +1,7 @@
-"""Files with secrets, which only this user may read, and which go with the run of Ansible.
+"""Files with secrets that only this user can read, and that are deleted with the Ansible run.
 
-What has to be in a file while others read it, such as a key that was given as a variable, is here:
-in memory where that is possible, of mode 0600, in a folder of mode 0700.
+They hold secrets that other programs read from a file, such as a key that was given as a variable.
+They are in memory if possible, have mode 0600, and are in a folder with mode 0700.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 _PRIVATE = 0o700
 _TRIES = 100
 
-# The variable that names the process of the run of Ansible that a module is part of.
+# The variable with the ID of the process of the Ansible run that a module is part of.
 RUN = "DOCKER_ML_API_RUN"
 _OF_RUN = "run-"
 
 
 class PrivateFilesError(Exception):
-    """Nothing can be kept: what is wrong and what fixes it, without a full stop."""
+    """A secret cannot be stored; the message has the problem and its fix, without a full stop."""
 
 
 def folder_for(environ: Mapping[str, str]) -> Path:
-    """Return the folder that only this user can read.
+    """Return the folder that only this user can read; raise PrivateFilesError if there is none.
 
-    It is in XDG_RUNTIME_DIR, else in memory (/dev/shm), else among the temporary files.
+    It is in XDG_RUNTIME_DIR, or else in memory (/dev/shm), or else in the temporary folder.
     """
     memory = Path("/dev/shm")  # noqa: S108 - the folder in it is checked to be the user's alone
     places = [environ.get("XDG_RUNTIME_DIR") or "", str(memory), tempfile.gettempdir()]
@@ -48,7 +48,7 @@ def folder_for(environ: Mapping[str, str]) -> Path:
 def path_of(
     text: str, environ: Mapping[str, str], *, prefix: str = "", lasting: bool = False
 ) -> Path:
-    """Return where `keep` keeps the text, or what is kept with this text as its key."""
+    """Return the path at which `keep` stores the text, or a text with this one as its key."""
     folder, run = folder_for(environ), environ.get(RUN)
     digest = hashlib.sha256(text.encode()).hexdigest()
     place = folder if lasting or not run else folder / f"{_OF_RUN}{run}"
@@ -63,16 +63,16 @@ def keep(
     lasting: bool = False,
     key: str = "",
 ) -> Path:
-    """Keep a text in a file of mode 0600 and return its path.
+    """Store a text in a file with mode 0600 and return its path; raise PrivateFilesError.
 
-    key: what the file is found by, if it is not the text itself.
-    lasting: until `forget`; else until the run of Ansible that RUN names ends, which calls
-    `forget_run`.
+    key: identifies the file, by default the text itself.
+    lasting: keep the file until `forget` is called; otherwise until `forget_run` is called at the
+        end of the Ansible run that RUN identifies.
     """
     folder = folder_for(environ)
     path = path_of(key or text, environ, prefix=prefix, lasting=lasting)
     for _ in range(_TRIES):
-        # Another run that ends at the same time removes the folder if there is nothing in it yet.
+        # A run that ends at the same time removes the folder if it is still empty.
         with contextlib.suppress(FileNotFoundError):
             _make_private(folder)
             if path.parent != folder:
@@ -86,7 +86,7 @@ def keep(
 
 
 def read(key: str, environ: Mapping[str, str], *, prefix: str = "") -> str:
-    """Return what this run keeps with that key; empty if there is nothing."""
+    """Return the text that this run stored with this key, or an empty string."""
     folder = _own_folder(environ)
     if folder is None or stat.S_IMODE(folder.stat().st_mode) != _PRIVATE:
         return ""
@@ -97,7 +97,7 @@ def read(key: str, environ: Mapping[str, str], *, prefix: str = "") -> str:
 
 
 def _make_private(folder: Path) -> None:
-    """Make the folder; raise PrivateFilesError if it is there and not this user's alone."""
+    """Create the folder; raise PrivateFilesError if it exists and others can access it."""
     folder.mkdir(mode=_PRIVATE, exist_ok=True)
     found = folder.lstat()
     if (
@@ -112,7 +112,7 @@ def _make_private(folder: Path) -> None:
 
 
 def forget(environ: Mapping[str, str], *, prefix: str) -> list[str]:
-    """Remove what is kept to last, and the folder; return the paths of what was removed."""
+    """Delete the lasting files, and the folder if it is empty; return the deleted paths."""
     removed = []
     if folder := _own_folder(environ):
         for path in sorted(folder.glob(f"{prefix}*")):
@@ -123,7 +123,7 @@ def forget(environ: Mapping[str, str], *, prefix: str) -> list[str]:
 
 
 def forget_run(environ: Mapping[str, str]) -> None:
-    """Remove what the run that RUN names kept, and runs that were killed."""
+    """Delete the files of the run that RUN identifies, and those of runs that were killed."""
     if folder := _own_folder(environ):
         for kept in folder.glob(f"{_OF_RUN}*"):
             run = kept.name.removeprefix(_OF_RUN)
@@ -133,7 +133,7 @@ def forget_run(environ: Mapping[str, str]) -> None:
 
 
 def _own_folder(environ: Mapping[str, str]) -> Path | None:
-    """Return the folder if it is there, and this user's."""
+    """Return the folder if it exists and belongs to this user, or None."""
     try:
         folder = folder_for(environ)
     except PrivateFilesError:
@@ -143,7 +143,7 @@ def _own_folder(environ: Mapping[str, str]) -> Path | None:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    # Another run may keep something there just now.
+    # Another run may be storing something there.
     with contextlib.suppress(OSError):
         folder.rmdir()
 

@@ -1,8 +1,8 @@
-"""What a module that waits sees at the moment, told to the terminal of the run.
+"""Shows the progress of a waiting module on the terminal of the run.
 
-The callback plugin `stages` names a folder by an environment variable, and shows the last line of
-the file there that was written last. Where nobody looks there is no such variable, and nothing is
-written.
+The callback plugin `stages` sets an environment variable to a folder, and shows the last line of
+the file that was written there most recently. If the output is not a terminal, the variable is not
+set, and nothing is written.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ VARIABLE = "DOCKER_ML_API_PROGRESS"
 
 
 def say(*texts: str) -> None:
-    """Show the texts beside the name of the task that runs."""
+    """Show the texts next to the name of the running task."""
     if folder := os.environ.get(VARIABLE):
         words = " ".join("; ".join(filter(None, texts)).split())
-        # The folder goes with the run, whose end may come first.
+        # The folder is deleted at the end of the run, which may come first.
         with contextlib.suppress(OSError):
             Path(folder, str(os.getpid())).write_text(words, encoding="utf-8")
 
 
 def follow(log: Path) -> None:
-    """Show the last line of a file, as it grows."""
+    """Show the last line of a file while it grows."""
     if folder := os.environ.get(VARIABLE):
         with contextlib.suppress(OSError):
             Path(folder, log.name).symlink_to(log)

@@ -1,1 +1,1 @@
-"""Docker engines: where they are, what they can do, their images, Windows machines."""
+"""Docker engines: their addresses, capabilities and images, and Windows machines."""

@@ -1,7 +1,7 @@
-"""Where a Docker engine is: reads the address that a person wrote, and what goes wrong there.
+"""Reads the address of a Docker engine, and explains connection errors.
 
-Pure: nothing is asked or opened here. All messages name `docker_engine`, the inventory's
-variable, and what is to be changed.
+This module opens no connections. All messages name `docker_engine`, the inventory's
+variable, and what to change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMS = (
 )
 TLS_PORT = 2376
 TLS_FILES = {"ca": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
-# What the docker client itself calls to be led to the engine of a machine that it is logged in to.
+# The command that the docker client itself runs over ssh to connect to an engine.
 DIAL = ("docker", "system", "dial-stdio")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\+-]*")
@@ -36,7 +36,7 @@ class EngineAddressError(ValueError):
 
 @dataclass(frozen=True)
 class Address:
-    """Where an engine is: `kind` is local, unix, ssh or tcp; `path` is a socket's."""
+    """Address of an engine: `kind` is local, unix, ssh or tcp; `path` is that of a socket."""
 
     kind: str = "local"
     user: str = ""
@@ -46,12 +46,12 @@ class Address:
 
     @property
     def remote(self) -> bool:
-        """Whether it is another machine's engine."""
+        """Whether the engine is on another machine."""
         return self.kind in ("ssh", "tcp")
 
     @property
     def place(self) -> str:
-        """Return the machine as people write it: ada@server, server:2376, [::1]:2376."""
+        """Return the machine in the usual notation: ada@server, server:2376, [::1]:2376."""
         user = f"{self.user}@" if self.user else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{user}{host}" + (f":{self.port}" if self.port else "")
@@ -63,7 +63,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Certificates:
-    """The files by which a client and an engine know each other."""
+    """The files with which a client and an engine authenticate each other."""
 
     ca: str
     cert: str
@@ -71,11 +71,11 @@ class Certificates:
 
 
 def read_address(text: str) -> Address:
-    """Return what docker_engine says; raise EngineAddressError if it says nothing useful."""
+    """Return the address in docker_engine; raise EngineAddressError if it is invalid."""
     if not text:
         return Address()
     if password_in(text):
-        # Not repeated: it is a secret.
+        # The message does not repeat the address, since it contains a secret.
         raise EngineAddressError(
             f"docker_engine holds a password, which would be seen by all: write it as {FORMS}, and "
             "log in with a key."
@@ -89,7 +89,7 @@ def read_address(text: str) -> Address:
     if parts.scheme == "unix" and not parts.netloc and re.fullmatch(r"/[^\x00\s]+", parts.path):
         return Address("unix", path=parts.path)
     host, user = parts.hostname or "", parts.username or ""
-    # The name as it was written: urlsplit lowers it, and ssh's settings may not.
+    # Restore the case of the host, which urlsplit lowers but ssh's settings may depend on.
     host = next(iter(re.findall(re.escape(host), parts.netloc, re.IGNORECASE)), "")
     if (
         parts.scheme not in ("ssh", "tcp")
@@ -105,13 +105,16 @@ def read_address(text: str) -> Address:
 
 
 def password_in(text: str) -> str:
-    """Return the password that somebody wrote into an address, where none should be."""
+    """Return the password in an address, which should contain none; empty if there is none."""
     match = re.match(r"[^/]*//[^/@:]*:([^/@]+)@", text)
     return match.group(1) if match else ""
 
 
 def read_certificates(folder: str, files: dict[str, str]) -> Certificates | None:
-    """Return the files of TLS, each its own or the folder's; None if none is named."""
+    """Return the files for TLS, each as given or from the folder; None if none is given.
+
+    Raises EngineAddressError if one of them is missing.
+    """
     if not folder and not any(files.values()):
         return None
     found = {
@@ -128,7 +131,7 @@ def read_certificates(folder: str, files: dict[str, str]) -> Certificates | None
 
 
 def check_certificates(address: Address, certificates: Certificates | None) -> Certificates:
-    """Return the files, which must be there; raise EngineAddressError."""
+    """Return the files; raise EngineAddressError if one is missing or cannot be read."""
     if certificates is None:
         raise EngineAddressError(
             f"docker_engine is {address}, which is used with TLS only, since whoever reaches an "
@@ -149,7 +152,7 @@ def check_certificates(address: Address, certificates: Certificates | None) -> C
 
 
 def read_arguments(text: str) -> list[str]:
-    """Return further arguments for ssh; raise EngineAddressError if a quote is left open."""
+    """Return the additional ssh arguments; raise EngineAddressError for an unclosed quote."""
     try:
         return shlex.split(text)
     except ValueError as error:
@@ -167,11 +170,14 @@ def ssh_command(
     master: bool = False,
     port: str = "",
 ) -> list[str]:
-    """Return the command that is led to the engine, or to a port of its machine (HOST:PORT).
+    """Return the ssh command for a connection to the engine, or to a port of its machine.
 
-    Nothing is ever asked of a person, and nothing is waited for without end. The first
-    (`master`) logs in and is then shared by the others by the socket `control`. Of an option
-    that is given twice ssh takes the first, so that a person's own win over most of ours.
+    port: HOST:PORT; empty for the engine.
+    master: whether the command logs in and shares its connection, through the socket `control`,
+        with the other commands.
+
+    ssh never prompts, and never waits without a timeout. If an option is given twice, ssh uses
+    the first one, so the user's arguments override most of ours.
     """
     options = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=15"]
     ours = [f"ControlPath={control}", f"ControlMaster={'yes' if master else 'no'}"]
@@ -191,8 +197,8 @@ def ssh_command(
     ]
 
 
-# What ssh, the remote shell or the remote docker says, and what it means. The first that is
-# found holds: docker's own "permission denied" is not ssh's.
+# Patterns in the output of ssh, the remote shell or the remote docker, and their meaning. The
+# first match is used, since docker's own "permission denied" is not ssh's.
 _SAID = (
     (
         r"permission denied while trying to connect to the docker|docker\.sock.*permission denied",
@@ -236,7 +242,7 @@ _SAID = (
 
 
 def explain_ssh(address: Address, said: str) -> str:
-    """Return one sentence on what ssh wrote to its errors."""
+    """Return a sentence that explains the error output of ssh."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     words = lines[-1].rstrip(".") if lines else "it said nothing"
     login = (f"-p {address.port} " if address.port else "") + (
@@ -253,7 +259,7 @@ def explain_ssh(address: Address, said: str) -> str:
 
 
 def explain_tls(address: Address, certificates: Certificates, error: OSError | ValueError) -> str:
-    """Return one sentence on why no connection with TLS came about."""
+    """Return a sentence that explains why the connection with TLS failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = (
             f"its certificate is refused ({error.verify_message}): name the machine as the "
@@ -263,7 +269,7 @@ def explain_tls(address: Address, certificates: Certificates, error: OSError | V
     elif isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)) and not (
         isinstance(error, ConnectionRefusedError)
     ):
-        # It may have said why, but it was gone before that could be read.
+        # The reason may have been sent, but the connection was closed before it could be read.
         reason = (
             f"it hangs up on {certificates.cert}, so it does not accept it or speaks no TLS: set "
             "docker_engine_tls_cert to one signed for it, or correct the port"
@@ -297,7 +303,7 @@ _TLS_SAID = (
 
 
 def explain_answer(address: Address, answer: str) -> str:
-    """Return one sentence on something that answers, but not as an engine does."""
+    """Return a sentence on a server that answers, but not as an engine."""
     return (
         f"docker_engine {address} cannot be used: what answers there is no Docker engine "
         f"({answer or 'it said nothing'})."
@@ -305,11 +311,12 @@ def explain_answer(address: Address, answer: str) -> str:
 
 
 def environment(address: Address, socket: str) -> dict[str, str]:
-    """Return the variables by which every client of Docker finds the engine.
+    """Return the environment variables through which every Docker client finds the engine.
 
-    Those that could lead a client elsewhere are emptied, but for those of `check_environment`:
-    one client takes an empty one for no, another for wrong. `socket`: where a remote engine is
-    led to on this machine.
+    Variables that could direct a client elsewhere are set to the empty string, except those in
+    `check_environment`, whose empty value some clients take as false and others reject.
+
+    socket: the socket on this machine that connects to a remote engine.
     """
     if address.kind == "local":
         return {}
@@ -331,7 +338,7 @@ def check_environment(address: Address, environ: Mapping[str, str]) -> None:
 
 
 def program_of(argv: Sequence[str]) -> str:
-    """Return the name of the program that a command line runs, be it by an interpreter."""
+    """Return the name of the program that a command line runs, directly or by an interpreter."""
     names = [Path(word).name for word in argv[:2]]
     if len(names) > 1 and re.match(r"python|pypy", names[0]):
         return names[1]

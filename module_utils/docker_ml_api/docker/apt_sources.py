@@ -1,7 +1,7 @@
-"""The host's apt sources, read, chosen and written for an image of the same family.
+"""Reads, selects and writes the host's apt sources for an image of the same family.
 
 Both of apt's formats are read: deb822 (``*.sources``) and one-line (``*.list``);
-what is written is always deb822. Nothing here touches the network.
+the output is always deb822. This module does not access the network.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from urllib.parse import urlsplit, urlunsplit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Names that move from release to release: a host may follow one of them.
+# Suite names that move from release to release; a host may use one of them.
 SYMBOLIC_SUITES = frozenset({"stable", "oldstable", "testing", "unstable", "sid"})
-# Updates and security fixes; backports and proposed updates are never wanted in a base.
+# Updates and security fixes. Backports and proposed updates do not belong in a base image.
 SUFFIXES = ("-updates", "-security", "/updates")
-# What a distribution's own archive, or a mirror of it, calls itself in its Release file.
+# The origins that a distribution's own archive, or a mirror of it, states in its Release file.
 ORIGINS = frozenset({"Debian", "Ubuntu", "Raspbian"})
 ONE_LINE_OPTIONS = {"arch": "Architectures", "lang": "Languages", "target": "Targets"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """One archive: one or more URIs, suites and components, and its further fields."""
+    """One archive: one or more URIs, suites and components, and its other fields."""
 
     uris: tuple[str, ...]
     suites: tuple[str, ...]
@@ -35,13 +35,13 @@ class Source:
 
     @property
     def signed_by(self) -> str:
-        """The path of its key, or an empty string if it has none or carries it."""
+        """The path of its key; empty if it has none or contains the key itself."""
         key = self.options.get("Signed-By", "")
         return key if key.startswith("/") and "\n" not in key else ""
 
 
 def _one_line(line: str) -> Source | None:
-    """``deb [arch=amd64 signed-by=/a.gpg] http://mirror/debian bookworm main``, or nothing."""
+    """Parse ``deb [arch=amd64 signed-by=/a.gpg] http://mirror/debian bookworm main``, or None."""
     match = re.match(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<rest>\S.*)", line)
     if match is None:
         return None
@@ -55,7 +55,7 @@ def _one_line(line: str) -> Source | None:
 
 
 def parse_one_line(text: str) -> list[Source]:
-    """Read a ``*.list`` file; ``deb-src`` lines and comments are passed over."""
+    """Parse a ``*.list`` file; ``deb-src`` lines and comments are ignored."""
     lines = (line.split("#", 1)[0].strip() for line in text.splitlines())
     return [source for line in lines if (source := _one_line(line)) is not None]
 
@@ -67,7 +67,7 @@ def _stanza(text: str) -> dict[str, str]:
         if line.startswith("#"):
             continue
         if line[:1].isspace() and name:
-            # A key may be carried in the file itself: its line ends matter.
+            # The field may contain a key, whose line breaks matter.
             fields[name] += "\n" + line.rstrip()
         elif ":" in line:
             name, _, value = line.partition(":")
@@ -77,7 +77,7 @@ def _stanza(text: str) -> dict[str, str]:
 
 
 def parse_deb822(text: str) -> list[Source]:
-    """Read a ``*.sources`` file; disabled stanzas and ``deb-src`` alone are passed over."""
+    """Parse a ``*.sources`` file; disabled stanzas and those of only ``deb-src`` are ignored."""
     sources = []
     for stanza in re.split(r"\n[ \t]*\n", text):
         fields = _stanza(stanza)
@@ -92,7 +92,7 @@ def parse_deb822(text: str) -> list[Source]:
 
 
 def parse(text: str, name: str) -> list[Source]:
-    """Read one file's text by its name's ending, as apt does."""
+    """Parse the text of a file in the format that its extension determines, as apt does."""
     return parse_deb822(text) if name.endswith(".sources") else parse_one_line(text)
 
 
@@ -100,7 +100,7 @@ def read_host(etc_apt: Path) -> list[Source]:
     """Read all sources of a host, in apt's order.
 
     ``etc_apt`` is its ``/etc/apt``. ``mirror+file:`` URIs, which cloud images use, are
-    replaced by the first mirror in the file: the image could not read that file.
+    replaced by the first mirror in the file, since the image could not read that file.
     """
     folder = etc_apt / "sources.list.d"
     files = [etc_apt / "sources.list", *sorted(folder.glob("*"))]
@@ -123,7 +123,7 @@ def _resolved(uri: str) -> str:
 
 
 def release_file(lists: Path, uri: str, suite: str) -> Path:
-    """Say where apt keeps the signed Release file of an archive (``/var/lib/apt/lists``)."""
+    """Return the path of an archive's signed Release file in ``lists`` (``/var/lib/apt/lists``)."""
     parts = urlsplit(uri)
     host = parts.netloc.rpartition("@")[2]
     name = f"{host}{parts.path.rstrip('/')}/dists/{suite}/InRelease"
@@ -131,7 +131,7 @@ def release_file(lists: Path, uri: str, suite: str) -> Path:
 
 
 def origin(lists: Path, uri: str, suite: str) -> str:
-    """Return whose archive it is, by its Release file; empty if apt has not fetched one."""
+    """Return the origin in an archive's Release file; empty if apt has not fetched the file."""
     try:
         text = release_file(lists, uri, suite).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -141,13 +141,13 @@ def origin(lists: Path, uri: str, suite: str) -> str:
 
 
 def _renamed(suite: str, codename: str, wanted: str) -> str:
-    """``bookworm-security`` → ``trixie-security``; empty if it is no suite of the family."""
+    """``bookworm-security`` → ``trixie-security``; empty if it is not a suite of the family."""
     for name in (codename, *SYMBOLIC_SUITES):
         if suite == name:
             return wanted
         for suffix in SUFFIXES:
             if suite == name + suffix:
-                # Debian 10 and older had buster/updates where later ones have -security.
+                # Up to Debian 10, the suite was named buster/updates; later releases use -security.
                 return wanted + ("-security" if suffix == "/updates" else suffix)
     return ""
 
@@ -160,13 +160,13 @@ def choose(
     lists: Path,
     exists: Callable[[str, str], bool],
 ) -> list[Source]:
-    """Choose the distribution's own archives among a host's sources, for suite ``wanted``.
+    """Select the distribution's own archives from a host's sources, for the suite ``wanted``.
 
-    Other vendors' archives are left out: their Release file names another origin. Where
-    the wanted suite is not the host's (``codename``), the names are substituted and
-    ``exists(uri, suite)`` decides whether its updates and security archives are there.
+    Archives of other vendors are omitted, as identified by the origin in their Release file. If
+    the wanted suite differs from the host's (``codename``), its name is substituted, and
+    ``exists(uri, suite)`` determines whether it has updates and security archives.
 
-    Raises ValueError if none carries the wanted suite itself.
+    Raises ValueError if none contains the wanted suite itself.
     """
     ours: list[Source] = []
     others: list[Source] = []
@@ -183,7 +183,7 @@ def choose(
             known = origin(lists, uris[0], suite)
             chosen = replace(source, uris=uris, suites=(renamed,))
             (ours if not known or known in ORIGINS else others).append(chosen)
-    # A re-signed corporate mirror may call itself anything: better that than none.
+    # A re-signed corporate mirror may state any origin, so others are used if there is no match.
     for candidates in (ours, ours + others):
         if any(wanted in source.suites for source in candidates):
             return candidates
@@ -200,7 +200,7 @@ def without_password(uri: str) -> str:
 
 
 def render(sources: list[Source], *, passwords: bool) -> str:
-    """Write a ``*.sources`` file; with ``passwords`` false it can be shown to anybody."""
+    """Return the text of a ``*.sources`` file; without ``passwords`` it contains no secrets."""
     stanzas = []
     for source in sources:
         uris = source.uris if passwords else tuple(map(without_password, source.uris))

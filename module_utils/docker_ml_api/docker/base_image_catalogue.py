@@ -1,7 +1,7 @@
-"""Decides how each base image is to be had: it is right already, pulled, or bootstrapped.
+"""Decides how each base image is provided: already present, pulled, or bootstrapped.
 
-A catalogue says of each name how it is pulled (image, tag, digest) and how it is made
-from packages (a recipe). Nothing here asks anybody; see the module base_images.
+A catalogue defines for each name how the image is pulled (image, tag, digest) and how it is built
+from packages (a recipe). This module sends no requests; see the module base_images.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 SOURCES = ("auto", "pull", "bootstrap")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-# How the engine says that the registry answered, and does not have it.
+# Messages of the engine if the registry answered that it does not have the image.
 UNKNOWN = ("manifest unknown", "name unknown", "no such manifest", "not found: manifest")
-# …and that the registry has, or may have, but does not give it.
+# Messages if the registry has, or may have, the image, but refuses access.
 REFUSED = (
     "access denied",
     "access to the resource is denied",
@@ -31,7 +31,7 @@ REFUSED = (
 )
 
 
-# A repository's path, and the same behind a host with or without a port.
+# The path of a repository, and a registry: a host, optionally with a port and such a path.
 PATH = re.compile(
     r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
 )
@@ -40,19 +40,19 @@ REGISTRY = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]+)?(?:/(?P<pat
 
 @dataclass(frozen=True)
 class Pull:
-    """An official image: ``image`` without its registry, pinned by ``digest``, or by tag."""
+    """An official image: ``image`` without its registry, pinned by ``digest``, or by ``tag``."""
 
     image: str
     tag: str = ""
     digest: str = ""
 
     def reference(self, registry: str) -> str:
-        """Name it for a pull: by digest if it has one."""
+        """Return the reference for a pull, by digest if there is one."""
         name = f"{registry.rstrip('/')}/{self.image}"
         return f"{name}@{self.digest}" if self.digest else f"{name}:{self.tag}"
 
     def tagged(self, registry: str) -> str:
-        """Name it by its tag."""
+        """Return the reference by tag."""
         return f"{registry.rstrip('/')}/{self.image}:{self.tag}"
 
 
@@ -66,7 +66,7 @@ class Entry:
 
 
 def check_names(repository: str, registry: str) -> None:
-    """Raise ValueError for what can be no repository or no registry."""
+    """Raise ValueError for an invalid repository or registry."""
     if not PATH.fullmatch(repository):
         raise ValueError(
             f"base_images_repository is {repository!r}: it must be a path in small letters, "
@@ -83,9 +83,9 @@ def check_names(repository: str, registry: str) -> None:
 def merged(
     catalogue: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Put a user's entries and fields over the shipped catalogue's.
+    """Return the shipped catalogue with a user's entries and fields merged into it.
 
-    A digest belongs to its image and tag: it goes when they change and none comes along.
+    A digest belongs to its image and tag; if these change without a new digest, it is removed.
     """
     result = {
         name: {key: dict(part) for key, part in catalogue[name].items()} for name in catalogue
@@ -103,9 +103,9 @@ def merged(
 def read_entry(
     name: str, entry: Mapping[str, Any], *, suite: str, common: Mapping[str, Any]
 ) -> Entry:
-    """Read one entry of the catalogue; ``common`` are fields of each recipe (labels …).
+    """Parse one entry of the catalogue; ``common`` are fields of each recipe (labels …).
 
-    Raises ValueError: a sentence that names the variable.
+    Raises ValueError with a sentence that names the variable.
     """
     where = f"base_images_catalogue.{name}"
     unknown = sorted(set(entry) - {"pull", "bootstrap"})
@@ -136,7 +136,7 @@ def read_catalogue(
     suite: str,
     common: Mapping[str, Any],
 ) -> list[Entry]:
-    """Read the entries of the wanted names; raises ValueError for one that is not there."""
+    """Parse the entries of the given names; raise ValueError for an unknown name."""
     for name in names:
         if name not in catalogue:
             raise ValueError(
@@ -147,14 +147,14 @@ def read_catalogue(
 
 
 def ways(entry: Entry, image: local_images.Image | None, registry: str) -> list[str]:
-    """Say by which ways an image is right: of ``pull`` and ``bootstrap``, or by none.
+    """Return in which ways an image matches its entry, of ``pull`` and ``bootstrap``.
 
-    It can be both: an image that was bootstrapped here, pushed, and pulled from there.
+    Both are possible for an image that was bootstrapped here, pushed, and pulled again.
     """
     if image is None:
         return []
     if entry.pull.digest:
-        # The same digest is the same image, whichever mirror it came from.
+        # The same digest identifies the same image, whichever mirror it was pulled from.
         pulled = any(digest.endswith("@" + entry.pull.digest) for digest in image.digests)
     else:
         pulled = local_images.familiar(entry.pull.tagged(registry)) in image.tags
@@ -163,9 +163,9 @@ def ways(entry: Entry, image: local_images.Image | None, registry: str) -> list[
 
 
 def action(source: str, present: Sequence[str]) -> str:
-    """Say what is to be done: ``pull``, ``bootstrap``, ``try`` (pull, or else bootstrap).
+    """Return what to do: ``pull``, ``bootstrap``, ``try`` (pull, or else bootstrap).
 
-    Empty if nothing is: ``present`` are the ways by which the image is right already.
+    Empty if there is nothing to do; ``present`` are the ways in which the image already matches.
     """
     if source in present or (source == "auto" and present):
         return ""
@@ -173,7 +173,7 @@ def action(source: str, present: Sequence[str]) -> str:
 
 
 def failure(error: str) -> str:
-    """Sort the engine's words about a pull: ``unknown``, ``refused`` or ``unreachable``."""
+    """Classify the engine's message on a pull: ``unknown``, ``refused`` or ``unreachable``."""
     text = error.lower()
     if any(words in text for words in UNKNOWN):
         return "unknown"
@@ -181,7 +181,7 @@ def failure(error: str) -> str:
 
 
 def pull_error(kind: str, name: str, reference: str, error: str) -> str:
-    """Say in one sentence what is wrong with a pull, and what fixes it."""
+    """Return a sentence that explains a failed pull, and how to fix it."""
     error = error.strip().rstrip(".")
     if kind == "unknown":
         return (
@@ -206,10 +206,10 @@ def pull_error(kind: str, name: str, reference: str, error: str) -> str:
 def sentence(
     done: Mapping[str, str], *, registry: str, suite: str, reason: str, fallback: bool
 ) -> str:
-    """Say which way was taken, in one sentence.
+    """Return a sentence on how the images were provided.
 
-    ``done``: name to ``pull``, ``bootstrap`` or nothing; ``reason``: why not pulled;
-    ``fallback``: a pull was not tried yet and may turn out the other way.
+    ``done``: name to ``pull``, ``bootstrap`` or empty; ``reason``: why images were not pulled;
+    ``fallback``: the pull has not been attempted yet, so bootstrapping may be needed instead.
     """
     parts = []
     pulled = [name for name, how in done.items() if how == "pull"]
@@ -227,14 +227,15 @@ def _list(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-# What the kernel calls an architecture, where Docker has another word.
+# The kernel's names of architectures that Docker names differently.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386"}
 
 
 def foreign(engine: str, machine: str) -> str:
-    """Say that an engine runs no images of this machine, as the middle of a sentence; or nothing.
+    """Return a part of a sentence if an engine cannot run images of this machine, or nothing.
 
-    engine: its architecture as Docker calls it; empty if not known. machine: as the kernel does.
+    engine: its architecture, as Docker names it; empty if unknown.
+    machine: the architecture of this machine, as the kernel names it.
     """
     here = _ARCHITECTURES.get(machine, machine)
     if engine in ("", here) or (engine == "arm" and here.startswith("armv")):

@@ -1,7 +1,7 @@
-"""What an image is built from, as hashes: sources, base images and arguments.
+"""Hashes of the inputs of an image build: sources, base images and arguments.
 
-All hashes are ``sha256:`` and 64 hexadecimal digits. They depend on nothing that a
-fresh checkout changes: neither on times, owners, nor on the order of files.
+All hashes are ``sha256:`` and 64 hexadecimal digits. They do not depend on anything that a
+fresh checkout changes, such as times, owners or the order of files.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DOCKERFILE = "Dockerfile"
-# Docker knows these arguments without an ARG, and keeps them out of image and cache:
+# Docker accepts these arguments without an ARG, and keeps them out of image and cache:
 # https://docs.docker.com/reference/dockerfile/#predefined-args
 _PROXY_ARGS = frozenset(
     {"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"},
 )
-# COPY keeps permissions. What matters in a container: may it be run, and may a user
-# who is not the owner read it; the group's bits differ with the umask of a checkout.
+# COPY keeps permissions. In a container it matters whether a file can be executed, and whether
+# users other than the owner can read it; the group's bits depend on the umask of the checkout.
 _PERMISSIONS = stat.S_IXUSR | stat.S_IROTH | stat.S_IXOTH
 _CHUNK = 1 << 20
 
@@ -44,11 +44,11 @@ class Fingerprint:
 
     @property
     def total(self) -> str:
-        """The hash of everything."""
+        """The hash of all inputs."""
         return _digest([self.sources, self.base_images, self.arguments])
 
     def labels(self, prefix: str) -> dict[str, str]:
-        """Return the image labels that keep the hashes, under *prefix*."""
+        """Return the image labels that store the hashes, under *prefix*."""
         return {
             prefix: self.total,
             f"{prefix}.sources": self.sources,
@@ -63,9 +63,9 @@ def fingerprint(
     build_args: Mapping[str, str],
     labels: Mapping[str, str],
 ) -> Fingerprint:
-    """Return the hashes of what a build of *folder* depends on.
+    """Return the hashes of the inputs of a build of *folder*.
 
-    *base_images* maps each reference to the image's ID on the engine (empty: not there).
+    *base_images* maps each reference to the image's ID on the engine (empty if missing).
     """
     arguments = {k: v for k, v in build_args.items() if k.lower() not in _PROXY_ARGS}
     return Fingerprint(
@@ -76,9 +76,9 @@ def fingerprint(
 
 
 def reasons(image: Mapping[str, str] | None, wanted: Fingerprint, prefix: str) -> list[str]:
-    """Return why an image with the labels *image* has to be built; empty: up to date.
+    """Return why an image with the labels *image* has to be built; empty if it is up to date.
 
-    *image* is None when there is no such image.
+    *image* is None if there is no such image.
     """
     if image is None:
         return ["no image yet"]
@@ -93,12 +93,12 @@ def reasons(image: Mapping[str, str] | None, wanted: Fingerprint, prefix: str) -
     differing = [
         text for label, text in texts.items() if image.get(label) != wanted.labels(prefix)[label]
     ]
-    # The total differs with each of its parts.
+    # If a part differs, the total differs as well and is not reported.
     return differing[:-1] or differing
 
 
 def read_dockerfile(folder: Path) -> str:
-    """Return the text of the Dockerfile in *folder*."""
+    """Return the text of the Dockerfile in *folder*; raise BuildContextError."""
     if not folder.is_dir():
         raise BuildContextError(f"The folder {folder} does not exist.")
     path = folder / DOCKERFILE
@@ -111,12 +111,12 @@ def read_dockerfile(folder: Path) -> str:
 
 
 def context_paths(folder: Path) -> Iterator[str]:
-    """Yield the paths below *folder* that `docker build` sends, `.dockerignore` applied."""
+    """Yield the paths below *folder* that `docker build` sends, with `.dockerignore` applied."""
     matcher = PatternMatcher(_ignore_patterns(folder))
-    # The library always keeps this one; docker lets it be ignored like any other.
+    # The library always appends `!.dockerignore`, but docker allows that file to be ignored.
     matcher.patterns.pop()
-    # Only without any `!pattern` can nothing below an ignored folder be wanted. The
-    # library's own walk() misses what `!**/*.py` brings back.
+    # An ignored folder can be skipped only if there is no `!pattern`. The library's own walk()
+    # misses files that `!**/*.py` includes again.
     may_return = any(pattern.exclusion for pattern in matcher.patterns)
 
     def walk(below: str) -> Iterator[str]:
@@ -136,7 +136,7 @@ def context_paths(folder: Path) -> Iterator[str]:
 
 
 def _ignore_patterns(folder: Path) -> list[str]:
-    # BuildKit prefers the Dockerfile's own list.
+    # BuildKit prefers the ignore file of the Dockerfile.
     for name in (f"{DOCKERFILE}.dockerignore", ".dockerignore"):
         try:
             text = (folder / name).read_text(encoding="utf-8-sig", errors="replace")
@@ -150,7 +150,7 @@ def _ignore_patterns(folder: Path) -> list[str]:
 
 
 def _source_records(folder: Path) -> Iterator[str]:
-    """Yield what identifies the context: path, type, permissions, content."""
+    """Yield the data that identifies the context: path, type, permissions, content."""
     yield from (DOCKERFILE, read_dockerfile(folder))
     for path in sorted(context_paths(folder)):
         full = folder / path
@@ -162,7 +162,7 @@ def _source_records(folder: Path) -> Iterator[str]:
                 kind, content = "link", str(full.readlink())
             elif stat.S_ISDIR(status.st_mode):
                 kind, content = "folder", ""
-            else:  # docker leaves sockets out and cannot copy the others
+            else:  # docker omits sockets and cannot copy the other types
                 continue
         except OSError as error:
             raise BuildContextError(f"{full} cannot be read: {error.strerror}.") from error
@@ -183,7 +183,7 @@ def _pairs(mapping: Mapping[str, str]) -> list[str]:
 
 
 def _digest(texts: Iterable[str]) -> str:
-    """Hash texts so that no two different lists give the same bytes."""
+    """Hash texts so that different lists never result in the same input bytes."""
     digest = hashlib.sha256()
     for text in texts:
         data = text.encode("utf-8", errors="surrogateescape")

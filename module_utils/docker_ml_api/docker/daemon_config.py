@@ -1,7 +1,7 @@
-"""Checks and merges the Docker engine's options, as in /etc/docker/daemon.json.
+"""Validates and merges the Docker engine's options, as in /etc/docker/daemon.json.
 
-The engine refuses to start with an option that it does not know or whose type is wrong,
-so both are refused here first. Pure: dictionaries in, dictionaries and sentences out.
+The engine refuses to start with an unknown option or a value of the wrong type,
+so both are rejected here first. This module has no side effects.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ KINDS: dict[str, tuple[type, str]] = {
     **dict.fromkeys(_LISTS.split(), (list, "a list")),
     **dict.fromkeys(_DICTIONARIES.split(), (dict, "a dictionary")),
 }
-# Dictionaries whose values the engine takes as strings only, numbers too.
+# Dictionaries whose values must be strings for the engine, even numbers.
 _OF_STRINGS = ("log-opts", "proxies")
 _LEVELS = ("debug", "info", "warn", "error", "fatal")
 
@@ -55,12 +55,12 @@ class ConfigError(Exception):
 
 
 def _fits(value: Any, kind: type) -> bool:
-    # To Python a boolean is an integer, to the engine it is none.
+    # In Python a boolean is an integer, but not for the engine.
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def problem_of(name: str, value: Any) -> str:
-    """One sentence on what is wrong with an option, the empty string if nothing is."""
+    """Return a sentence on the problem of an option, or an empty string."""
     if name not in KINDS:
         near = difflib.get_close_matches(name, KINDS, n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
@@ -80,12 +80,12 @@ def problem_of(name: str, value: Any) -> str:
 
 
 def problems_of(options: dict[str, Any]) -> list[str]:
-    """A sentence for each option that the engine would refuse."""
+    """Return a sentence for each option that the engine would reject."""
     return [found for name in options if (found := problem_of(name, options[name]))]
 
 
 def merge(current: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """`current` with `wanted` over it: dictionaries merge, None removes, the rest replaces."""
+    """Merge `wanted` into `current`: dictionaries merge, None removes, other values replace."""
     merged = dict(current)
     for name, value in wanted.items():
         if value is None:
@@ -99,9 +99,9 @@ def merge(current: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse(text: str, path: str) -> dict[str, Any]:
-    """A daemon.json's options; an empty file has none.
+    """Return the options in a daemon.json; none for an empty file.
 
-    Raises ConfigError if the text is no JSON object.
+    Raises ConfigError if the text is not a JSON object.
     """
     if not text.strip():
         return {}
@@ -116,5 +116,5 @@ def parse(text: str, path: str) -> dict[str, Any]:
 
 
 def dump(options: dict[str, Any]) -> str:
-    """The options as the text of a daemon.json."""
+    """Return the options as the text of a daemon.json."""
     return json.dumps(options, indent=2, sort_keys=True) + "\n"

@@ -1,9 +1,9 @@
-"""Makes a container image from a distribution's packages, by mmdebstrap.
+"""Builds a container image from a distribution's packages, with mmdebstrap.
 
-A recipe says all that the image is made of; its digest is the key under which the
+A recipe defines everything that the image consists of; its digest is the key under which the
 image is found again, as the label RECIPE_LABEL of the image and as the name of the
-root file system's tar in the cache. How it was downloaded (mirror, proxy, extra CA)
-is no part of the recipe, and never part of the image.
+root file system's tar in the cache. The download settings (mirror, proxy, extra CA)
+are not part of the recipe, and never part of the image.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ansible.module_utils.docker_ml_api.docker.local_images import RECIPE_LABEL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-# Part of each digest: raise it when the same recipe would make another image.
+# Part of each digest; increase it when the same recipe would result in another image.
 FORMAT = 1
 VARIANTS = (
     "extract",
@@ -45,7 +45,7 @@ VARIANTS = (
     "debootstrap",
     "standard",
 )
-# The host's settings of these kinds hold for a build on that host too.
+# The host's apt settings of these kinds also apply to a build on that host.
 APT_SETTINGS = re.compile(
     r"Acquire::(?:(?:http|https|ftp)::|Check-Date|Check-Valid-Until|Max-FutureTime|Retries|"
     r"ForceIPv[46]|(?:http|https)\b)",
@@ -53,27 +53,27 @@ APT_SETTINGS = re.compile(
 )
 SCRATCH = ".build-"
 APT_HELPER = "/usr/lib/apt/apt-helper"
-# Seconds: for a question to the host itself, for a few hundred kilobytes from a mirror.
+# Timeouts in seconds, of a local query and of a download of a few hundred kilobytes.
 LOOK_TIMEOUT = 30.0
 DOWNLOAD_TIMEOUT = 120.0
 # dpkg's settings in the image, as mmdebstrap writes them; dpkg reads any file of that folder.
 DPKG_SETTINGS = "etc/dpkg/dpkg.cfg.d/99mmdebstrap"
-# What is said last, but says nothing.
+# Errors without information, which often end the log.
 EMPTY_ERRORS = ("failed", "apt-get update --error-on=any", "child had an error")
 
 
 class BuildError(Exception):
-    """The image cannot be made; the message is one sentence, ``log`` the end of the log."""
+    """The image cannot be built; the message is one sentence, ``log`` the end of the log."""
 
     def __init__(self, message: str, log: str = "") -> None:
-        """Keep the log beside the message."""
+        """Store the log in addition to the message."""
         super().__init__(message)
         self.log = log
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an image is made of. Commands are shell lines; in them ``$1`` is the root."""
+    """The definition of an image. Commands are shell lines; in them ``$1`` is the root."""
 
     suite: str
     variant: str = "minbase"
@@ -94,9 +94,9 @@ class Recipe:
 
     @classmethod
     def from_options(cls, suite: str, options: Mapping[str, Any]) -> Recipe:
-        """Read a module's or a catalogue's options; the ones that are not set are left out.
+        """Create a recipe from the options of a module or catalogue; options of None are ignored.
 
-        Raises ValueError for an option that no recipe has, or for another variant.
+        Raises ValueError for an unknown option or variant.
         """
         known = set(cls.__dataclass_fields__) - {"suite"}
         unknown = sorted(set(options) - known)
@@ -122,7 +122,7 @@ class Recipe:
         return recipe
 
     def options(self) -> dict[str, Any]:
-        """Give the recipe as the options of the module debian_image."""
+        """Return the recipe as options of the module debian_image."""
         values = asdict(self)
         return {
             name: list(value) if isinstance(value, tuple) else value
@@ -142,7 +142,7 @@ class Recipe:
 
     @property
     def root_digest(self) -> str:
-        """``sha256:…`` of what the root file system depends on: labels, say, do not count."""
+        """``sha256:…`` of everything that the root file system depends on, so without labels."""
         return self._digest(
             (
                 "suite",
@@ -158,11 +158,11 @@ class Recipe:
         )
 
     def tar(self, cache: Path) -> Path:
-        """Say where in the cache its root file system is kept."""
+        """Return the path of its root file system in the cache."""
         return cache / f"{self.root_digest.removeprefix('sha256:')}.tar"
 
     def changes(self) -> list[str]:
-        """Give the Dockerfile instructions for ``docker import --change``."""
+        """Return the Dockerfile instructions for ``docker import --change``."""
         changes = [f"ENV {name}={_quoted(value)}" for name, value in self.environment.items()]
         if self.entrypoint:
             changes.append(f"ENTRYPOINT {json.dumps(list(self.entrypoint))}")
@@ -179,12 +179,12 @@ class Recipe:
 
 
 def _quoted(text: str) -> str:
-    """Quote for a Dockerfile: no expansion, no end of the word."""
+    """Quote for a Dockerfile, without expansion or word splitting."""
     return '"' + re.sub(r'([\\"$])', r"\\\1", text) + '"'
 
 
 def os_release(text: str) -> dict[str, str]:
-    """Read ``/etc/os-release``."""
+    """Parse ``/etc/os-release``."""
     values = {}
     for line in text.splitlines():
         name, separator, value = line.partition("=")
@@ -195,14 +195,14 @@ def os_release(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Host:
-    """The machine that images are made on; ``root`` is where its files begin."""
+    """The machine that images are built on; ``root`` is the root of its file system."""
 
     release: dict[str, str]
     root: Path
 
     @classmethod
     def read(cls, root: Path = Path("/")) -> Host:
-        """Look at a host; one without an os-release is of no known distribution."""
+        """Read a host's os-release; without that file the distribution is unknown."""
         try:
             text = (root / "etc/os-release").read_text(encoding="utf-8")
         except OSError:
@@ -211,27 +211,27 @@ class Host:
 
     @property
     def codename(self) -> str:
-        """Return the suite whose archives it uses, such as ``bookworm``, or nothing."""
+        """Return the suite of its archives, such as ``bookworm``; empty if unknown."""
         for name in ("UBUNTU_CODENAME", "DEBIAN_CODENAME", "VERSION_CODENAME"):
-            # A derivative names its parent's suite besides its own.
+            # A derivative states its parent's suite in addition to its own.
             if self.release.get(name):
                 return self.release[name]
         return ""
 
     @property
     def etc_apt(self) -> Path:
-        """Return where apt's own configuration is."""
+        """Return the folder of apt's configuration."""
         return self.root / "etc/apt"
 
     @property
     def lists(self) -> Path:
-        """Return where apt keeps what it fetched of its archives."""
+        """Return the folder in which apt stores the lists of its archives."""
         return self.root / "var/lib/apt/lists"
 
     def obstacle(self, *, installable: bool = False) -> str:
-        """Say why no image can be made here, as the middle of a sentence; empty if it can.
+        """Return why this host cannot build images, as a part of a sentence; empty if it can.
 
-        With ``installable`` it is enough that mmdebstrap could be installed.
+        With ``installable`` it is sufficient that mmdebstrap can be installed.
         """
         names = {self.release.get("ID", ""), *self.release.get("ID_LIKE", "").split()}
         if not names & {"debian", "ubuntu"}:
@@ -241,7 +241,7 @@ class Host:
             return ""
         if not installable:
             return "mmdebstrap is not installed on this host"
-        # Before the first `apt-get update` nobody can tell.
+        # Before the first `apt-get update` this is unknown.
         fetched = any(self.lists.glob("*_Packages*"))
         policy = run_command(["apt-cache", "policy", "mmdebstrap"], LOOK_TIMEOUT).out
         if fetched and not re.search(r"Candidate: (?!\(none\))", policy):
@@ -249,7 +249,7 @@ class Host:
         return ""
 
     def check(self, *, installable: bool = False) -> None:
-        """Raise BuildError if no image can be made here (see `obstacle`)."""
+        """Raise BuildError if this host cannot build images (see `obstacle`)."""
         obstacle = self.obstacle(installable=installable)
         if obstacle:
             raise BuildError(f"No image can be made from packages here: {obstacle}")
@@ -262,7 +262,7 @@ class Host:
     def sources(
         self, recipe: Recipe, *, scratch: Path, env: Mapping[str, str]
     ) -> list[apt_sources.Source]:
-        """Return the archives that a recipe is made from; raise BuildError if there are none."""
+        """Return the archives for a recipe; raise BuildError if there are none."""
         if recipe.sources:
             return [
                 source for line in recipe.sources for source in apt_sources.parse_one_line(line)
@@ -285,7 +285,7 @@ class Host:
 
 
 def has_suite(uri: str, suite: str, *, scratch: Path, env: Mapping[str, str]) -> bool:
-    """Ask an archive, by apt itself, whether it has a suite; raise BuildError if it is silent."""
+    """Return whether an archive has a suite, using apt; raise BuildError if the request fails."""
     url = f"{uri.rstrip('/')}/dists/{suite}/InRelease"
     answer = subprocess.run(
         [APT_HELPER, "download-file", url, str(scratch / "InRelease")],
@@ -310,12 +310,12 @@ def has_suite(uri: str, suite: str, *, scratch: Path, env: Mapping[str, str]) ->
 def apt_settings(
     dump: str, *, etc_apt: Path, ca_bundle: str = "", proxies: Mapping[str, str]
 ) -> str:
-    """Give apt's configuration for the build: the host's own (``apt-config dump``) and ours.
+    """Return apt's configuration for the build: the host's own (``apt-config dump``) and ours.
 
-    ``proxies`` (scheme to URL) and ``ca_bundle`` (a path) go before the host's own.
+    ``proxies`` (scheme to URL) and ``ca_bundle`` (a path) override the host's own.
     """
     lines = [line for line in dump.splitlines() if APT_SETTINGS.match(line)]
-    # Mirrors that ask for a password: apt's own files say it, as on the host.
+    # For mirrors that require a password, use the credentials in apt's own files, as on the host.
     lines.append(f'Dir::Etc::netrc "{etc_apt / "auth.conf"}";')
     lines.append(f'Dir::Etc::netrcparts "{etc_apt / "auth.conf.d"}";')
     if ca_bundle:
@@ -325,18 +325,18 @@ def apt_settings(
 
 
 def proxies(options: Mapping[str, Any]) -> dict[str, str]:
-    """Give the proxies among a module's options as additions to the build's environment."""
+    """Return the proxies among a module's options as environment variables for the build."""
     names = ("http_proxy", "https_proxy", "no_proxy")
     return {name: options[name] for name in names if options[name]}
 
 
 def command_line(recipe: Recipe, *, tar: Path, scratch: Path, uris: Sequence[str]) -> list[str]:
-    """Give mmdebstrap's command line; secrets are in files of ``scratch``, never in it."""
+    """Return mmdebstrap's command line; secrets are in files of ``scratch``, not in it."""
     argv = [
         "mmdebstrap",
         "--format=tar",
         f"--variant={recipe.variant}",
-        # An image that was not finished is thrown away: waiting for the disk is in vain.
+        # An incomplete image is discarded, so waiting for the disk is not necessary.
         "--dpkgopt=force-unsafe-io",
         f"--aptopt={scratch / 'apt.conf'}",
     ]
@@ -347,7 +347,7 @@ def command_line(recipe: Recipe, *, tar: Path, scratch: Path, uris: Sequence[str
     argv += unfiltered_unpacking(recipe.excluded_paths)
     argv += [f"--setup-hook={command}" for command in recipe.setup_commands]
     argv += [f"--essential-hook={command}" for command in recipe.essential_commands]
-    # The variant extract ends with unpacking: no later hook is run.
+    # The variant extract ends after unpacking and runs no later hooks.
     last = "--extract-hook" if recipe.variant == "extract" else "--customize-hook"
     argv += [f"{last}={command}" for command in recipe.commands]
     argv.append(f'{last}=sh {shlex.quote(str(scratch / "finish.sh"))} "$1"')
@@ -355,10 +355,11 @@ def command_line(recipe: Recipe, *, tar: Path, scratch: Path, uris: Sequence[str
 
 
 def unfiltered_unpacking(excluded_paths: Sequence[str]) -> list[str]:
-    """Give the options by which the first packages are unpacked whole, and excluded files removed.
+    """Return the options to unpack the first packages completely and then remove excluded files.
 
-    mmdebstrap starts a Python for each of these packages when it finds such paths in its own file:
-    a seventh of the processor time that an image takes. dpkg leaves them out by itself later.
+    If mmdebstrap finds path exclusions in its own settings, it starts a Python process for each of
+    these packages, which takes a seventh of the processor time of an image. Later packages are
+    filtered by dpkg itself.
     """
     if not excluded_paths:
         return []
@@ -372,7 +373,7 @@ def unfiltered_unpacking(excluded_paths: Sequence[str]) -> list[str]:
 
 
 def finishing_script(scratch: Path, keys: Sequence[str]) -> str:
-    """Give the last hook: nothing of the host (its apt settings, names) stays in the image."""
+    """Return the last hook, which removes the host's settings (apt, names) from the image."""
     copies = "\n".join(
         f'  [ -e "$1"{shlex.quote(key)} ] || install -D -m 0644 {shlex.quote(key)} '
         f'"$1"{shlex.quote(key)}'
@@ -391,7 +392,7 @@ fi
 
 
 def reason(log: str) -> str:
-    """Say in a sentence, from its log, why mmdebstrap failed."""
+    """Return from the log, as a sentence, why mmdebstrap failed."""
     errors = [line[2:].strip() for line in log.splitlines() if line.startswith("E:")]
     telling = [
         error
@@ -403,7 +404,7 @@ def reason(log: str) -> str:
 
 
 def clear_stale(cache: Path) -> None:
-    """Remove what a killed build left behind; a build that still runs holds its lock."""
+    """Remove the folders of killed builds; a build that still runs holds its lock."""
     for folder in cache.glob(f"{SCRATCH}*"):
         with suppress(OSError), (folder / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -412,8 +413,8 @@ def clear_stale(cache: Path) -> None:
 
 @contextmanager
 def scratch_folder(cache: Path) -> Iterator[tuple[Path, int]]:
-    """Give a folder of one build and the descriptor of its lock; it is removed at the end."""
-    # Nobody may take a folder for stale before its lock is held.
+    """Yield a build's folder and the descriptor of its lock; remove the folder at the end."""
+    # Prevents other builds from removing a folder as stale before its lock is held.
     with (cache / ".lock").open("wb") as all_of_them:
         fcntl.flock(all_of_them, fcntl.LOCK_EX)
         clear_stale(cache)
@@ -422,7 +423,7 @@ def scratch_folder(cache: Path) -> Iterator[tuple[Path, int]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         with lock:
-            # apt's own user must reach the files below it, nobody needs to list it.
+            # apt's own user must be able to access the files in it; nobody has to list them.
             folder.chmod(0o711)
             yield folder, lock.fileno()
     finally:
@@ -430,7 +431,7 @@ def scratch_folder(cache: Path) -> Iterator[tuple[Path, int]]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a new file that only its owner can read, from its first byte on."""
+    """Write a new file that only its owner can read from the beginning."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
 
@@ -443,7 +444,7 @@ def _run(argv: list[str], *, log: Path, timeout: float, env: dict[str, str], loc
             stdout=output,
             stderr=subprocess.STDOUT,
             env=env,
-            # A build outlives a killed module: it keeps the lock for as long.
+            # A build may outlive a killed module; it then keeps the lock.
             pass_fds=(lock,),
             start_new_session=True,
         )
@@ -468,15 +469,15 @@ def bootstrap(
     environment: Mapping[str, str],
     timeout: float,
 ) -> Path:
-    """Make the root file system's tar in the cache, whole or not at all; return its path.
+    """Build the root file system's tar in the cache, completely or not at all; return its path.
 
     ``environment`` is added to the build's environment (``http_proxy`` and the like),
-    ``ca_bundle`` is a path or empty, ``timeout`` in seconds. Raises BuildError.
+    ``ca_bundle`` is a path or empty, ``timeout`` is in seconds. Raises BuildError.
     """
     cache.mkdir(parents=True, exist_ok=True)
     with scratch_folder(cache) as (scratch, lock):
         by_scheme = {name: environment.get(f"{name}_proxy", "") for name in ("http", "https")}
-        # A proxy's or a mirror's URL may hold a password.
+        # The URL of a proxy or mirror may contain a password.
         conf = scratch / "apt.conf"
         settings = apt_settings(
             host.apt_dump(), etc_apt=host.etc_apt, ca_bundle=ca_bundle, proxies=by_scheme

@@ -17,7 +17,7 @@ _VARIABLE = re.compile(
     r"|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<operator>:?[-+])(?P<word>[^}]*))?\}"
 )
 _MOUNT_FROM = re.compile(r"(?:^|,)from=([^,]+)")
-# Those that may be followed by the text of files or scripts.
+# Instructions that may be followed by here-documents.
 _HEREDOC_INSTRUCTIONS = ("RUN", "COPY", "ADD")
 
 
@@ -25,8 +25,8 @@ def base_images(text: str, build_args: Mapping[str, str]) -> list[str]:
     """Return the references of the images that the Dockerfile *text* builds on.
 
     They come from ``FROM``, ``COPY --from`` and ``RUN --mount=from=``, in the order of
-    their first use, with the global ``ARG`` values and *build_args* put in; stages of
-    the same file and ``scratch`` are left out.
+    their first use, with the global ``ARG`` values and *build_args* substituted; stages of
+    the same file and ``scratch`` are omitted.
     """
     arguments: dict[str, str] = {}
     stages: list[str] = []
@@ -42,7 +42,7 @@ def base_images(text: str, build_args: Mapping[str, str]) -> list[str]:
         elif keyword == "FROM":
             in_stage = True
             parent, *alias = [word for word in rest.split() if not word.startswith("--")] or [""]
-            # Before its own name is known: `FROM python AS python`.
+            # Before its own name is added to the stages, for `FROM python AS python`.
             found.update(_external(expand(parent.strip("\"'"), arguments), stages))
             stages.extend(name.lower() for name in alias[1:])
         else:
@@ -52,7 +52,7 @@ def base_images(text: str, build_args: Mapping[str, str]) -> list[str]:
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """Put *values* into ``$NAME``, ``${NAME}``, ``${NAME:-word}``, ``${NAME:+word}``.
+    """Substitute *values* in ``$NAME``, ``${NAME}``, ``${NAME:-word}``, ``${NAME:+word}``.
 
     Without the colon an empty value counts as set, as in a shell.
     """
@@ -78,7 +78,7 @@ def _external(reference: str, stages: list[str]) -> dict[str, None]:
 
 
 def _sources(keyword: str, rest: str) -> Iterator[str]:
-    """Yield what the flags of one instruction name as a source image or stage."""
+    """Yield the source images or stages in the flags of one instruction."""
     for word in rest.split():
         if not word.startswith("--"):
             return
@@ -93,7 +93,7 @@ def _sources(keyword: str, rest: str) -> Iterator[str]:
 def _arguments(rest: str) -> Iterator[tuple[str, str | None]]:
     try:
         words = shlex.split(rest)
-    except ValueError:  # quotes that do not match: the build itself says so
+    except ValueError:  # unbalanced quotes, which the build itself reports
         return
     for word in words:
         name, equals, value = word.partition("=")
@@ -101,7 +101,7 @@ def _arguments(rest: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (keyword, rest): comments, continuations and here-documents taken out."""
+    """Yield (keyword, rest), with comments, continuations and here-documents removed."""
     escape = "\\"
     lines = iter(text.removeprefix("\ufeff").splitlines())
     in_directives = True

@@ -1,9 +1,9 @@
-"""Asks a host what its Docker engine and its Docker clients can do.
+"""Inspects a host's Docker engine and Docker clients.
 
-Pure of Ansible. Commands are run for real by `run`; waiting takes its clock and
-its sleep as arguments. A client is asked by command line, since the image builds
-that follow use that same command line; the socket is asked only where no client
-is installed, so that an engine without a client is not mistaken for none.
+Independent of Ansible. `run_command` runs real commands; functions that wait take their clock and
+their sleep as arguments. A client is queried by command line, since the subsequent image builds
+use the same command line. The socket is queried only if no client is installed, so that an engine
+without a client is found as well.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ POLL_INTERVAL = 1.0
 
 
 class Answer(NamedTuple):
-    """What a command said: exit status (None: not finished in time), output, errors."""
+    """Result of a command: exit status (None on timeout), output, errors."""
 
     status: int | None
     out: str
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
 
 def run_command(argv: list[str], timeout: float) -> Answer:
-    """Run argv for at most `timeout` seconds, with its output in plain English."""
+    """Run argv for at most `timeout` seconds in the C locale; return its result in any case."""
     try:
         done = subprocess.run(
             argv,
@@ -61,7 +61,7 @@ def run_command(argv: list[str], timeout: float) -> Answer:
 
 
 def find_clients(search_path: str, extra: Iterable[str] = USUAL_CLIENTS) -> list[str]:
-    """Every `docker` of a PATH-like string, then `extra`: each file once, in that order."""
+    """Return every `docker` on a PATH-like string, then `extra`; each file once, in that order."""
     named = [Path(folder, "docker") for folder in search_path.split(os.pathsep) if folder]
     found: dict[Path, str] = {}
     for path in [*named, *map(Path, extra)]:
@@ -71,13 +71,13 @@ def find_clients(search_path: str, extra: Iterable[str] = USUAL_CLIENTS) -> list
 
 
 def find_engine(search_path: str) -> str:
-    """Where dockerd is installed, or the empty string."""
+    """Return the path of dockerd, or an empty string."""
     folders = os.pathsep.join([search_path, *USUAL_ENGINES])
     return shutil.which("dockerd", path=folders) or ""
 
 
 def sentence(text: str) -> str:
-    """The last line that says something, as a sentence, without the client's prefixes."""
+    """Return the last meaningful line as a sentence, without the client's prefixes."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(("See '", "Run '", "WARNING"))]
     if not told:
@@ -87,7 +87,7 @@ def sentence(text: str) -> str:
 
 
 def parse_json(text: str) -> dict[str, Any]:
-    """The first line that is a JSON object; an empty dict if none is."""
+    """Return the first line that is a JSON object; an empty dict if there is none."""
     for line in text.splitlines():
         if line.startswith("{"):
             try:
@@ -100,22 +100,22 @@ def parse_json(text: str) -> dict[str, Any]:
 
 
 def major(version: str) -> int | None:
-    """The first number of a version: 20 for "20.10.24+dfsg1"; None if there is none."""
+    """Return the first number of a version: 20 for "20.10.24+dfsg1"; None if there is none."""
     match = re.match(r"v?(\d+)", version)
     return int(match.group(1)) if match else None
 
 
 def can_build(client_version: str, plugins: Iterable[dict[str, Any]]) -> bool:
-    """Whether a client builds with BuildKit: by a working buildx plugin, or built in."""
+    """Return whether a client has BuildKit, by a working buildx plugin or built in."""
     if any(plugin.get("Name") == "buildx" and not plugin.get("Err") for plugin in plugins):
         return True
-    # Podman's imitation of the client has low version numbers of its own.
+    # Podman's client emulation has low version numbers of its own.
     number = major(client_version)
     return number in CLIENTS_WITH_BUILDKIT
 
 
 def no_engine(error: str) -> dict[str, Any]:
-    """What is said of a host where nothing answers."""
+    """Return the result for a host on which no engine answers."""
     return {
         "cli": "",
         "client_version": "",
@@ -131,7 +131,7 @@ def no_engine(error: str) -> dict[str, Any]:
 
 
 def ask_client(path: str, run: Callable[[list[str]], Answer]) -> dict[str, Any]:
-    """What one client says of itself and of the engine that it reaches."""
+    """Return what one client reports about itself and about the engine that it reaches."""
     version = run([path, "version", "--format", "{{json .}}"])
     said = parse_json(version.out)
     client, server = said.get("Client") or {}, said.get("Server") or {}
@@ -168,14 +168,14 @@ class _SocketConnection(http.client.HTTPConnection):
 
 
 def socket_of(docker_host: str) -> str:
-    """The Unix socket that DOCKER_HOST names, the default one if unset; empty if remote."""
+    """Return the Unix socket in DOCKER_HOST, the default if unset; empty for another address."""
     if not docker_host:
         return DEFAULT_SOCKET
     return docker_host[len("unix://") :] if docker_host.startswith("unix://") else ""
 
 
 def ask_socket(path: str, timeout: float) -> dict[str, Any]:
-    """What the engine says of itself at its Unix socket, where there is no client."""
+    """Return what the engine reports at its Unix socket, for a host without a client."""
     no_client = "There is no docker command on this host"
     connection = _SocketConnection(path, timeout)
     try:
@@ -201,7 +201,7 @@ def ask_socket(path: str, timeout: float) -> dict[str, Any]:
 
 
 def free_mb(path: str) -> int | None:
-    """Free mebibytes for unprivileged use where `path` is or would be; None if not known."""
+    """Return the MiB free for unprivileged use at `path`, which need not exist; None if unknown."""
     there = Path("/", path)
     try:
         while not there.exists():
@@ -213,11 +213,11 @@ def free_mb(path: str) -> int | None:
 
 
 def service_manager(root: str = "/") -> str:
-    """The service manager that runs this host: systemd, openrc, sysvinit or none.
+    """Return the service manager that runs this host: systemd, openrc, sysvinit or none.
 
-    Detected by what a running manager leaves behind, not by what is installed: a
-    container often has systemd's files and another process as its first. Systemd's sign
-    is the one that sd_booted(3) names.
+    It is detected by the files of a running manager, not by what is installed, since a
+    container often has systemd's files but another first process. For systemd, the file is the
+    one in sd_booted(3).
     """
     base = Path(root)
     if (base / "run/systemd/system").is_dir():
@@ -242,10 +242,10 @@ def inspect(
     data_root: str,
     environ: dict[str, str],
 ) -> dict[str, Any]:
-    """Find the client to use and ask the engine: the module's `engine`.
+    """Find the client to use and query the engine; return the module's `engine`.
 
-    The first client that reaches the engine and can build is taken; otherwise one that
-    reaches it, otherwise the first.
+    Uses the first client that reaches the engine and can build; otherwise the first one that
+    reaches it, otherwise the first one.
     """
     docker_host = environ.get("DOCKER_HOST", "")
     search_path = environ.get("PATH", "")
@@ -278,7 +278,7 @@ def wait_for(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> dict[str, Any]:
-    """Ask until the engine answers or `seconds` have passed; the last answer."""
+    """Query the engine until it answers or `seconds` have passed; return the last result."""
     end = clock() + seconds
     engine = ask()
     while not engine["answers"] and clock() < end:

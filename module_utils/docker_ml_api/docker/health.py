@@ -1,4 +1,4 @@
-"""Whether a container is healthy, from the engine's description of it; and waiting for that."""
+"""Determines from the engine's description whether a container is healthy, and waits for it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 # Seconds that a program without a health check must run to count as healthy.
 _SETTLED = 2.0
-# Under a restart policy a program that cannot start is started again and again: one
-# restart may be an accident, two are not.
+# Under a restart policy a program that cannot start is restarted repeatedly. One restart may be
+# an accident, two are a failure.
 _RESTARTS_ALLOWED = 1
 
 
 class Health(enum.Enum):
-    """What can be said of a container."""
+    """The state of a container."""
 
     HEALTHY = "healthy"
-    RUNNING = "running"  # without a health check: more is not known
+    RUNNING = "running"  # without a health check, so nothing more is known
     STARTING = "starting"
     FAILED = "failed"
 
@@ -29,7 +29,7 @@ class Health(enum.Enum):
 def judge(container: Mapping[str, Any], restarts_before: int = 0) -> Health:
     """Evaluate the engine's description (`docker inspect`) of a container.
 
-    *restarts_before* is the number of restarts when the waiting began.
+    *restarts_before* is the number of restarts before the waiting started.
     """
     state = container["State"]
     if container["RestartCount"] - restarts_before > _RESTARTS_ALLOWED:
@@ -53,16 +53,16 @@ def wait(
     clock: Callable[[], float],
     sleep: Callable[[float], object],
 ) -> tuple[Health, Mapping[str, Any]]:
-    """Inspect until the container is healthy or failed, *timeout* seconds at most.
+    """Inspect until the container is healthy or failed, for at most *timeout* seconds.
 
-    Returns the last judgement and description; neither HEALTHY nor FAILED means that
-    time ran out. Of a container that is started again and again the description is one of
-    when it had stopped: while it runs once more, nothing tells what it stopped with.
+    Returns the last state and description; a state other than HEALTHY or FAILED means a timeout.
+    For a container that is restarted repeatedly, the description is one from when it had stopped,
+    since the description of a running container does not tell how the last run ended.
     """
     now = clock()
     end = now + timeout
     container = inspect()
-    restarts = container["RestartCount"]  # those of its life so far
+    restarts = container["RestartCount"]  # the restarts so far
     start, seen_since = container["State"].get("StartedAt"), now
     stopped = None
     while True:
@@ -88,7 +88,7 @@ def wait(
 
 
 def _runs_again(container: Mapping[str, Any]) -> bool:
-    """Whether a container that failed did so in an earlier run than the present one."""
+    """Return whether a failed container runs again, so that the failure was in an earlier run."""
     state = container["State"]
     return state["Status"] == "running" and (
         (state.get("Health") or {}).get("Status") != "unhealthy"
@@ -96,7 +96,7 @@ def _runs_again(container: Mapping[str, Any]) -> bool:
 
 
 def complaint(name: str, container: Mapping[str, Any], timeout: float, log: str) -> str:
-    """Say what is wrong with a container that did not become healthy.
+    """Return a description of the problem of a container that did not become healthy.
 
     *log* is the end of its output.
     """

@@ -1,4 +1,4 @@
-"""The images that a Docker engine holds: looked at, imported, pulled and tagged by its client."""
+"""The local images of a Docker engine: inspects, imports and removes them with its client."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# On each image that was made here: the digest of what it was made from.
+# Label of each image that was built here, with the digest of its recipe.
 RECIPE_LABEL = "docker-ml-api.recipe"
-# Looking takes milliseconds, unless the engine hangs.
+# Inspecting takes milliseconds, unless the engine hangs.
 LOOK_TIMEOUT = 60.0
 
 
 class EngineError(Exception):
-    """The engine refuses, or does not answer; the message is one sentence."""
+    """The engine refuses or does not answer; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Image:
 
 
 def tagged(reference: str) -> str:
-    """Add the tag that Docker adds: ``name`` → ``name:latest``."""
+    """Add the default tag: ``name`` → ``name:latest``."""
     return reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
 
 
 def familiar(reference: str) -> str:
-    """Shorten a name as the engine lists it: ``docker.io/library/python:3`` → ``python:3``."""
+    """Shorten a name to the engine's form: ``docker.io/library/python:3`` → ``python:3``."""
     return re.sub(r"^(?:(?:index\.)?docker\.io/)(?:library/)?", "", reference)
 
 
@@ -65,7 +65,7 @@ def _told(answer: Answer) -> str:
 
 
 def inspect(cli: str, references: Sequence[str]) -> dict[str, Image]:
-    """Look at images by name, all in one go; the ones that are missing are left out.
+    """Inspect images by name, with one command; missing images are left out.
 
     Raises EngineError if the engine does not answer.
     """
@@ -85,7 +85,7 @@ def inspect(cli: str, references: Sequence[str]) -> dict[str, Image]:
 
 
 def run(cli: str, arguments: Sequence[str], timeout: float) -> Answer:
-    """Let the client do something; raise EngineError with its own words if it fails."""
+    """Run a command of the client; raise EngineError with its message if it fails."""
     answer = run_command([cli, *arguments], timeout)
     if answer.status != 0:
         raise EngineError(_told(answer) or f"docker {arguments[0]} failed.")
@@ -95,7 +95,7 @@ def run(cli: str, arguments: Sequence[str], timeout: float) -> Answer:
 def import_tar(
     cli: str, tar: Path, reference: str, changes: Sequence[str], *, timeout: float
 ) -> str:
-    """Make an image of a root file system; return its id. Its name comes last, if at all."""
+    """Import a root file system as an image and return its id; raise EngineError."""
     options = [item for change in changes for item in ("--change", change)]
     answer = run(cli, ["import", *options, str(tar), reference], timeout)
     image_id: str = answer.out.strip()
@@ -103,10 +103,10 @@ def import_tar(
 
 
 def remove_replaced(cli: str, image: Image) -> None:
-    """Remove an image of our own making that lost its last name, unless it is in use."""
+    """Remove an image that was built here and has no name left, unless it is in use."""
     if not image.label(RECIPE_LABEL):
         return
     now = run_command([cli, "image", "inspect", image.id], LOOK_TIMEOUT)
     if now.status == 0 and not _image(json.loads(now.out)[0]).tags:
-        # Without force: the engine refuses as long as a container or an image needs it.
+        # Without force, since the engine then refuses if a container or an image needs it.
         run_command([cli, "image", "rm", image.id], LOOK_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Who listens on the TCP ports of this host, read from Linux' /proc."""
+"""Finds the programs that listen on the TCP ports of this host, from Linux' /proc."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Owner:
-    """The program that has a socket; empty and 0 where we may not see it."""
+    """The program that has a socket; empty and 0 if this user may not see it."""
 
     program: str = ""
     pid: int = 0
@@ -57,7 +57,7 @@ def _parse(table: str) -> Iterator[Listener]:
 
 
 def _address(digits: str) -> Address:
-    """Decode the kernel's form: 32-bit words, each in the host's (little) byte order."""
+    """Decode the kernel's format: 32-bit words, each in the host's (little) byte order."""
     words = [digits[start : start + _WORD] for start in range(0, len(digits), _WORD)]
     packed = b"".join(bytes.fromhex(word)[::-1] for word in words)
     address = ipaddress.ip_address(packed)
@@ -66,7 +66,7 @@ def _address(digits: str) -> Address:
 
 
 def conflict(found: list[Listener], address: str, port: int) -> Listener | None:
-    """Return a listener that keeps a program from listening on *address* and *port*."""
+    """Return a listener that prevents listening on *address* and *port*, or None."""
     wanted = ipaddress.ip_address(address)
     for listener in found:
         if listener.port != port:
@@ -77,14 +77,14 @@ def conflict(found: list[Listener], address: str, port: int) -> Listener | None:
 
 
 def owner(proc: Path, inode: int) -> Owner:
-    """Return the program that has the socket *inode*."""
+    """Return the program that has the socket *inode*; an empty Owner if it is not visible."""
     for process in sorted(proc.glob("[0-9]*"), key=lambda path: int(path.name)):
         try:
             links = [entry.path for entry in os.scandir(process / "fd")]
             if any(_socket(link) == inode for link in links):
                 name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
                 return Owner(name, int(process.name))
-        except OSError:  # another user's, or gone by now
+        except OSError:  # another user's process, or one that has ended
             continue
     return Owner()
 
@@ -98,15 +98,15 @@ def _socket(link: str) -> int | None:
 
 
 def publisher(containers: Iterable[Mapping[str, Any]], address: str, port: int) -> str:
-    """Return the name of the container that publishes *port*; empty: none does.
+    """Return the name of the container that publishes *port*; empty if there is none.
 
-    *containers* is the engine's list (``/containers/json``). An engine without its
-    userland proxy publishes ports on which nothing is seen to listen.
+    *containers* is the engine's list (``/containers/json``). If the engine runs without its
+    userland proxy, there is no listener for a published port.
     """
     wanted = ipaddress.ip_address(address)
     for container in containers:
         for published in container.get("Ports") or []:
-            # Compared, not listened on: where the engine names no address it means all.
+            # Only compared, not used for listening: no address means all addresses.
             host = ipaddress.ip_address(published.get("IP") or "0.0.0.0")  # noqa: S104 - see above
             same = wanted in _WILDCARDS or host in (*_WILDCARDS, wanted)
             if same and published.get("PublicPort") == port and published.get("Type") == "tcp":

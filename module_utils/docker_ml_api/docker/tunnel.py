@@ -1,16 +1,17 @@
-"""Sockets of this machine that lead to another machine's Docker engine, while a run lasts.
+"""Local sockets that connect to another machine's Docker engine, for the duration of a run.
 
-Every client of Docker (the command, the SDK, community.docker) takes ssh:// and TLS in a way of
-its own: one needs a package more, one asks for a password on the terminal, one lets
-REQUESTS_CA_BUNDLE win over the engine's own CA. A Unix socket all of them take alike. So a
-process of its own listens on such sockets ("doors") in a folder that only its user may enter:
+The Docker clients (the command, the SDK, community.docker) support ssh:// and TLS differently: one
+needs an additional package, one prompts for a password on the terminal, and one lets
+REQUESTS_CA_BUNDLE override the engine's own CA. All of them support a Unix socket in the same way.
+Therefore a separate process listens on such sockets ("doors") in a folder that only its user can
+access:
 
 - by ssh, each connection becomes the input and output of `ssh … docker system dial-stdio`, as
-  the docker command itself does; all of them share one login;
-- by TLS, each connection is carried over one of TLS to the engine's port.
+  with the docker command itself; all connections share one login;
+- by TLS, each connection is forwarded over a TLS connection to the engine's port.
 
-The process ends with the run that it was begun for, however that ends, and leaves nothing
-behind. This file is that process's program, too, so it imports nothing of this project.
+The process ends with the run that it was started for, even if the run is killed, and removes its
+files. This file is also the program of that process, so it imports nothing of this project.
 """
 
 from __future__ import annotations
@@ -41,22 +42,22 @@ PROGRAM = "tunnel.py"
 PLAN = "plan.json"
 CONTROL = "login"
 _CHUNK = 65536
-# How much may wait for a slow reader, and how often the run is looked at.
+# Maximum bytes buffered for a slow reader, and how often the run is checked.
 _MOST_WAITING = 1 << 20
 _LOOK = 1.0
 _CONNECT = 15.0
-# How often the login is looked after. Docker (seen with 20.10.24) closes a connection on which
-# nothing was asked within 5 minutes (ReadHeaderTimeout); a login whose own connection is closed
-# ends, and each of the others would then log in by itself.
+# How often the login is kept alive. Docker (20.10.24, for example) closes a connection that is idle
+# for 5 minutes (ReadHeaderTimeout). If the login's own connection is closed, the login ends, and
+# every other connection would then log in separately.
 _LOOK_AFTER = 60.0
 _PING = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
-# A socket's path ends at 104 characters on some systems, and ssh adds some 20 of its own.
+# On some systems the path of a socket is limited to 104 characters, and ssh adds about 20.
 _LONGEST_PLACE = 40
 
 
 @dataclass(frozen=True)
 class Tls:
-    """An engine's port with TLS, and the files of the client."""
+    """An engine's TLS port, and the files of the client."""
 
     host: str
     port: int
@@ -65,7 +66,7 @@ class Tls:
     key: str
 
     def connect(self, timeout: float = _CONNECT) -> ssl.SSLSocket:
-        """Return a connection; raise OSError, which ssl's errors are too."""
+        """Return a connection; raise OSError, which includes the errors of ssl."""
         context = ssl.create_default_context(cafile=self.ca)
         context.load_cert_chain(self.cert, self.key)
         plain = socket.create_connection((self.host, self.port), timeout)
@@ -79,7 +80,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class Door:
-    """A socket in the folder, and what it leads to: a command or a port with TLS."""
+    """A socket in the folder, and its target: a command or a TLS port."""
 
     name: str
     command: tuple[str, ...] = ()
@@ -87,17 +88,17 @@ class Door:
 
 
 def read_door(data: Mapping[str, Any]) -> Door:
-    """Return a door that was written as JSON."""
+    """Return a door from its JSON representation."""
     tls = Tls(**data["tls"]) if data["tls"] else None
     return Door(data["name"], tuple(data["command"]), tls)
 
 
 def carry(near: socket.socket, far: ssl.SSLSocket) -> None:
-    """Carry what both say to the other, until the far one has ended or the near one is gone.
+    """Forward data in both directions, until the far end closes or the near end disappears.
 
-    One thread for both directions, since an SSLSocket is not for two. That the near one says
-    no more (as `docker run` does at once) is not told to the far one: TLS, as Python has it,
-    knows no end of one direction alone.
+    One thread serves both directions, since an SSLSocket cannot be used by two threads. If the
+    near end stops sending (as `docker run` does immediately), the far end is not notified, because
+    TLS in Python cannot close a single direction.
     """
     near.setblocking(False)
     far.setblocking(False)
@@ -110,7 +111,7 @@ def carry(near: socket.socket, far: ssl.SSLSocket) -> None:
         poll.register(near, select.POLLIN * hear_near | select.POLLOUT * bool(down))
         if hear_far or up:
             poll.register(far, select.POLLIN * hear_far | select.POLLOUT * bool(up))
-        # What TLS has read already, the socket does not tell of.
+        # The socket does not signal data that TLS has already read.
         told = dict(poll.poll(0 if hear_far and far.pending() else None))
         if near_ended and told.get(near.fileno(), 0) & (select.POLLHUP | select.POLLERR):
             return
@@ -123,7 +124,7 @@ def carry(near: socket.socket, far: ssl.SSLSocket) -> None:
 
 
 def _receive(end: socket.socket, waiting: bytearray) -> bool:
-    """Read what is there; return whether more may come."""
+    """Read the available data; return whether more may follow."""
     try:
         said = end.recv(_CHUNK)
     except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -133,17 +134,17 @@ def _receive(end: socket.socket, waiting: bytearray) -> bool:
 
 
 def _send(end: socket.socket, waiting: bytearray) -> None:
-    """Write what can be written now."""
+    """Write as much as possible without blocking."""
     if waiting:
         with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             del waiting[: end.send(waiting)]
 
 
 class Tunnel:
-    """The doors of one folder, and what was started for them."""
+    """The doors of one folder, and the processes that were started for them."""
 
     def __init__(self, folder: Path, doors: list[Door]) -> None:
-        """Listen; nothing is taken before `serve`."""
+        """Listen on the doors; no connection is accepted before `serve`."""
         self._folder = folder
         self._log = (folder / LOG).open("ab", buffering=0)
         self._children: list[subprocess.Popen[bytes]] = []
@@ -157,7 +158,7 @@ class Tunnel:
             self._selector.register(listener, selectors.EVENT_READ, door)
 
     def log_in(self, command: list[str], seconds: float) -> bool:
-        """Start the connection that the others share; return whether it came about."""
+        """Start the connection that the others share; return whether it was established."""
         self._login = command
         master = self._start_login()
         end = time.monotonic() + seconds
@@ -171,7 +172,7 @@ class Tunnel:
         return True
 
     def _start_login(self) -> subprocess.Popen[bytes]:
-        """Log in; it ends with this process, since what it reads does."""
+        """Start the login; it ends with this process, since its standard input is closed then."""
         self._master = subprocess.Popen(
             self._login, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._log
         )
@@ -180,7 +181,7 @@ class Tunnel:
         return self._master
 
     def _look_after_login(self) -> None:
-        """Keep the login's own connection to the engine in use; log in again when it has ended."""
+        """Keep the login's own connection to the engine alive; log in again if it has ended."""
         if not self._login or time.monotonic() < self._looked_after + _LOOK_AFTER:
             return
         self._looked_after = time.monotonic()
@@ -192,7 +193,7 @@ class Tunnel:
                 os.write(self._master.stdin.fileno(), _PING)
 
     def serve(self, lives: Callable[[], bool]) -> None:
-        """Lead connections on as long as `lives` says so."""
+        """Accept and forward connections while `lives` returns true."""
         while lives():
             self._look_after_login()
             for key, _ in self._selector.select(_LOOK):
@@ -222,11 +223,11 @@ class Tunnel:
                 with tls.connect() as far:
                     carry(connection, far)
             except OSError as error:
-                # The client sees its connection end; why, is for whoever reads the log.
+                # The client only sees that its connection ends; the reason is in the log.
                 self._log.write(f"{tls.host}:{tls.port}: {error}\n".encode())
 
     def close(self) -> None:
-        """End what was started, and remove the folder."""
+        """Stop the processes that were started, and remove the folder."""
         for child in self._children:
             child.terminate()
         for child in self._children:
@@ -239,13 +240,13 @@ class Tunnel:
 
 
 def birth(pid: int) -> str | None:
-    """Return what tells a process from a later one of the same number; None: there is none."""
+    """Return what identifies a process if its ID is reused; None if it does not exist."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         if Path("/proc/self/stat").exists():
             return None
-        # A system without /proc: that it is there has to do.
+        # A system without /proc: only check that the process exists.
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -275,17 +276,17 @@ def main() -> None:
 
 
 class TunnelError(Exception):
-    """The tunnel leads to no engine: what was said in between, and what answered, if anything."""
+    """The tunnel does not reach an engine; holds the log, and the answer if there was one."""
 
     def __init__(self, log: str, answer: str = "") -> None:
-        """Keep what was said."""
+        """Store the log and the answer."""
         super().__init__(answer or log)
         self.log = log
         self.answer = answer
 
 
 def make_folder() -> Path:
-    """Return a new folder that only this user may enter, its name short enough for sockets."""
+    """Return a new folder that only this user can access, with a path short enough for sockets."""
     place = tempfile.gettempdir()
     if len(place) > _LONGEST_PLACE:
         place = "/tmp"  # noqa: S108 - mkdtemp makes a folder of its own there
@@ -295,10 +296,12 @@ def make_folder() -> Path:
 def begin(
     source: str, folder: Path, doors: list[Door], *, master: list[str], run: int, timeout: float
 ) -> None:
-    """Start the process in that folder; return when an engine has answered behind the first door.
+    """Start the process in the folder; return when an engine has answered at the first door.
 
-    source: this file's text, since the file itself may be packed or be gone soon.
-    run: the process that it lives as long as. Raises TunnelError; nothing is then left.
+    source: the text of this file, since the file itself may be packed or deleted soon.
+    run: the process whose end also ends the tunnel.
+
+    Raises TunnelError, after cleaning up.
     """
     plan = {
         "folder": str(folder),
@@ -325,7 +328,7 @@ def begin(
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    # It is the run's now, not this object's.
+    # The process now belongs to the run; this prevents a warning when the object is deleted.
     process.returncode = 0
 
 
@@ -348,7 +351,7 @@ def _wait_for(process: subprocess.Popen[bytes], door: Path, timeout: float) -> N
 
 
 def _read(log: Path) -> str:
-    """Return what was said; nothing if the process has taken its folder away."""
+    """Return the log; empty if the process has removed its folder."""
     try:
         return log.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -356,7 +359,7 @@ def _read(log: Path) -> str:
 
 
 def ping(connection: socket.socket) -> str:
-    """Ask an engine whether it is one; return the first line of the answer."""
+    """Send a ping; return the first line of the answer."""
     connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
     said = b""
     while b"\n" not in said and (more := connection.recv(_CHUNK)):
@@ -365,12 +368,12 @@ def ping(connection: socket.socket) -> str:
 
 
 def is_engine(answer: str) -> bool:
-    """Tell whether the first line of an answer to a ping is an engine's."""
+    """Return whether the first line of an answer to a ping is that of an engine."""
     return answer.split(" ")[:2] in (["HTTP/1.0", "200"], ["HTTP/1.1", "200"])
 
 
 def ask(door: Path, timeout: float) -> str:
-    """Return the first line of what answers a ping behind a door; raise OSError."""
+    """Send a ping to a door and return the first line of the answer; raise OSError."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
         connection.connect(str(door))

@@ -1,7 +1,7 @@
-"""Says of a Windows machine's Docker engine what `docker_engine` says of a Linux host's.
+"""Determines for a Windows machine what `docker.engine` determines for a Linux host.
 
-Pure: the commands were run by Ansible's modules for Windows, and their answers are judged here
-by the very functions that judge a Linux host's.
+This module runs no commands. Ansible's modules for Windows ran them, and their results are
+evaluated by the same functions as those of a Linux host.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NO_CLIENT = "There is no docker command on this host."
 
 
 def answer(result: Mapping[str, Any]) -> docker_engine.Answer:
-    """What a command said, by the result of the module that ran it."""
+    """Return the answer of a command from the result of the module that ran it."""
     status = result.get("rc")
     return docker_engine.Answer(
         status=None if status is None else int(status),
@@ -28,21 +28,22 @@ def answer(result: Mapping[str, Any]) -> docker_engine.Answer:
 
 
 def ran(result: Mapping[str, Any]) -> bool:
-    """Whether there is such a command: only one that ran has an output."""
+    """Return whether the command exists; only a command that ran has an output."""
     return "stdout" in result
 
 
 def is_desktop(version: str) -> bool:
-    """Whether the engine that answered is Docker Desktop's, by its `docker version`."""
+    """Return whether the output of `docker version` is that of Docker Desktop's engine."""
     server = docker_engine.parse_json(version).get("Server") or {}
     return str((server.get("Platform") or {}).get("Name", "")).startswith("Docker Desktop")
 
 
 def judge(asked: Sequence[Mapping[str, Any]], info: str) -> dict[str, Any]:
-    """The engine, by the answers to `docker version` and the chosen client's `docker info`.
+    """Return the engine from the output of `docker version` and `docker info`.
 
     asked: one result for each client, with its command as `item`. The first client that
-    reaches an engine is taken; otherwise the first that there is.
+        reaches an engine is used; otherwise the first one that exists.
+    info: the output of `docker info` of that client.
     """
     there = [result for result in asked if ran(result)]
     reached = [result for result in there if result.get("rc") == 0]
@@ -59,7 +60,7 @@ def judge(asked: Sequence[Mapping[str, Any]], info: str) -> dict[str, Any]:
 
 
 def _complete(engine: dict[str, Any], command: list[str]) -> dict[str, Any]:
-    """Add what the rest of a run asks of any engine."""
+    """Add the fields that the rest of a run expects of any engine."""
     return {
         **engine,
         "cli": command[0] if command else "",
@@ -68,11 +69,11 @@ def _complete(engine: dict[str, Any], command: list[str]) -> dict[str, Any]:
         "become": False,
         "permission_denied": engine["permission_denied"]
         or "access is denied" in engine["error"].lower(),
-        # Docker Desktop's own folder is in a virtual machine.
+        # The folder of Docker Desktop is in a virtual machine.
         "data_root_free_mb": None,
         "dockerd": "",
         "service_manager": "none",
-        # Commands run on the machine itself, where nothing leads to another one.
+        # Commands run on the machine itself, so no variables for another engine are needed.
         "environment": {},
         "uid": None,
         "python": "",
@@ -83,11 +84,11 @@ def _complete(engine: dict[str, Any], command: list[str]) -> dict[str, Any]:
 def listing(
     inspected: Mapping[str, str], removable: Sequence[str], disk_usage: str
 ) -> dict[str, dict[str, Any]]:
-    """What is on the engine, in the words of its API's lists.
+    """Return the objects on the engine, in the format of its API's lists.
 
-    inspected: what `docker container inspect`, `image inspect` and `network inspect` printed.
-    removable: the containers that may be removed, by their full identity. disk_usage: what
-    `docker system df --verbose` printed as JSON.
+    inspected: the output of `docker container inspect`, `image inspect` and `network inspect`.
+    removable: the containers that may be removed, by their full IDs.
+    disk_usage: the output of `docker system df --verbose` as JSON.
     """
     containers = [_container(one) for one in _objects(inspected.get("container", ""))]
     images = _objects(inspected.get("image", ""))
@@ -129,5 +130,5 @@ def _image(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cache(told: Mapping[str, Any]) -> dict[str, Any]:
-    # The command prints truth as a word.
+    # The command prints booleans as text.
     return {"ID": told["ID"], "InUse": str(told.get("InUse", "")).lower() == "true"}

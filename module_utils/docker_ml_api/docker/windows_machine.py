@@ -1,7 +1,7 @@
-"""Decides what a Windows machine needs for a Docker engine that runs Linux containers.
+"""Determines what a Windows machine needs for a Docker engine that runs Linux containers.
 
-Pure: `plan` takes what was read of the machine and what is wanted, both as plain dicts whose
-keys GIVEN and WANTED name, and says either what stands in the way, or what has to be done.
+This module has no side effects. `plan` takes the facts of the machine and the desired state, as
+dictionaries with the keys in GIVEN and WANTED, and returns the problems or the steps to perform.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Options = dict[str, dict[str, Any]]
 
-# What is read of a machine, in the words of an Ansible module's options.
+# The facts of a machine, in the format of the options of an Ansible module.
 GIVEN: Options = {
     "distribution_version": {"type": "str", "required": True},
     "product_type": {"type": "str", "required": True},
@@ -41,7 +41,7 @@ WANTED: Options = {
     "min_free_mb": {"type": "int", "default": 0},
 }
 
-# Windows numbers its releases in one row; these begin what Docker Desktop supports.
+# Build numbers of Windows; these are the oldest that Docker Desktop supports.
 WINDOWS_10_22H2 = 19045
 WINDOWS_11 = 22000
 WINDOWS_11_23H2 = 22631
@@ -51,8 +51,8 @@ FEATURES = {
     "wsl-2": ["Microsoft-Windows-Subsystem-Linux", "VirtualMachinePlatform"],
     "hyper-v": ["Microsoft-Hyper-V", "Containers"],
 }
-# The registry's EditionID, by how it begins: the first that fits. Its N, KN and SingleLanguage
-# editions differ in nothing that matters here.
+# Prefixes of the registry's EditionID; the first match is used. The N, KN and SingleLanguage
+# editions have no differences that matter here.
 EDITIONS = (
     ("Core", "Home"),
     ("ProfessionalEducation", "Pro Education"),
@@ -63,7 +63,7 @@ EDITIONS = (
     ("Education", "Education"),
 )
 
-# What the ends of the installer mean, which are neither 0 nor 3010 (a restart is needed).
+# Meaning of the installer's exit codes other than 0 and 3010 (a restart is needed).
 INSTALLER_ENDS = {
     -5: "it was not let run with an administrator's rights: connect as an administrator",
     1: "it met an error of its own: its log is %ProgramData%\\DockerDesktop\\install-log-admin.txt",
@@ -79,17 +79,17 @@ INSTALLER_ENDS = {
 
 
 class Machine(NamedTuple):
-    """What the facts amount to."""
+    """The properties derived from the facts."""
 
     build: int
-    # Home, Pro …; as the registry has it if it is none of EDITIONS.
+    # Home, Pro …; the registry's value if it is not one of EDITIONS.
     edition: str
     known: bool
     server: bool
 
     @property
     def windows(self) -> str:
-        """The name that people know."""
+        """The common name of the Windows version."""
         if self.server:
             return f"Windows Server (build {self.build})"
         major = 11 if self.build >= WINDOWS_11 else 10
@@ -97,17 +97,17 @@ class Machine(NamedTuple):
 
     @property
     def home(self) -> bool:
-        """Whether Windows keeps Hyper-V to itself."""
+        """Whether this is Windows Home, which does not offer Hyper-V."""
         return self.edition == "Home"
 
 
 def version(text: str) -> tuple[int, ...]:
-    """The numbers of a version, to be compared: (2, 1, 5, 0) for "2.1.5.0"."""
+    """Return the numbers of a version for comparisons: (2, 1, 5, 0) for "2.1.5.0"."""
     return tuple(int(number) for number in re.findall(r"\d+", text))
 
 
 def read(facts: Mapping[str, Any]) -> Machine:
-    """What the facts amount to."""
+    """Return the properties derived from the facts."""
     numbers = version(facts["distribution_version"])
     raw = str(facts["edition"] or "")
     name = next((name for begin, name in EDITIONS if raw.startswith(begin)), "")
@@ -120,7 +120,7 @@ def read(facts: Mapping[str, Any]) -> Machine:
 
 
 def system_problems(machine: Machine, facts: Mapping[str, Any]) -> Iterator[str]:
-    """Yield why no engine can run on this system, whatever is wanted."""
+    """Yield the reasons why no engine can run on this system, whatever the settings."""
     if machine.server:
         yield (
             f"This is {machine.windows}, where Docker Desktop is not supported: use the engine of "
@@ -152,7 +152,7 @@ def system_problems(machine: Machine, facts: Mapping[str, Any]) -> Iterator[str]
 def backend_problems(
     machine: Machine, facts: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield why the engine cannot run the way that is wanted."""
+    """Yield the reasons why the engine cannot run with the wanted settings."""
     hyper_v = wanted["backend"] == "hyper-v"
     if machine.home and wanted["require_pro"]:
         yield (
@@ -160,7 +160,7 @@ def backend_problems(
             "Pro under Settings > System > Activation, or set that variable to false, since "
             "Docker Desktop runs on Home by WSL 2."
         )
-    # Docker Desktop that is installed was set up by somebody: its back end is theirs.
+    # If Docker Desktop is already installed, somebody chose its backend, which is kept.
     elif machine.home and hyper_v and not facts["desktop_version"]:
         yield (
             f"docker_host_windows_backend is hyper-v, which {machine.windows} does not have: set "
@@ -181,8 +181,8 @@ def backend_problems(
 
 
 def machine_problems(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what this machine lacks."""
-    # Where a hypervisor runs, the processor does not say what it could do.
+    """Yield the requirements that this machine does not meet."""
+    # While a hypervisor runs, the processor's capabilities cannot be read.
     if not facts["hypervisor_present"] and not facts["virtualization_enabled"]:
         yield (
             "Virtualization is off: turn it on in the firmware's settings (Intel VT-x or AMD-V; of "
@@ -193,7 +193,7 @@ def machine_problems(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> Ite
             "The processor has no second level address translation, without which Docker Desktop "
             "does not run: use another machine's engine (docker_engine)."
         )
-    # What is installed has found its place.
+    # The sizes matter only for an installation.
     if facts["desktop_version"]:
         return
     if facts["memory_mb"] < wanted["min_memory_mb"]:
@@ -212,10 +212,10 @@ def machine_problems(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> Ite
 def problems(
     machine: Machine, facts: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield a sentence for each thing that stands in the way, with what fixes it."""
+    """Yield the problems that prevent the installation, each as a sentence with its fix."""
     hopeless = list(system_problems(machine, facts))
     if hopeless:
-        # What else may be wrong there is of no use to anybody.
+        # Further problems of such a system are irrelevant.
         yield from hopeless
         return
     yield from backend_problems(machine, facts, wanted)
@@ -240,15 +240,15 @@ def problems(
 
 
 def is_address(installer: str) -> bool:
-    """Whether an installer has to be downloaded first."""
+    """Return whether the installer has to be downloaded first."""
     return installer.lower().startswith(("http://", "https://"))
 
 
 def plan(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands in the way, or what has to be done."""
+    """Return the problems that prevent the installation, and the steps to perform."""
     machine = read(facts)
     backend, installer = wanted["backend"], wanted["installer"]
-    # It is installed last: where it is, what it stands on is there, or somebody's own choice.
+    # Docker Desktop is installed last, so if it exists, its prerequisites were met or chosen.
     install = not facts["desktop_version"]
     features = FEATURES[backend] if install else []
     old_wsl = version(facts["wsl_version"]) < version(OLDEST_WSL)
@@ -274,19 +274,19 @@ def plan(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def signed(code: int) -> int:
-    """An exit code as a signed number: Windows' programs say 4294967291 or -5 for the same."""
+    """Return an exit code as a signed number, since programs report -5 also as 4294967291."""
     return code - 2**32 if code >= 2**31 else code
 
 
 def installer_code(result: Mapping[str, Any]) -> int:
-    """The installer's exit code, by a failed module's result; 0 if it was not even begun."""
-    # Chocolatey has an exit code of its own, and tells the installer's.
+    """Return the installer's exit code from a failed module's result; 0 if it did not start."""
+    # Chocolatey has an exit code of its own, and prints the installer's.
     told = re.search(r"Exit code was '(-?\d+)'", str(result.get("stdout") or ""))
     return signed(int(told.group(1)) if told else int(result.get("rc") or 0))
 
 
 def installer_end(result: Mapping[str, Any]) -> str:
-    """What a failed installation's result means, as a sentence."""
+    """Return the meaning of a failed installation's result, as a sentence."""
     code = installer_code(result)
     meaning = INSTALLER_ENDS.get(code, "")
     if meaning:
