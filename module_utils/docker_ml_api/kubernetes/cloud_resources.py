@@ -1,9 +1,9 @@
-"""Which objects of a cluster stand for resources of the cloud, that outlive the cluster.
+"""Identifies the objects of a cluster that have resources in the cloud, which outlive the cluster.
 
 The objects are the API's JSON. A Service of type LoadBalancer, an Ingress and a Gateway have load
 balancers, a Service with the annotation for NEGs has network endpoint groups, and the volume of a
-PersistentVolumeClaim is a disk. Only the cluster's own controllers remove those, when the object
-is deleted, so it has to be before the cluster is.
+PersistentVolumeClaim is a disk. Only the cluster's own controllers remove these resources when the
+object is deleted, so the objects must be deleted before the cluster.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-# In this order: an Ingress lets go of its Services.
+# The order of deletion: an Ingress is deleted before the Services that it uses.
 KINDS = ("Ingress", "Gateway", "Service", "PersistentVolumeClaim")
 # Kinds that a cluster may lack.
 OPTIONAL = ("Gateway",)
@@ -30,7 +30,8 @@ _CLEANUP = (
     "networking.gke.io/",
 )
 _DISK_DRIVERS = ("pd.csi.storage.gke.io", "filestore.csi.storage.gke.io")
-# What makes pods anew, and so holds their volumes; of others only the pods are deleted.
+# Controllers, which recreate pods and therefore keep their volumes in use. Other pods are deleted
+# themselves.
 CONTROLLERS = (
     *("CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController"),
     "StatefulSet",
@@ -38,20 +39,20 @@ CONTROLLERS = (
 
 
 def title(item: Mapping[str, Any]) -> str:
-    """Return what people call an object: KIND NAMESPACE/NAME."""
+    """Return the display name of an object: KIND NAMESPACE/NAME."""
     namespace = item["metadata"].get("namespace")
     return f"{item['kind']} {namespace + '/' if namespace else ''}{item['metadata']['name']}"
 
 
 def in_cloud(item: Mapping[str, Any]) -> bool:
-    """Return whether an object of one of KINDS stands for something in the cloud."""
+    """Return whether an object of one of KINDS has resources in the cloud."""
     if item["kind"] != "Service":
         return True
     metadata = item["metadata"]
     finalizers = metadata.get("finalizers") or []
     if (item.get("spec") or {}).get("type") == "LoadBalancer":
         return True
-    # It was a load balancer before, and still is to be cleaned up.
+    # A former load balancer that still has to be cleaned up.
     if any(str(one).startswith(_CLEANUP) for one in finalizers):
         return True
     try:
@@ -80,7 +81,7 @@ def claims_of(pod: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 
 def owner(item: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the kind and name of the controller that makes an object anew, if we know it."""
+    """Return the kind and name of the controller that recreates an object, if it is known."""
     for one in item["metadata"].get("ownerReferences") or []:
         if one.get("controller") and one.get("kind") in CONTROLLERS:
             return str(one["kind"]), str(one["name"])
@@ -88,13 +89,13 @@ def owner(item: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def claim_of(volume: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the namespace and name of the claim that a volume is or was for."""
+    """Return the namespace and name of a volume's current or former claim; None without one."""
     reference = (volume.get("spec") or {}).get("claimRef")
     return (str(reference["namespace"]), str(reference["name"])) if reference else None
 
 
 def disk_of(volume: Mapping[str, Any]) -> str:
-    """Return the name of a volume's disk in Google's cloud; empty if it has none there."""
+    """Return the name of a volume's disk in Google's cloud; empty if it has none."""
     spec = volume.get("spec") or {}
     driver = spec.get("csi") or {}
     if driver.get("driver") in _DISK_DRIVERS:
@@ -104,12 +105,12 @@ def disk_of(volume: Mapping[str, Any]) -> str:
 
 
 def goes(volume: Mapping[str, Any]) -> bool:
-    """Return whether what a volume stores goes with its claim."""
+    """Return whether the storage of a volume is deleted with its claim."""
     return (volume.get("spec") or {}).get("persistentVolumeReclaimPolicy") == "Delete"
 
 
 def going_volumes(volumes: Iterable[Object], claims: Collection[tuple[str, str]]) -> list[Object]:
-    """Return the volumes that are to go, since their claim (of `claims`) went or is gone."""
+    """Return the volumes to be deleted: their claim is one of `claims`, or no longer exists."""
     return [
         volume
         for volume in volumes
@@ -122,5 +123,5 @@ def going_volumes(volumes: Iterable[Object], claims: Collection[tuple[str, str]]
 
 
 def retained(volumes: Iterable[Object]) -> list[Object]:
-    """Return the volumes whose disks stay in the cloud on purpose."""
+    """Return the volumes whose disks intentionally remain in the cloud."""
     return [volume for volume in volumes if not goes(volume) and disk_of(volume)]

@@ -1,7 +1,7 @@
-"""Talks to one Kubernetes cluster: the objects are plain dicts, as in the API's JSON.
+"""Sends requests to one Kubernetes cluster; objects are plain dicts, as in the API's JSON.
 
-The access is the user's kubeconfig. Every error that has to do with the access is a
-ClusterError, one sentence that names the context and what fixes it.
+The access is that of the user's kubeconfig. Every error of the access is a ClusterError, with one
+sentence that names the context and how to fix it.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _UNAUTHORIZED = 401
 _NOT_FOUND = 404
 _GONE = 410
 
-# Reading again does no harm: when the API server sheds load (it says how long to wait), or closed
-# a connection that was kept. A connection that fails is reported at once.
+# Reads can be repeated safely, if the API server sheds load (it states how long to wait) or closed
+# a kept connection. A failure to connect is reported immediately.
 _RETRIES = urllib3.Retry(
     total=3,
     connect=0,
@@ -56,7 +56,7 @@ _RETRIES = urllib3.Retry(
 
 @dataclass(frozen=True)
 class Kind:
-    """Where the API serves objects of one kind."""
+    """The API path of the objects of one kind."""
 
     api_version: str
     plural: str
@@ -91,40 +91,42 @@ KINDS: dict[str, Kind] = {
 
 
 class UnreachableError(ClusterError):  # type: ignore[misc]  # Ansible's name hides its type
-    """No answer came: the cluster may be down, or starting."""
+    """There was no answer; the cluster may be down, or starting."""
 
 
 class ApiError(ClusterError):  # type: ignore[misc]  # Ansible's name hides its type
-    """The API server refused a request.
+    """The API server rejected a request.
 
-    status: of HTTP; reason: Kubernetes's own word (`NotFound`, `Forbidden`, `Conflict`, …);
-    the message is the API server's own.
+    status: the HTTP status.
+    reason: Kubernetes's own reason (`NotFound`, `Forbidden`, `Conflict`, …).
+
+    The message is the API server's own.
     """
 
     def __init__(self, status: int, reason: str, message: str) -> None:
-        """Keep what the API server said."""
+        """Set the status, the reason and the message of the API server."""
         super().__init__(message)
         self.status = status
         self.reason = reason
 
 
 class Cluster:
-    """One cluster, by one user's access."""
+    """One cluster, accessed as one user."""
 
     def __init__(self, access: kubeconfig.Access, source: Any = None) -> None:
-        """Take the access, and the option that it was read from."""
+        """Set the access, and the option that it was read from."""
         self.access = access
         self.name = access.name
         self._source = source
         self._login = kubeconfig.Login(access)
         self._manager: urllib3.PoolManager | None = None
         self._context: ssl.SSLContext | None = None
-        # The API server's clock at its last answer, as its Date header says it.
+        # The API server's time at its last answer, from its Date header.
         self.date = ""
 
     @property
     def server(self) -> str:
-        """The API server's address."""
+        """The URL of the API server."""
         return str(self.access.server)
 
     def request(
@@ -137,9 +139,9 @@ class Cluster:
         *,
         accept: str = "application/json, */*",
     ) -> Any:
-        """Send one request and return the answer's JSON, or its text if it is none.
+        """Send a request and return the answer's JSON, or its text if it is not JSON.
 
-        Raises ApiError when the API server refuses it, ClusterError when there is no answer.
+        Raises ApiError if the API server rejects it, ClusterError if there is no answer.
         """
         headers = {"Accept": accept, "User-Agent": "docker-ml-api"}
         if body is not None:
@@ -187,15 +189,15 @@ class Cluster:
         return response
 
     def credentials(self) -> tuple[list[tuple[str, str]], ssl.SSLContext | None]:
-        """Return the headers and the TLS settings for a connection of one's own (a WebSocket)."""
+        """Return the headers and the TLS settings for a separate connection (a WebSocket)."""
         if self._manager is None:
             self._manager = self._connections()
         return self._authorization(), self._context
 
     def kubeconfig(self) -> Object:
-        """Return a kubeconfig of this access alone; it has secrets.
+        """Return a kubeconfig of this access only; it contains secrets.
 
-        An `exec` plugin stays one, since what it answers may end before a run does.
+        An `exec` plugin is kept, since its credentials may expire before the end of a run.
         """
         user: dict[str, Any] = {}
         if plugin := self._login.plugin():
@@ -215,7 +217,7 @@ class Cluster:
         return alone
 
     def _authorization(self) -> list[tuple[str, str]]:
-        """Return the headers by which the API server knows who asks; one for each group."""
+        """Return the headers that authenticate the user; one header for each group."""
         user, groups = self.access.impersonated_user, self.access.impersonated_groups
         impersonation = [("Impersonate-User", user)] if user else []
         impersonation += [("Impersonate-Group", group) for group in groups]
@@ -229,7 +231,7 @@ class Cluster:
 
     @cached_property
     def _provider(self) -> Configuration:
-        """An auth-provider is the official client's business, whose import takes a second."""
+        """The official client handles auth-providers; its import takes a second."""
         from kubernetes import client, config  # noqa: PLC0415 - only here, for its time
 
         configuration = client.Configuration()
@@ -239,7 +241,7 @@ class Cluster:
                 config.load_kube_config_from_dict(self._source, **options)
             else:
                 config.load_kube_config(self._source or os.environ.get("KUBECONFIG"), **options)
-        except Exception as error:  # each provider has errors of its own
+        except Exception as error:  # each provider has its own errors
             raise ClusterError(
                 f"{self.name}: the login by the auth-provider {self._login.provider()} fails "
                 f"({root_cause(error)}): log in anew, or name another context."
@@ -273,14 +275,14 @@ class Cluster:
         certificate, key = self._login.certificate()
         try:
             context = ssl.create_default_context(cadata=access.certificate_authority or None)
-            # Clusters' own authorities lack what RFC 5280 wants of them; kubectl takes them, too.
+            # Clusters' own CAs often violate RFC 5280, and kubectl accepts them, too.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             if not access.verify:
                 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
             if certificate:
-                # Loaded from a file only: it is private and gone at once.
+                # It can only be loaded from a file, which is private and deleted immediately.
                 with tempfile.TemporaryDirectory() as folder:
                     path = Path(folder) / "login.pem"
                     path.write_text(f"{certificate}\n{key}\n", encoding="ascii")
@@ -302,14 +304,14 @@ class Cluster:
         *,
         accept: str = "application/json",
     ) -> Object:
-        """Send one request whose answer is an object; see `request`."""
+        """Send a request whose answer is an object; see `request`."""
         answer = self.request(method, path, query, body, content_type, accept=accept)
         if not isinstance(answer, dict):
             raise ClusterError(self._no_api())
         return answer
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
-        """Return the object, or nothing if there is none."""
+        """Return the object, or None if it does not exist."""
         try:
             return self.json("GET", path_of(kind, namespace, name))
         except ApiError as error:
@@ -320,9 +322,9 @@ class Cluster:
     def list(
         self, kind: str, namespace: str = "", labels: str = "", fields: str = ""
     ) -> list[Object]:
-        """Return the objects of a kind, of all namespaces if none is named.
+        """Return the objects of a kind; of all namespaces if none is given.
 
-        labels, fields: selectors, as in `app=hello-web` and `involvedObject.name=hello-web`.
+        labels, fields: selectors, such as `app=hello-web` and `involvedObject.name=hello-web`.
         """
         query: dict[str, Any] = {"limit": 500}
         if labels:
@@ -336,7 +338,7 @@ class Cluster:
             except ApiError as error:
                 if error.status != _GONE or not query.pop("continue", None):
                     raise
-                # The pages' snapshot has expired.
+                # The snapshot of the pages has expired, so start again.
                 found = []
                 continue
             found += [
@@ -349,7 +351,7 @@ class Cluster:
             query["continue"] = token
 
     def create(self, kind: str, namespace: str, body: Object) -> Object:
-        """Create the object and return it; there is an ApiError of status 409 if it exists."""
+        """Create the object and return it; raise ApiError with status 409 if it exists."""
         return self.json("POST", path_of(kind, namespace), body=body)
 
     def patch(
@@ -362,9 +364,9 @@ class Cluster:
     def delete(
         self, kind: str, namespace: str, name: str, options: Mapping[str, Any] | None = None
     ) -> bool:
-        """Ask for the object's deletion; return whether it was there.
+        """Request the deletion of the object; return whether it existed.
 
-        options: of `DeleteOptions`, such as `preconditions` and `propagationPolicy`.
+        options: those of `DeleteOptions`, such as `preconditions` and `propagationPolicy`.
         """
         body = {"apiVersion": "v1", "kind": "DeleteOptions", **(options or {})}
         try:
@@ -378,13 +380,13 @@ class Cluster:
     def pod_log(
         self, namespace: str, pod: str, container: str, lines: int, *, previous: bool = False
     ) -> str:
-        """Return the last lines that a container wrote; empty if the cluster keeps none."""
+        """Return the last log lines of a container; empty if the cluster has none."""
         query = {"container": container, "tailLines": lines, "previous": str(previous).lower()}
         try:
             text = str(self.request("GET", f"{path_of('Pod', namespace, pod)}/log", query)).strip()
         except ApiError:
             return ""
-        # The kubelet says this with status 200.
+        # The kubelet reports this error with status 200.
         return "" if text.startswith("unable to retrieve container logs for ") else text
 
     def _no_api(self) -> str:
@@ -435,7 +437,7 @@ def path_of(kind: str, namespace: str = "", name: str = "") -> str:
 
 
 def root_cause(error: BaseException) -> str:
-    """Return what began a chain of errors, without the wrapping of the libraries."""
+    """Return the root cause of a chain of errors, without the wrapping of the libraries."""
     cause: BaseException = error
     while True:
         reason = getattr(cause, "reason", None)
@@ -453,10 +455,10 @@ def root_cause(error: BaseException) -> str:
 
 
 def connect(params: Mapping[str, Any]) -> Cluster:
-    """Return the cluster of the options `kubeconfig` and `context`; nothing is asked yet.
+    """Return the cluster of the options `kubeconfig` and `context`, without sending a request.
 
-    Without a kubeconfig it is the one of E(KUBECONFIG) or ~/.kube/config; without a context the
-    kubeconfig's current one. Raises ClusterError.
+    The kubeconfig defaults to that of E(KUBECONFIG) or ~/.kube/config, the context to the
+    kubeconfig's current context. Raises ClusterError.
     """
     source = params.get("kubeconfig") or None
     access = kubeconfig.access(kubeconfig.load(source), params.get("context") or "")

@@ -1,8 +1,8 @@
-"""Rolls a ReplicationController's pods to its present template: Kubernetes itself does not.
+"""Rolls the pods of a ReplicationController to its current template, which Kubernetes does not do.
 
-Never are there fewer ready pods than before, or than wanted: one pod more is started first, an
-outdated one goes only when the others are enough. Each step is decided from what is there, so
-that a roll that was stopped anywhere goes on.
+There are never fewer ready pods than before, or than wanted. One additional pod is started first,
+and an outdated pod is deleted only if enough others are ready. Each step is derived from the live
+state, so an interrupted roll can continue.
 """
 
 from __future__ import annotations
@@ -25,54 +25,54 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.docker_ml_api.kubernetes.rollout import Key, Limits, Live, Workload
 
-# Of the ready pods the controller removes the one with the lowest cost first.
+# The controller deletes the ready pod with the lowest cost first.
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 LOWEST_COST = "-2147483648"
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Set the controller's number of pods."""
+    """Set the number of pods of the controller."""
 
     replicas: int
 
     def __str__(self) -> str:
-        """Say it."""
+        """Return the step as text."""
         return f"scaled to {self.replicas}"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Make the pods, by name and uid, the first that the controller removes."""
+    """Mark pods, by name and uid, to be deleted first by the controller."""
 
     pods: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        """Say it."""
+        """Return the step as text."""
         return f"marked for removal: {', '.join(name for name, _ in self.pods)}"
 
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete the pods, if they are still these; by name and uid."""
+    """Delete the pods, given by name, if their uid is unchanged."""
 
     pods: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        """Say it."""
+        """Return the step as text."""
         return f"deleted: {', '.join(name for name, _ in self.pods)}"
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Do nothing until the cluster has come further."""
+    """Do nothing until the cluster has made progress."""
 
     what: str
 
 
 @dataclass(frozen=True)
 class Done:
-    """All pods are of the present template, as many as wanted, and ready."""
+    """The wanted number of pods of the current template are ready, and there are no others."""
 
 
 Action = Scale | Mark | Delete | Wait | Done
@@ -80,7 +80,7 @@ Change = Scale | Mark | Delete
 
 
 def outdated_pods(live: Live) -> list[Object]:
-    """Return the controller's active pods that were made from an earlier template, oldest first."""
+    """Return the controller's active pods of an earlier template, the oldest first."""
     if live.controller is None:
         return []
     wanted = rollout.revision_of(live)
@@ -100,9 +100,9 @@ def _name(pod: Mapping[str, Any]) -> str:
 
 
 def next_step(live: Live, replicas: int) -> Action:  # noqa: PLR0911 - the first that holds
-    """Return what to do now, so that `replicas` ready pods of the present template come to be.
+    """Return the next step towards `replicas` ready pods of the current template.
 
-    live: with a controller, whose template has the label rollout.TEMPLATE_LABEL.
+    live: with a controller whose template has the label rollout.TEMPLATE_LABEL.
     """
     controller = live.controller
     assert controller is not None  # noqa: S101 - for the type checker
@@ -115,11 +115,11 @@ def next_step(live: Live, replicas: int) -> Action:  # noqa: PLR0911 - the first
     if not outdated or not replicas:
         return _resize(active, size, replicas)
     ready = sum(map(is_ready, active))
-    # What the controller calls available has been ready for minReadySeconds.
+    # A pod that the controller counts as available has been ready for minReadySeconds.
     available = min(ready, int(controller.get("status", {}).get("availableReplicas") or 0))
     if sum(map(is_ready, current)) >= replicas and size > replicas:
-        # The outdated ones are too many. The controller removes what is not ready first, and of
-        # the ready ones those that are marked.
+        # There are too many outdated pods. The controller deletes pods that are not ready first,
+        # then the marked ones.
         if available < ready:
             return Wait(f"{available} of {ready} ready pods are available")
         unmarked = [pod for pod in outdated if not _is_marked(pod)]
@@ -131,8 +131,8 @@ def next_step(live: Live, replicas: int) -> Action:  # noqa: PLR0911 - the first
         return Wait(f"pod {_name(pending[0])} is not ready")
     broken = [pod for pod in outdated if not is_ready(pod)]
     if broken:
-        # They serve nothing. One after the other, since they may be ill only for a moment and
-        # the new template may be worse; when nothing serves there is nothing to lose.
+        # They serve no requests. They are deleted one by one, since the problem may be temporary
+        # and the new template may be worse; if no pod is ready, all are deleted.
         return Delete(_identities(broken[:1] if ready else broken))
     if size <= replicas:
         return Scale(replicas + 1)
@@ -159,19 +159,19 @@ def _identities(pods: Sequence[Object]) -> tuple[tuple[str, str], ...]:
 
 
 def ready_pods(live: Live) -> list[str]:
-    """Return the names of the controller's ready pods, of whichever template."""
+    """Return the names of the controller's ready pods, of any template."""
     return sorted(_name(pod) for pod in _active(live) if is_ready(pod))
 
 
 def is_unfinished(live: Live, replicas: int) -> bool:
-    """Tell whether a roll would not be done; it may be in trouble then."""
+    """Return whether the roll is not done; this includes a failure."""
     return trouble_before(live) is not None or not isinstance(next_step(live, replicas), Done)
 
 
 def wanted_replicas(live: Live, replicas: int, *, autoscaled: bool) -> int:
-    """Return how many pods the controller shall have in the end.
+    """Return the number of pods that the controller should have after the roll.
 
-    replicas: as declared; when an autoscaler decides it is the least number.
+    replicas: the declared number; with an autoscaler, this is the minimum.
     """
     if not autoscaled or live.controller is None:
         return replicas
@@ -179,7 +179,7 @@ def wanted_replicas(live: Live, replicas: int, *, autoscaled: bool) -> int:
 
 
 def plan(live: Live, replicas: int) -> list[str]:
-    """Say what a roll would do; empty for nothing."""
+    """Return the steps of a roll as text; empty if there is nothing to do."""
     if live.controller is None:
         return []
     said = []
@@ -194,10 +194,12 @@ def plan(live: Live, replicas: int) -> list[str]:
 
 @dataclass
 class Outcome:
-    """How the rolls ended, by workload.
+    """The results of the rolls, by workload.
 
-    rolled: with the names of the ready pods; waiting: what those were at that came to no end,
-    timed_out: because time was over; changes: what was done, in order.
+    rolled: the names of the ready pods.
+    waiting: the last state of workloads that were neither rolled nor failed.
+    timed_out: whether the roll ended because of the timeout.
+    changes: the steps that were taken, in order.
     """
 
     rolled: dict[Key, tuple[str, ...]] = field(default_factory=dict)
@@ -208,7 +210,7 @@ class Outcome:
 
 
 def trouble_before(live: Live) -> Trouble | None:
-    """Return why the controller cannot be rolled at all."""
+    """Return why the controller cannot be rolled at all; None if it can."""
     if live.controller is None:
         return Trouble("missing", "", "there is no such ReplicationController: apply it first")
     if not rollout.revision_of(live):
@@ -232,9 +234,10 @@ def roll(
     clock: Callable[[], float],
     sleep: Callable[[float], object],
 ) -> Outcome:
-    """Roll all controllers at the same time, until each is done or failed, or time is over.
+    """Roll all controllers at the same time, until each is done or failed, or on timeout.
 
-    read: returns the live objects of the workloads that it is given; act: makes one change.
+    read: returns the live objects of the given workloads.
+    act: makes one change.
     """
     outcome = Outcome(
         waiting={workload.key: "not looked at" for workload in workloads},

@@ -1,7 +1,7 @@
-"""Reads a kubeconfig as kubectl does: which server, trusted how, with which login.
+"""Reads a kubeconfig like kubectl: the server, its TLS settings and the credentials.
 
-The official client reads one as well, but takes a second to import, overlooks NO_PROXY, goes on
-without a login when an `exec` plugin fails, and of several files it takes the last one's context.
+The official client can read one as well, but takes a second to import, ignores NO_PROXY, continues
+without credentials if an `exec` plugin fails, and uses the last of several files for the context.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SECTIONS = ("clusters", "contexts", "users")
 
 
 class ClusterError(Exception):
-    """The cluster cannot be worked with: one sentence, with what fixes it."""
+    """The cluster cannot be used; the message is one sentence that includes the fix."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass
 class Kubeconfig:
-    """What one or several files say together; `place` is what messages call them."""
+    """The merged content of one or several files; `place` is their name in messages."""
 
     place: str
     current: str = ""
@@ -55,7 +55,7 @@ class Kubeconfig:
     users: dict[str, Entry] = field(default_factory=dict)
 
     def add(self, content: Any, folder: Path) -> None:
-        """Add a file's content; where files contradict each other, the first one is right."""
+        """Merge the content of a file; if files contradict each other, the first one wins."""
         content = {} if content is None else content
         if not isinstance(content, dict):
             raise ClusterError(f"{self.place} is no kubeconfig: it is no mapping.")
@@ -78,9 +78,9 @@ class Kubeconfig:
 
 
 def load(source: Any) -> Kubeconfig:
-    """Return the kubeconfig of a path, of several (as in KUBECONFIG) or of a mapping.
+    """Return the kubeconfig of a path, of several paths (as in KUBECONFIG) or of a mapping.
 
-    Without a source it is what KUBECONFIG names, or ~/.kube/config. Raises ClusterError.
+    The source defaults to KUBECONFIG, or ~/.kube/config. Raises ClusterError.
     """
     if isinstance(source, dict):
         kubeconfig = Kubeconfig("The kubeconfig given as a mapping")
@@ -119,12 +119,13 @@ def load(source: Any) -> Kubeconfig:
 
 @dataclass(frozen=True)
 class Access:
-    """How one context reaches its API server.
+    """The access of one context to its API server.
 
-    certificate_authority: PEM text, empty for the system's certificates; server_name: what the
-    certificate is for, if it is not for the server's host; proxy: a URL, empty for none;
-    impersonated_user, impersonated_groups: whom requests are made as (`as`, `as-groups`), empty
-    for the login's own user.
+    certificate_authority: PEM text; empty for the system's certificates.
+    server_name: the name in the certificate, if it differs from the server's host.
+    proxy: a URL; empty for none.
+    impersonated_user, impersonated_groups: the user and groups to impersonate (`as`, `as-groups`);
+        empty for none.
     """
 
     context: str
@@ -140,18 +141,18 @@ class Access:
 
     @property
     def name(self) -> str:
-        """What messages call the cluster."""
+        """The name of the cluster in messages."""
         return f"The cluster of context {self.context}"
 
     @property
     def shown_proxy(self) -> str:
-        """The proxy without its login; empty for none."""
+        """The proxy without its credentials; empty for none."""
         parts = urllib.parse.urlsplit(self.proxy)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def access(kubeconfig: Kubeconfig, context: str = "") -> Access:
-    """Return the access of a context; without one, of the kubeconfig's current one."""
+    """Return the access of a context, by default the current one; raise ClusterError."""
     place = kubeconfig.place
     known = sorted(kubeconfig.contexts)
     names = f"one of {', '.join(known)}" if len(known) > 1 else "".join(known)
@@ -197,10 +198,12 @@ def access(kubeconfig: Kubeconfig, context: str = "") -> Access:
 
 
 def alone(access: Access, user: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a kubeconfig of one access alone, which depends on no other file.
+    """Return a kubeconfig of one access only, which does not depend on other files.
 
-    For clients that read a kubeconfig by rules of their own: of several files they take another's
-    context, or a token with the line's end. user: what proves who asks, as a kubeconfig has it.
+    For clients that read kubeconfigs differently, which may choose the context of another file, or
+    keep the line break of a token.
+
+    user: the credentials, in the form of a kubeconfig.
     """
     name = access.context
     cluster: dict[str, Any] = {"server": access.server}
@@ -227,12 +230,12 @@ def alone(access: Access, user: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _impersonated(user: Entry, place: str, context: str) -> tuple[str, tuple[str, ...]]:
-    """Return the user and the groups that requests are made as."""
+    """Return the user and the groups to impersonate; raise ClusterError."""
     who = f"{place}, context {context}: its user has"
     values = user.values
     for name in ("as-uid", "as-user-extra"):
         if values.get(name):
-            # The modules of kubernetes.core have no option for it.
+            # The modules of kubernetes.core have no option for these fields.
             raise ClusterError(
                 f"{who} {name}, with which objects cannot be applied: remove it, or name another "
                 "context with kubernetes_context."
@@ -258,7 +261,7 @@ def _referred(kubeconfig: Kubeconfig, context: str, kind: str, name: str) -> Ent
 
 
 def _pem(entry: Entry, key: str, place: str) -> str:
-    """Return the text of `key`-data (base64) or of the file that `key` names, else nothing."""
+    """Return the text of `key`-data (base64), or of the file in `key`; otherwise nothing."""
     data = entry.values.get(f"{key}-data")
     try:
         if data:
@@ -278,7 +281,7 @@ def _pem(entry: Entry, key: str, place: str) -> str:
 def proxy_of(server: str) -> str:
     """Return the environment's proxy for a server, by the rules of kubectl; empty for none.
 
-    A loopback address never has one. NO_PROXY takes names, addresses and networks (CIDR).
+    A loopback address never has one. NO_PROXY accepts names, addresses and networks (CIDR).
     """
     parts = urllib.parse.urlsplit(server)
     host = (parts.hostname or "").rstrip(".")
@@ -311,41 +314,41 @@ def _networks(no_proxy: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Netwo
 
 
 class Login:
-    """What proves to the API server who asks: headers, a client certificate.
+    """The credentials for the API server: headers, or a client certificate.
 
     The answer of an `exec` plugin is kept for the run of Ansible, in which each module logs in:
     a plugin starts a program of its cloud, which may take a second.
     """
 
     def __init__(self, access: Access) -> None:
-        """Take the access; an `exec` plugin runs when its answer is needed first."""
+        """Set the access; an `exec` plugin runs when its answer is first needed."""
         self._access = access
         self._user = access.user.values
         self._answer: dict[str, Any] | None = None
 
     @property
     def renewable(self) -> bool:
-        """Whether a new login can be had, because a command makes it."""
+        """Whether the credentials can be renewed, because an `exec` plugin provides them."""
         return "exec" in self._user
 
     def renew(self) -> None:
-        """Forget what the `exec` plugin answered."""
+        """Discard the answer of the `exec` plugin."""
         self._answer = None
         self._keep("{}")
 
     def provider(self) -> str:
-        """Return the name of the user's auth-provider, which is the official client's business."""
+        """Return the name of the user's auth-provider, which the official client handles."""
         return str((self._user.get("auth-provider") or {}).get("name") or "")
 
     def plugin(self) -> dict[str, Any]:
-        """Return the `exec` plugin, with a command that works in any folder, or nothing."""
+        """Return the `exec` plugin in a form for a kubeconfig in any folder; empty for none."""
         if not self.renewable:
             return {}
         plugin: dict[str, Any] = dict(self._user["exec"])
         return {**plugin, "command": _command(self._access, plugin)}
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of a request."""
+        """Return the headers of a request; raise ClusterError."""
         user = self._user
         token = ""
         if user.get("tokenFile"):
@@ -365,7 +368,7 @@ class Login:
         return {}
 
     def certificate(self) -> tuple[str, str]:
-        """Return the client certificate and its key as PEM texts, both empty if there is none."""
+        """Return the client certificate and its key as PEM texts; both are empty without one."""
         access = self._access
         certificate = _pem(access.user, "client-certificate", access.place)
         if certificate:
@@ -416,9 +419,9 @@ def _expires(status: Mapping[str, Any]) -> bool:
 
 
 def run_plugin(access: Access) -> dict[str, Any]:
-    """Return the status that the user's `exec` plugin answers with: token or certificate.
+    """Run the user's `exec` plugin and return the status of its answer: token or certificate.
 
-    The plugin cannot ask anybody anything. Raises ClusterError, with the plugin's own words.
+    The plugin cannot prompt. Raises ClusterError with the plugin's own message.
     """
     plugin = access.user.values.get("exec")
     if not isinstance(plugin, dict) or not plugin.get("command") or not plugin.get("apiVersion"):
@@ -471,7 +474,7 @@ def run_plugin(access: Access) -> dict[str, Any]:
 
 
 def _command(access: Access, plugin: Mapping[str, Any]) -> str:
-    """Return the plugin's command; a path is relative to the kubeconfig."""
+    """Return the plugin's command; a path is resolved against the kubeconfig's folder."""
     command = str(plugin["command"])
     return str(access.user.folder / command) if os.sep in command else command
 

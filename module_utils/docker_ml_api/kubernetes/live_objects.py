@@ -1,7 +1,7 @@
-"""Reads what is on a cluster of what was rendered, by few requests and without changing it.
+"""Reads the live counterparts of rendered objects, with few requests and without changes.
 
-Ours is found by one list for each kind and namespace. Only what that does not show, because it is
-not there or not ours, is asked for by name.
+The objects of this project are read with one list request for each kind and namespace. Only objects
+that are not in the lists, because they do not exist or are not ours, are requested by name.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ _FORBIDDEN = 403
 
 @dataclass
 class Places:
-    """The namespaces that were rendered. ours: as they are; missing, kept: names.
+    """The state of the rendered namespaces.
 
-    A kept one is there and not ours: it is used as it is. A user who may not read namespaces
-    has been given one by somebody else, so that is kept, too. ending: names of those that are
-    being deleted.
+    ours: the live objects of our namespaces.
+    missing: names of those that do not exist.
+    kept: names of those that exist and are not ours; they are used unchanged. If the user may not
+        read namespaces, somebody else created the namespace, so it is kept as well.
+    ending: names of those that are being deleted.
     """
 
     ours: dict[Key, Object] = field(default_factory=dict)
@@ -38,14 +40,14 @@ class Places:
 
 
 def selector(labels: Mapping[str, str]) -> str:
-    """Return the label selector for objects that carry all of these labels."""
+    """Return the label selector for objects with all of these labels."""
     return ",".join(f"{name}={value}" for name, value in labels.items())
 
 
 def read_namespaces(
     cluster: Cluster, rendered: Iterable[Object], labels: Mapping[str, str]
 ) -> Places:
-    """Look for the rendered namespaces."""
+    """Read the rendered namespaces; raise ApiError."""
     names = [one["metadata"]["name"] for one in rendered]
     places = Places()
     if not names:
@@ -111,7 +113,7 @@ def _list_ours(
     try:
         found: list[Object] = cluster.list(kind, namespace, labels=selector(labels))
     except ApiError as error:
-        # Who may not list a kind that is not rendered cannot have made any of it before.
+        # A user who may not list a kind that is not rendered cannot have created such objects.
         if needed:
             raise
         _unless_forbidden(error)

@@ -1,7 +1,7 @@
-"""Renders apps as Kubernetes objects: plain dicts, the same for the same input.
+"""Renders apps as Kubernetes objects: plain dicts, identical for identical input.
 
-The input has been checked (workload_input.problems). Quantities are written as the API server
-gives them back, so that a later comparison with the live object sees no difference.
+The input has been validated (workload_input.problems). Quantities are written in the form in which
+the API server returns them, so that a later comparison with the live object finds no difference.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Object = dict[str, Any]
 
 CONFIGURATION_ANNOTATION = "docker-ml-api/configuration"
 TEMPLATE_LABEL = "docker-ml-api/template"
-# Kubernetes's own namespace for what names none; it is never made, labelled or deleted by us.
+# Kubernetes's own default namespace, which is never created, labelled or deleted.
 DEFAULT_NAMESPACE = "default"
 
 _API_VERSIONS = {
@@ -44,21 +44,21 @@ _API_VERSIONS = {
 _PORT_NAME = "http"
 _TMP_SIZE = "64Mi"
 _REVISIONS = 3
-# Seconds between the questions, of one answer, and failures in a row that are one too many.
-# A start is noticed within a second and may take two minutes; a pod that stops answering leaves
-# its Service in seconds, but is restarted only when it has been silent for a minute.
+# Seconds between probes and for one answer, and the number of consecutive failures. A start is
+# detected within a second and may take two minutes. A pod that stops answering is removed from its
+# Service within seconds, but restarted only after a minute without an answer.
 _STARTUP = {"periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 120}
 _READINESS = {"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 3}
 _LIVENESS = {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6}
-# What a pod that is not graceful gets: nearly no time. With 0 the API server would forget the
-# pod before the node has stopped it.
+# Grace period of a pod that is not graceful. With 0 the API server would remove the pod before the
+# node has stopped it.
 _NO_GRACE = 1
 
 
 def render(params: Options) -> tuple[list[dict[str, Any]], list[Object]]:
-    """Return the workloads with their objects in the order to apply, and the Namespaces.
+    """Return the workloads with their objects in apply order, and the Namespaces.
 
-    params: those of the module workload_manifests.
+    params: the parameters of the module workload_manifests.
     """
     apps = {app["name"]: app for app in params["apps"]}
     workloads = [
@@ -70,13 +70,13 @@ def render(params: Options) -> tuple[list[dict[str, Any]], list[Object]]:
 
 
 def configuration(value: Any) -> str:
-    """Return a hash of JSON data, whatever the order of its keys."""
+    """Return a hash of JSON data, independent of the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def signed(wanted: Object) -> Object:
-    """Return the object with the annotation that holds its hash."""
+    """Return the object with the annotation that contains its hash."""
     annotations = wanted["metadata"].get("annotations", {})
     metadata = {
         **wanted["metadata"],
@@ -109,12 +109,12 @@ def _workload(workload: Options, params: Options) -> dict[str, Any]:
 def _image(app: Options, params: Options) -> str:
     name = f"{params['registry']}/{app['image']}" if params["registry"] else str(app["image"])
     digest = (params["digests"] or {}).get(app["name"])
-    # Not every container runtime takes a reference with both a tag and a digest.
+    # Some container runtimes reject a reference with both a tag and a digest.
     return f"{name.rpartition(':')[0]}@{digest}" if digest else name
 
 
 def _objects(workload: Options, image: str, params: Options) -> list[Object]:
-    """Return what the workload is made of: first what protects the pods, then the pods."""
+    """Return the objects of a workload, those that protect the pods before the pods."""
     objects = [_service(workload, params)]
     if workload["network_policy"]:
         objects.insert(0, _network_policy(workload, params))
@@ -137,7 +137,7 @@ def _labels(workload: Options, params: Options) -> dict[str, str]:
 
 
 def _selector(workload: Options) -> dict[str, str]:
-    """Return the one label that never changes, since selectors cannot."""
+    """Return the only label that never changes, since selectors are immutable."""
     return {APP_LABEL: workload["name"]}
 
 
@@ -199,20 +199,20 @@ def _controller(workload: Options, image: str, params: Options) -> Object:
     if params["min_ready"]:
         spec["minReadySeconds"] = params["min_ready"]
     if workload["kind"] != DEPLOYMENT:
-        # It starts new pods from its new template, but leaves the old ones alone: this label
-        # tells which are old.
+        # It starts new pods from its new template, but keeps the existing ones. This label
+        # identifies outdated pods.
         short = configuration(template).partition(":")[2][:12]
         template["metadata"]["labels"][TEMPLATE_LABEL] = short
         spec |= {"selector": _selector(workload), "template": template}
         return _object("ReplicationController", workload, params, spec)
     if workload["autoscale"]:
-        # Whoever states the number fights the autoscaler.
+        # Setting the number would conflict with the autoscaler.
         del spec["replicas"]
     spec |= {
         "progressDeadlineSeconds": params["progress_deadline"],
         "revisionHistoryLimit": _REVISIONS,
         "selector": {"matchLabels": _selector(workload)},
-        # Never fewer pods than asked for.
+        # Never fewer pods than requested.
         "strategy": {
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0},
@@ -230,12 +230,12 @@ def _template(workload: Options, image: str, params: Options) -> Object:
         "labelSelector": {"matchLabels": _selector(workload)},
     }
     if workload["kind"] == DEPLOYMENT:
-        # The new version is spread by itself: the old one's pods are about to go.
+        # The new version is spread independently, since the old pods will be deleted.
         spread["matchLabelKeys"] = ["pod-template-hash"]
     spec: Object = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        # The image's own user is kept: it is given by number, and never root.
+        # The image's own user is kept; it is numeric, and never root.
         "securityContext": {
             "runAsNonRoot": True,
             "seccompProfile": {"type": "RuntimeDefault"},
@@ -273,7 +273,7 @@ def _container(workload: Options, image: str, params: Options) -> Object:
             },
             *(
                 # $(NAME) would be replaced by the value of NAME.
-                # Of an empty value the API server keeps nothing.
+                # The API server does not store an empty value.
                 {"name": name, **({"value": value.replace("$", "$$")} if value else {})}
                 for name, value in sorted((workload["environment"] or {}).items())
             ),
@@ -299,15 +299,15 @@ def _container(workload: Options, image: str, params: Options) -> Object:
         container["readinessProbe"] = _probe(app["ready_path"] or alive, _READINESS)
         container["livenessProbe"] = _probe(alive, _LIVENESS)
     if workload["graceful"] and params["pre_stop"]:
-        # While it sleeps it still answers, and every node learns that it is leaving.
+        # While it sleeps, it still answers, and every node learns that it is terminating.
         container["lifecycle"] = {"preStop": {"sleep": {"seconds": params["pre_stop"]}}}
     return container
 
 
 def _pull_policy(image: str, params: Options) -> str:
-    """Return when to ask the registry: a tag there may have moved, a digest cannot.
+    """Return when to contact the registry: a tag may have moved, a digest cannot.
 
-    Without a registry the nodes have the image already.
+    Without a registry, the nodes already have the image.
     """
     return "Always" if params["registry"] and "@" not in image else "IfNotPresent"
 
@@ -344,7 +344,7 @@ def _disruption_budget(workload: Options, params: Options) -> Object:
     budget = workload["disruption_budget"]
     spec: Object = {
         "selector": {"matchLabels": _selector(workload)},
-        # A pod that does not work is no reason to keep a node from being drained.
+        # A pod that does not work should not prevent a node from being drained.
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     }
     for key, field in (("min_available", "minAvailable"), ("max_unavailable", "maxUnavailable")):
@@ -357,16 +357,16 @@ def _disruption_budget(workload: Options, params: Options) -> Object:
 def _network_policy(workload: Options, params: Options) -> Object:
     spec = {
         "podSelector": {"matchLabels": _selector(workload)},
-        # Egress is named and has no rule: the apps ask nobody, not even the DNS.
+        # Egress is listed but has no rule: the apps open no connections, not even for DNS.
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{"ports": [{"port": workload["app"]["port"], "protocol": "TCP"}]}],
     }
     return _object("NetworkPolicy", workload, params, spec)
 
 
-# Keys that come first in each mapping; the others follow in the order of the alphabet.
+# Keys that come first in each mapping; the others follow in alphabetical order.
 _FIRST = ("apiVersion", "kind", "metadata", "name", "namespace", "image")
-# Text that kubectl's parser reads as a number or a truth value and Python's does not.
+# Text that kubectl's parser reads as a number or a boolean, but Python's does not.
 _AMBIGUOUS = re.compile(r"[-+]?\.?[0-9][0-9_.]*(?:[eE][-+]?[0-9]+)?|0o?[0-7]+|[yYnN]|[0-9:.]+")
 
 
@@ -387,10 +387,10 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def dump(objects: Iterable[Object]) -> str:
-    """Return the objects as YAML documents, as people write them for `kubectl apply`.
+    """Return the objects as YAML documents, as written by hand for `kubectl apply`.
 
-    Each begins with `---`; block style, lists indented; in each mapping apiVersion, kind,
-    metadata, name, namespace and image come first, the other keys by the alphabet.
+    Each begins with `---`, in block style with indented lists. In each mapping apiVersion, kind,
+    metadata, name, namespace and image come first, the other keys in alphabetical order.
     """
     return yaml.dump_all(
         [_ordered(one) for one in objects],

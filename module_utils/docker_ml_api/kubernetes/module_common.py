@@ -1,4 +1,4 @@
-"""What the modules for clusters share: the spec's common part and the ways to fail."""
+"""Shared parts of the modules for clusters: common options and error handling."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _SERVER_ERROR = 500
 
 
 class ModuleFailedError(Exception):
-    """The module's own failure: the sentence, and what the result holds beside it."""
+    """A failure of the module: its message, and the other keys of the result."""
 
     def __init__(self, message: str, **result: Any) -> None:
-        """Take the sentence and the result's other keys."""
+        """Set the message and the result's other keys."""
         super().__init__(message)
         self.result = result
 
 
 def workloads(options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the specification of the option `workloads`: name, namespace, and these options."""
+    """Return the specification of the option `workloads`: name, namespace, and `options`."""
     named = {name: {"type": "str", "required": True} for name in ("name", "namespace")}
     return {
         "type": "list",
@@ -48,7 +48,7 @@ def workloads(options: Mapping[str, Any] | None = None) -> dict[str, Any]:
 def checked(problems: Sequence[Mapping[str, str]], **result: Any) -> dict[str, Any]:
     """Return the result; raise ModuleFailedError with it if there are problems.
 
-    Each has `problem`, a sentence, and whatever else the module documents.
+    Each problem has `problem`, a sentence, and the other keys that the module documents.
     """
     if problems:
         sentences = "\n".join(one["problem"] for one in problems)
@@ -57,7 +57,7 @@ def checked(problems: Sequence[Mapping[str, str]], **result: Any) -> dict[str, A
 
 
 def advise(error: ApiError) -> str:
-    """Return what the API server said, with what fixes it."""
+    """Return the API server's message, with advice on how to fix the problem."""
     said = str(error).rstrip(".")
     if error.status == _FORBIDDEN and "system:anonymous" in said:
         return f"{said}. The context has no login: write it anew with your cluster's tool."
@@ -78,13 +78,15 @@ def run_module(
     run: Callable[[AnsibleModule, Cluster], dict[str, Any]],
     **specification: Any,
 ) -> None:
-    """Run an Ansible module that works on a cluster; `run` returns what it exits with.
+    """Run an Ansible module that works on a cluster; `run` returns the module's result.
 
-    arguments: the module's own options; the cluster's are added. specification: further
-    arguments of AnsibleModule. ClusterError and ModuleFailedError end it with their sentence.
+    arguments: the module's own options; those for the cluster are added.
+    specification: additional arguments of AnsibleModule.
+
+    The module fails with the message of a ClusterError or ModuleFailedError.
     """
     access: dict[str, Any] = {
-        # Not masked in messages: a kubeconfig given as a mapping must hold no secret.
+        # Not masked in messages, since a kubeconfig given as a mapping must not contain secrets.
         "kubeconfig": {"type": "raw", "no_log": False},
         "context": {"type": "str"},
     }

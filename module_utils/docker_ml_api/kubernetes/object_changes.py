@@ -1,8 +1,8 @@
-"""What must be done so that live Kubernetes objects become as they were rendered.
+"""Determines the changes that make live Kubernetes objects equal to the rendered ones.
 
 Objects are plain dicts, as in the API's JSON. They are applied server-side, so a field belongs
-to the manager who set it last (`metadata.managedFields`); what the API server or others added to
-an object is no difference.
+to the manager that set it last (`metadata.managedFields`). Fields that the API server or others
+added to an object are not differences.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Key = tuple[str, str, str]
-    # A tree as in fieldsV1; None: not owned; empty: owned, with all that is in it.
+    # A tree as in fieldsV1. None: not owned; empty: owned, including everything below.
     Owned = Mapping[str, Any] | None
 
-# What a workload can be made of, in the order in which it is taken away: first what would bring
-# back what is deleted after it, last what requests come by.
+# The kinds that a workload can consist of, in the order of deletion: first those that would
+# recreate what is deleted later, last those that requests pass through.
 KINDS = (
     "HorizontalPodAutoscaler",
     "Deployment",
@@ -34,8 +34,8 @@ KINDS = (
     "Service",
 )
 
-# The lists whose items the API server tells apart by these keys, so that others can have items
-# of their own in them. All other lists are compared as a whole.
+# Lists whose items the API server identifies by these keys, so that others can have items of their
+# own in them. All other lists are compared as a whole.
 _POD = "spec.template.spec"
 _ITEM_KEYS = {
     "spec.ports": ("port", "protocol"),  # of a Service
@@ -58,13 +58,13 @@ class _Absent:
 
 
 ABSENT = _Absent()
-# A field manager who owns nothing.
+# A field manager that owns nothing.
 NOBODY = ""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One field: its path (`spec.template.spec.containers[web].image`), and what it is to become.
+    """One field: its path (`spec.template.spec.containers[web].image`) and both values.
 
     Either value may be ABSENT.
     """
@@ -76,12 +76,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Plan:
-    """What must be done.
+    """The changes to make.
 
-    apply: the objects to apply, in this order. prune: objects of ours that are no longer
-    rendered, as apiVersion, kind and metadata (name, namespace, labels, uid). foreign: `Kind
-    namespace/name` of what is there and not ours. blocked: sentences on what cannot be applied.
-    diff: as Ansible shows it.
+    apply: the objects to apply, in this order.
+    prune: objects of ours that are no longer rendered, as apiVersion, kind and metadata (name,
+        namespace, labels, uid).
+    foreign: `Kind namespace/name` of existing objects that are not ours.
+    blocked: sentences on objects that cannot be applied.
+    diff: the differences, in Ansible's format.
     """
 
     apply: list[Object] = field(default_factory=list)
@@ -104,7 +106,7 @@ def title(one: Object) -> str:
 
 
 def is_ours(live: Object, labels: Mapping[str, str]) -> bool:
-    """Whether the object carries all of our labels."""
+    """Return whether the object has all of our labels."""
     found = live["metadata"].get("labels") or {}
     return all(found.get(name) == value for name, value in labels.items())
 
@@ -118,11 +120,13 @@ def plan(
     *,
     adopt: bool = False,
 ) -> Plan:
-    """Compare what was rendered with what is there.
+    """Compare the rendered objects with the live ones.
 
-    workloads: mappings with name, namespace and objects. namespaces: those to be kept as
-    rendered. live: the objects that are there, ours and others. manager: the field manager
-    that we apply as. adopt: whether others' objects are taken over.
+    workloads: mappings with name, namespace and objects.
+    namespaces: the Namespaces to keep as rendered.
+    live: the existing objects, ours and others.
+    manager: our field manager.
+    adopt: whether to take over objects of others.
     """
     made = Plan()
     wanted: list[tuple[Object, list[Object]]] = [(one, []) for one in namespaces]
@@ -148,10 +152,10 @@ def plan(
 
 
 def needs_apply(rendered: Object, live: Object, manager: str) -> bool:
-    """Whether the live object is not what was rendered.
+    """Return whether the live object differs from the rendered one.
 
-    The hash alone would not see what others changed since; the fields alone not what is no
-    longer rendered.
+    The hash alone does not reveal later changes by others; the fields alone do not reveal fields
+    that are no longer rendered.
     """
     if _hash(rendered) != _hash(live):
         return True
@@ -159,10 +163,10 @@ def needs_apply(rendered: Object, live: Object, manager: str) -> bool:
 
 
 def differences(rendered: Object, live: Object, manager: str) -> list[Difference]:
-    """Return the rendered fields that the live object does not have so.
+    """Return the rendered fields whose live value differs.
 
-    A field with another value that `manager` still owns was changed while it was applied, by an
-    admission controller of the cluster: it would be so again, and is no difference.
+    If `manager` still owns a field with another value, an admission controller of the cluster
+    changed it during the apply. It would do so again, so this is not a difference.
     """
     return [*_compare(rendered, live, _Place((), "", owned_fields(live, manager)))]
 
@@ -184,9 +188,9 @@ def applicable(
 ) -> Object:
     """Return the object to send.
 
-    A Deployment that an autoscaler scales is rendered without `replicas`. A new one starts with
-    the autoscaler's fewest. If we own the live number, because the workload had none before or
-    is new, it is sent along: a field that its owner no longer sends is reset, here to 1.
+    A Deployment with an autoscaler is rendered without `replicas`. A new one starts with the
+    autoscaler's minimum. If we own the live number, because the workload had no autoscaler before
+    or is new, it is sent as well: a field that its owner no longer sends is reset, here to 1.
     """
     if rendered["kind"] != "Deployment" or "replicas" in rendered["spec"]:
         return rendered
@@ -204,7 +208,7 @@ def applicable(
 def superfluous(
     workloads: Sequence[Mapping[str, Any]], live: Mapping[Key, Object], labels: Mapping[str, str]
 ) -> list[Object]:
-    """Return our objects of these workloads that are no longer rendered, in the order to delete."""
+    """Return our objects of these workloads that are no longer rendered, in deletion order."""
     rendered = {key_of(one) for workload in workloads for one in workload["objects"]}
     places = {(workload["namespace"], workload["name"]) for workload in workloads}
     found = [
@@ -240,13 +244,13 @@ def _hash(one: Object) -> str | None:
 
 
 def _below(owned: Owned, key: str) -> Owned:
-    """Return what is owned of a field, given what is owned of what it is in."""
+    """Return the owned part of a field, given the owned part of its parent."""
     return owned.get(key) if owned else owned
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in an object a value is: its fields' names, its path, and what is owned of it."""
+    """The position of a value in an object: field names, path, and the owned part below it."""
 
     fields: tuple[str, ...]
     path: str
@@ -346,7 +350,7 @@ def _removed(wanted: Any, live: Any, owned: Mapping[str, Any], path: str) -> Ite
 
 
 def _obstacle(rendered: Object, live: Object, manager: str) -> str | None:
-    """Return a sentence if the live object cannot become the rendered one."""
+    """Return a sentence if the live object cannot be changed to the rendered one."""
     kind, namespace, name = key_of(rendered)
     if live["metadata"].get("deletionTimestamp"):
         return (
@@ -367,7 +371,7 @@ def _brief(value: Any) -> str:
 
 
 def _fixed(rendered: Object, live: Object, manager: str) -> Iterator[tuple[str, str, str]]:
-    """Return the fields that differ and that the API lets nobody change, with their values."""
+    """Yield the differing fields that are immutable in the API, with both values."""
     wanted, found = rendered.get("spec", {}), live.get("spec", {})
     if rendered["kind"] in ("Deployment", "ReplicationController"):
         if wanted["selector"] != found.get("selector"):
@@ -377,7 +381,7 @@ def _fixed(rendered: Object, live: Object, manager: str) -> Iterator[tuple[str, 
             yield "spec.clusterIP", "None (headless)", "an address"
         before, after = found.get("loadBalancerClass"), wanted.get("loadBalancerClass")
         owned = _below(_below(owned_fields(live, manager), "f:spec"), "f:loadBalancerClass")
-        # A class that others gave it stays, as long as none is asked for.
+        # A class that others set is kept, unless another one is requested.
         keeps = before == after or (after is None and owned is None)
         if wanted["type"] == found.get("type") == "LoadBalancer" and not keeps:
             yield "spec.loadBalancerClass", _brief(before), _brief(after)
@@ -390,14 +394,14 @@ def _shown(rendered: Object, live: Object | None, manager: str) -> dict[str, str
     if live is None:
         text = yaml.safe_dump(rendered, default_flow_style=False, sort_keys=True)
         return _texts(title(rendered), "", text)
-    # What we own has changed with the hash; with the same hash only an admission controller has
-    # changed it.
+    # If the hash differs, our own fields have changed. If it is equal, only an admission controller
+    # has changed them.
     judge = manager if _hash(rendered) == _hash(live) else NOBODY
     found = differences(rendered, live, judge) + removals(rendered, live, manager)
     note = f"metadata.annotations.{CONFIGURATION_ANNOTATION}"
     autoscaled = rendered["kind"] == "Deployment" and "replicas" not in rendered["spec"]
     hidden = {note, "spec.replicas"} if autoscaled else {note}
-    # The hash says nothing to people, unless nothing else does.
+    # The hash is meaningless to users, so it is shown only if nothing else differs.
     found = [one for one in found if one.path not in hidden] or [
         Difference(note, _hash(live) or ABSENT, _hash(rendered))
     ]

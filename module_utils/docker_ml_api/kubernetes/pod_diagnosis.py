@@ -1,22 +1,22 @@
-"""Why a pod is not ready, from the API's description of it, on plain dicts.
+"""Determines why a pod is not ready, from the API's description of it, on plain dicts.
 
-pod: the API's JSON of a Pod; events: of Events (v1), those of other objects are overlooked, so
-an earlier pod of the same name or owner never counts.
+pod: the API's JSON of a Pod. events: the JSON of Events (v1); those of other objects are ignored,
+so an earlier pod of the same name or owner never counts.
 
-A trouble is final once it has been seen without a break for its grace, in seconds by the clock of
-who looks (the cluster's own clock may be off). So the cluster "knows" …
-- image: at once when the registry or the runtime gave a final answer (no such image, login
-  refused, no such host, certificate, platform, name not valid); at the second attempt for an
-  answer that is not understood, or that was given to a kubelet which could not read the pull
-  secret, and at the third for one of the network, or after 45 s of either.
-- configuration, start: at once when the message is final (secret not found, no such program),
-  else after 20 s, since the kubelet tries again.
+A trouble is final when it has been seen without interruption for its grace period, in seconds of
+the observer's clock (the cluster's own clock may be wrong). The grace periods are:
+- image: none if the registry or the runtime gave a final answer (no such image, rejected
+  credentials, no such host, certificate, platform, invalid name). An unknown answer, or one to a
+  kubelet that could not read the pull secret, is final at the second attempt, and a network error
+  at the third attempt; all of them are final after 45 s.
+- configuration, start: none if the message is final (secret not found, no such program),
+  otherwise 20 s, since the kubelet retries.
 - crash: at CrashLoopBackOff (the second end) or at the second restart.
-- room: after `Patience.unschedulable`; at once when the cluster's autoscaler cannot help; not
-  while it adds a node or the scheduler makes room.
-- volume, network of the pod: after 20 s, other causes than a missing object 60 s.
-- probe: at once when the startup probe made the kubelet end the container; the liveness probe
-  after 20 s; a readiness probe after `Patience.readiness` if one is set.
+- room: `Patience.unschedulable`; none if the cluster's autoscaler cannot help. It is no trouble
+  while the autoscaler adds a node or the scheduler makes room.
+- volume: 20 s if an object is missing, otherwise 60 s. network of the pod: 60 s.
+- probe: none if the kubelet ended the container because of the startup probe; liveness probe
+  20 s; readiness probe `Patience.readiness`, if it is set.
 - node: 20 s after its state became unknown. eviction: at the second pod, or 20 s after the first.
 """
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 _SECOND_ATTEMPT, _THIRD_ATTEMPT = 2, 3
-# Attempts are counted by events; a cluster may drop those.
+# Attempts are counted by events, which a cluster may drop.
 _IMAGE_GRACE = 45.0
 _GRACE = 20.0
 _SLOW_GRACE = 60.0
-# The kubelet forgets its back-off when a container has run for so long.
+# The kubelet resets its back-off after a container has run for this long.
 _LONG_RUN = 600.0
 _RESTARTS = 2
 _KILLED = 137
 
-# In this order: a refused login over a broken network is a matter of the network.
+# Checked first: rejected credentials over a broken network are a network problem.
 _NETWORK = re.compile(
     r"i/o timeout|connection refused|connection reset|handshake timeout|deadline exceeded"
     r"|\bEOF\b|temporary failure|server misbehaving|too ?many ?requests|: 429 |: 50[0-4] "
@@ -120,9 +120,10 @@ _SCALE_UP_REASONS = frozenset({"TriggeredScaleUp", "Nominated"})
 
 @dataclass(frozen=True)
 class Patience:
-    """How long, in seconds, a state that may heal by itself may last.
+    """For how many seconds a state that may resolve itself is tolerated.
 
-    unschedulable: without a node. readiness: running without being ready; nothing: for ever.
+    unschedulable: the pod has no node.
+    readiness: the pod runs without being ready; None for no limit.
     """
 
     unschedulable: float = 20.0
@@ -131,7 +132,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class LogSource:
-    """Whose log tells more. previous: the run before the present one is meant."""
+    """The container whose log has more information; previous: of its previous run."""
 
     pod: str
     container: str
@@ -140,10 +141,12 @@ class LogSource:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What keeps a workload from getting ready.
+    """The reason why a workload does not become ready.
 
-    cause: one word for it; subject: the uid of the object that has it; text: in words, to follow
-    "Workload NAME in NAMESPACE: ", without a full stop; grace: for how long it must be seen.
+    cause: a keyword.
+    subject: the uid of the affected object.
+    text: a description to follow "Workload NAME in NAMESPACE: ", without a full stop.
+    grace: for how long it must be seen.
     """
 
     cause: str
@@ -154,7 +157,7 @@ class Trouble:
 
 
 def condition(thing: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """Return the object's condition of one type; empty if it has none."""
+    """Return the object's condition of the given type; empty if it has none."""
     for found in thing.get("status", {}).get("conditions") or []:
         if found.get("type") == kind:
             return dict(found)
@@ -162,7 +165,7 @@ def condition(thing: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 
 
 def is_active(pod: Mapping[str, Any]) -> bool:
-    """Tell whether its controller counts the pod: neither ended nor on its way out."""
+    """Return whether the controller counts the pod: it has not ended and is not being deleted."""
     return (
         not pod["metadata"].get("deletionTimestamp")
         and pod.get("status", {}).get("phase") not in _ENDED
@@ -173,12 +176,12 @@ _ENDED = ("Failed", "Succeeded")
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Tell whether Services send it requests."""
+    """Return whether Services send requests to the pod."""
     return is_active(pod) and condition(pod, "Ready").get("status") == "True"
 
 
 def owned_by(thing: Mapping[str, Any], uid: str) -> bool:
-    """Tell whether the object with this uid is the thing's controller."""
+    """Return whether the object with this uid is the controller of the thing."""
     return any(
         owner.get("controller") and owner.get("uid") == uid
         for owner in thing["metadata"].get("ownerReferences") or []
@@ -186,7 +189,7 @@ def owned_by(thing: Mapping[str, Any], uid: str) -> bool:
 
 
 def moment(event: Mapping[str, Any]) -> dt.datetime:
-    """Return when the event was seen last."""
+    """Return when the event last occurred."""
     written = (
         event.get("lastTimestamp")
         or (event.get("series") or {}).get("lastObservedTime")
@@ -198,12 +201,12 @@ def moment(event: Mapping[str, Any]) -> dt.datetime:
 
 
 def count(event: Mapping[str, Any]) -> int:
-    """Return how often it happened."""
+    """Return how often the event occurred."""
     return int(event.get("count") or (event.get("series") or {}).get("count") or 1)
 
 
 def events_of(thing: Mapping[str, Any], events: Sequence[Object]) -> list[Object]:
-    """Return the events of just this object, the oldest first."""
+    """Return the events of this object only, the oldest first."""
     uid = thing["metadata"]["uid"]
     found = [event for event in events if event.get("involvedObject", {}).get("uid") == uid]
     return sorted(found, key=moment)
@@ -218,13 +221,13 @@ def _is_of(event: Mapping[str, Any], container: str) -> bool:
 
 
 def clean(message: Any) -> str:
-    """Return a message on one line, without the wrapping of the kubelet and without a full stop."""
+    """Return a message as one line, without the kubelet's prefixes and without a full stop."""
     text = re.sub(r"rpc error: code = \w+ desc = ", "", str(message or ""))
     return " ".join(text.split()).rstrip(".")
 
 
 def diagnose(pod: Object, events: Sequence[Object], patience: Patience) -> list[Trouble]:
-    """Return what keeps the pod from being ready, the most telling first."""
+    """Return the reasons why the pod is not ready, the most informative first."""
     if pod.get("status", {}).get("phase") == "Failed":
         return [_ended(pod)]
     if is_ready(pod) or not is_active(pod):
@@ -240,7 +243,7 @@ def diagnose(pod: Object, events: Sequence[Object], patience: Patience) -> list[
 
 
 def describe(pod: Object, events: Sequence[Object]) -> str:
-    """Say in a few words what a pod that is not ready is at."""
+    """Return a short description of the state of a pod that is not ready."""
     unscheduled = condition(pod, "PodScheduled")
     if unscheduled.get("status") == "False":
         return f"{unscheduled.get('reason')}: {clean(unscheduled.get('message'))}"
@@ -305,10 +308,10 @@ def _scheduling(pod: Object, events: Sequence[Object], patience: Patience) -> It
 
 
 def _preparation(pod: Object, events: Sequence[Object]) -> Iterator[Trouble]:
-    # Volumes are mounted first, then the pod gets its network: with it, both are done.
+    # Volumes are mounted first, then the network is set up. This condition follows both.
     if condition(pod, "PodReadyToStartContainers").get("status") == "True":
         return
-    # What came after the mounting tells that it worked.
+    # A later event implies that the mounting succeeded.
     event = _last(events, lambda event: event.get("reason") not in {"Scheduled", "SandboxChanged"})
     if event is None:
         return
@@ -363,7 +366,7 @@ def _image(
     ]
     message = clean(waiting.get("message"))
     if failures and message.startswith("Back-off") and "Err" not in message:
-        # Before 1.32 the container's own message does not tell why.
+        # Before 1.32 the container's own message does not contain the reason.
         message = clean(failures[-1].get("message"))
     attempts = sum(count(event) for event in failures)
     told = f"{waiting['reason']}: {message}"
@@ -379,9 +382,9 @@ def _image(
         for pattern, sentence in _IMAGE_ANSWERS:
             if pattern.search(message):
                 advice = sentence
-                # Without its secret the kubelet was nobody to the registry. One that was made
-                # just before the pod may not be shown to it yet: the next attempt has it. The
-                # event of that comes before its answer is the container's message.
+                # Without its secret, the kubelet was anonymous to the registry. A secret that was
+                # created just before the pod may not be visible yet, but is at the next attempt.
+                # The event of that attempt appears before the container's message.
                 final = missing is None or (
                     attempts >= _SECOND_ATTEMPT
                     and pattern.search(clean(failures[-1].get("message"))) is not None
@@ -420,7 +423,7 @@ def _crash(pod: Object, status: Object, events: Sequence[Object]) -> Iterator[Tr
     ):
         return
     if _killed_by_probe(status, events, "startup", "liveness"):
-        return  # the probe tells more
+        return  # the probe has more information
     name, code = status["name"], ended.get("exitCode")
     end = f"{ended.get('reason')}, exit code {code}, {restarts} restarts"
     if message := clean(ended.get("message")):
@@ -431,7 +434,7 @@ def _crash(pod: Object, status: Object, events: Sequence[Object]) -> Iterator[Tr
         text = f"needs more memory than the limit{limit} of its container {name} ({end})"
         text += ": raise the limit"
     elif code == _KILLED and limit:
-        # A busy runtime misses the kernel's word of it, and hardly anything else kills a container.
+        # A busy runtime can miss the kernel's notification, and other causes are rare.
         cause = "memory"
         text = f"probably needs more memory than the limit{limit} of its container {name} ({end}, "
         text += "killed): raise the limit"
@@ -448,7 +451,7 @@ def _crash(pod: Object, status: Object, events: Sequence[Object]) -> Iterator[Tr
 
 
 def _seconds(ended: Mapping[str, Any]) -> float:
-    """Return how long a container's run lasted; 0 if it did not start."""
+    """Return the duration of a container's run in seconds; 0 if it did not start."""
     if not ended.get("startedAt") or not ended.get("finishedAt"):
         return 0.0
     start, finish = (dt.datetime.fromisoformat(ended[key]) for key in ("startedAt", "finishedAt"))
@@ -518,8 +521,8 @@ def _probe_trouble(
 
 
 def _node(pod: Object) -> Iterator[Trouble]:
-    # The containers were well when the kubelet last reported; only the controller that watches
-    # over the nodes turns Ready to false beside that.
+    # The containers were ready at the kubelet's last report, so only the node controller can have
+    # set Ready to false.
     statuses = pod["status"].get("containerStatuses") or []
     gates = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or []]
     if not statuses or not all(status.get("ready") for status in statuses):

@@ -1,12 +1,11 @@
-"""Asks a pod over HTTP through the API server, as `kubectl port-forward` does.
+"""Sends HTTP requests to a pod through the API server, like `kubectl port-forward`.
 
-Each request gets a WebSocket of its own to the API server, which leads to the pod's port, and a
-port on 127.0.0.1 that the HTTP client connects to. Nothing is left when the answer is there: no
-thread, no socket.
+Each request opens a separate WebSocket to the API server, which connects to the pod's port, and a
+port on 127.0.0.1 that the HTTP client connects to. After the answer, no thread or socket is left.
 
-The official client's own port-forward is not used: it changes the client while it connects, so
-that two threads disturb each other, connects without a time limit, and ends its thread with an
-exception when the cluster says something that it did not expect.
+The official client's port-forward is not used, because it modifies the client while connecting, so
+that threads interfere with each other, connects without a timeout, and ends its thread with an
+exception on unexpected messages from the cluster.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ if TYPE_CHECKING:
     import ssl
     from types import TracebackType
 
-# Of the channels of a port, the even one carries the data, the odd one says what went wrong. The
-# first frame of each states the port's number.
+# Each port has two channels: the even one carries data, the odd one errors. The first frame of each
+# contains the port number.
 PROTOCOL = "v4.channel.k8s.io"
 DATA = 0
 ERROR = 1
@@ -51,17 +50,17 @@ _CHUNK = 65536
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _NOT_FOUND = 404
-# How long a client is given to connect to a port that waits for it.
+# Seconds that a client may take to connect to the waiting port.
 _GRACE = 1.0
 
 
 class PodClient:
-    """A Client that asks one pod, whatever host the question's URL names."""
+    """A Client that sends requests to one pod, regardless of the host in the question's URL."""
 
     def __init__(
         self, cluster: Cluster, namespace: str, pod: str, port: int, client: Client
     ) -> None:
-        """Ask the pod's port by `client`."""
+        """Set the pod's port, and the client that sends the requests."""
         self._cluster = cluster
         self._namespace = namespace
         self._pod = pod
@@ -69,7 +68,7 @@ class PodClient:
         self._client = client
 
     def __call__(self, question: Question, timeout: float) -> Answer:
-        """Ask once."""
+        """Send one request; raise RequestFailedError."""
         start = time.monotonic()
         stream = open_stream(self._cluster, self._namespace, self._pod, self._port, timeout)
         with Forwarder(stream, timeout) as forwarder:
@@ -80,7 +79,7 @@ class PodClient:
             try:
                 answer: Answer = self._client(there, left)
             except RequestFailedError as error:
-                # The forwarder has ended by now, or is about to.
+                # The forwarder has ended, or is about to end.
                 forwarder.close()
                 if forwarder.error:
                     raise explain_error(forwarder.error, self._port) from error
@@ -90,13 +89,13 @@ class PodClient:
 
 
 class Forwarder:
-    """Takes one connection to a port on 127.0.0.1 and carries it over a stream to a pod.
+    """Accepts one connection to a port on 127.0.0.1 and forwards it over a stream to a pod.
 
-    error: what the cluster said went wrong; empty while all is well.
+    error: the error reported by the cluster; empty if there is none.
     """
 
     def __init__(self, stream: websocket.WebSocket, timeout: float) -> None:
-        """Take the stream over: it is closed in the end, whatever happens."""
+        """Take over the stream, which is closed at the end in any case."""
         self.error = ""
         self._stream = stream
         self._timeout = timeout
@@ -106,7 +105,7 @@ class Forwarder:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start."""
         self._thread.start()
         return self
 
@@ -116,12 +115,12 @@ class Forwarder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End, and leave nothing open."""
+        """Stop, and close everything."""
         self.close()
         self._ended.close()
 
     def close(self) -> None:
-        """End the connection, if it has not ended; return when all that was said was read."""
+        """End the connection if it is open; return when all received data has been read."""
         self._end.close()
         self._thread.join()
 
@@ -136,13 +135,13 @@ class Forwarder:
                     connection.settimeout(self._timeout)
                     self._carry(selector, connection)
             except (OSError, websocket.WebSocketException):
-                # One of the two ends broke off, which the other is to see as well.
+                # One end closed the connection, so the other one is closed as well.
                 return
             finally:
                 self._stream.shutdown()  # type: ignore[no-untyped-call]
 
     def _accept(self, selector: selectors.DefaultSelector) -> socket.socket | None:
-        """Return the client's connection; None if it never comes."""
+        """Return the client's connection; None if it does not connect."""
         selector.register(self._ended, selectors.EVENT_READ)
         selector.register(self._listener, selectors.EVENT_READ)
         ready = selector.select(self._timeout + _GRACE)
@@ -169,7 +168,7 @@ class Forwarder:
                 self._stream.send_binary(bytes([DATA]) + content)
 
     def _receive(self, connection: socket.socket, greeted: set[int]) -> bool:
-        """Hand on what the pod sent; return whether more may come."""
+        """Forward what the pod sent; return whether more may follow."""
         while True:
             opcode, frame = self._stream.recv_data_frame(control_frame=True)
             if opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -183,7 +182,7 @@ class Forwarder:
                     return False
                 elif channel == DATA:
                     connection.sendall(content)
-            # TLS may have read more than this frame: the socket would not tell.
+            # TLS may have read more than this frame, which the socket does not signal.
             pending = getattr(self._stream.sock, "pending", None)
             if pending is None or not pending():
                 return True
@@ -192,7 +191,7 @@ class Forwarder:
 def open_stream(
     cluster: Cluster, namespace: str, pod: str, port: int, timeout: float
 ) -> websocket.WebSocket:
-    """Return a WebSocket that leads to a port of a pod; raise RequestFailedError.
+    """Return a WebSocket connected to a port of a pod; raise RequestFailedError.
 
     timeout: seconds for each step of the connection.
     """
@@ -227,10 +226,10 @@ def open_stream(
 
 
 def _connect(cluster: Cluster, context: ssl.SSLContext | None, timeout: float) -> socket.socket:
-    """Return a connection to the API server, by its proxy if it has one.
+    """Return a connection to the API server, through its proxy if it has one.
 
-    websocket-client would take a proxy of the environment that the kubeconfig's server is
-    exempt from.
+    websocket-client would use a proxy of the environment even if the kubeconfig's server is
+    exempt from it.
     """
     server = urllib.parse.urlsplit(cluster.server)
     host = server.hostname or ""
@@ -252,7 +251,7 @@ def _connect(cluster: Cluster, context: ssl.SSLContext | None, timeout: float) -
 def _through(
     proxy: urllib.parse.SplitResult, host: str, port: int, timeout: float
 ) -> socket.socket:
-    """Return a connection that an HTTP proxy made."""
+    """Return a connection through an HTTP proxy; raise OSError."""
     if proxy.scheme != "http":
         raise OSError(f"ports are forwarded by http proxies only, not by {proxy.scheme}")
     login = {}
@@ -273,7 +272,7 @@ def _through(
 
 
 def explain_refusal(status: int, body: bytes | str | None, namespace: str) -> RequestFailedError:
-    """Return what it means that the API server did not forward a port."""
+    """Return the error for a request to forward a port that the API server rejected."""
     text = body.decode(errors="replace") if isinstance(body, bytes) else body or ""
     try:
         said = str(json.loads(text)["message"])
@@ -299,7 +298,7 @@ def explain_refusal(status: int, body: bytes | str | None, namespace: str) -> Re
 
 
 def explain_error(text: str, port: int) -> RequestFailedError:
-    """Return what the cluster's words on a port that it forwarded mean."""
+    """Return the error for a message of the cluster on a forwarded port."""
     if "connection refused" in text:
         return RequestFailedError(
             "nothing_listens", f"nothing listens on its port {port}", heals=True

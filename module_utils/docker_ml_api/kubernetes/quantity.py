@@ -1,4 +1,4 @@
-"""Quantities of Kubernetes (`500m`, `1Gi`, `1e3`): their value, and the API server's spelling."""
+"""Quantities of Kubernetes (`500m`, `1Gi`, `1e3`): their value, and their canonical form."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _BINARY = {
     suffix: Decimal(1024) ** power
     for power, suffix in enumerate(["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"], 1)
 }
-# The smallest part that the API keeps; what is finer is rounded up.
+# The smallest unit that the API stores; finer values are rounded up.
 _FINEST = Decimal("1e-9")
 _LARGEST = Decimal(2**63 - 1)
 _EXACT = Context(prec=60)
 
 
 def parse(text: Any) -> Decimal:
-    """Return the value of a quantity; a number stands for itself.
+    """Return the value of a quantity, which may be a number.
 
-    Raises ValueError if it is none.
+    Raises ValueError if it is not a quantity.
     """
     return _parts(text)[0]
 
 
 def canonical(text: Any) -> str:
-    """Return the quantity as the API server gives it back: `0.5` → `500m`, `1024Mi` → `1Gi`.
+    """Return the quantity as the API server returns it: `0.5` → `500m`, `1024Mi` → `1Gi`.
 
-    A fraction of a byte is rounded up. Raises ValueError if it is no quantity.
+    A fraction of a byte is rounded up. Raises ValueError if it is not a quantity.
     """
     value, suffix = _parts(text)
     if suffix in _BINARY and abs(value) >= _BINARY["Ki"]:
@@ -60,7 +60,7 @@ def _parts(text: Any) -> tuple[Decimal, str]:
 
 
 def _written(value: Decimal, scales: dict[str, Decimal]) -> str:
-    """Write with the largest suffix that leaves a whole number."""
+    """Format with the largest suffix that results in an integer."""
     if not value:
         return "0"
     counts = {suffix: _EXACT.divide(value, scale) for suffix, scale in scales.items()}

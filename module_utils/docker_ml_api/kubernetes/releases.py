@@ -1,9 +1,9 @@
-"""The releases of a workload that were found good, each recorded in a ConfigMap.
+"""The verified releases of a workload, each recorded in a ConfigMap.
 
 A record's name is NAME-release-NUMBER. Its data: `objects`, the manifests as a JSON list;
-`image`; `configuration`, the hash over the objects; `checks`, what the release was asked, as a
-JSON list, if anything. It is immutable and carries the project's labels, the workload's instance
-label and the number. Nothing here asks anybody.
+`image`; `configuration`, the hash over the objects; `checks`, the checks of the release as a
+JSON list, if there are any. It is immutable and has the project's labels, the workload's instance
+label and the number. This module sends no requests.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Object = dict[str, Any]
 
 
 class DamagedRecordError(Exception):
-    """A record's content is not what was recorded; the message says how."""
+    """The content of a record is damaged; the message describes how."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """One recorded release; `created` is in the API's own form, content and asked are JSON text."""
+    """One recorded release; `created` is in the API's format, content and asked are JSON text."""
 
     number: int
     name: str
@@ -41,15 +41,15 @@ class Release:
     asked: str
 
     def objects(self) -> list[Object]:
-        """Return the manifests. Raises DamagedRecordError."""
+        """Return the manifests; raise DamagedRecordError."""
         return self._list("objects", self.content)
 
     def checks(self) -> list[Object]:
-        """Return what it was asked; nothing if that was not recorded. Raises DamagedRecordError."""
+        """Return the checks; empty if they were not recorded; raise DamagedRecordError."""
         return self._list("checks", self.asked or "[]")
 
     def controller_configuration(self) -> str:
-        """Return the hash of what ran its pods; empty for a damaged record."""
+        """Return the hash of the controller of its pods; empty for a damaged record."""
         try:
             return next(
                 configuration(item) for item in self.objects() if item.get("kind") in CONTROLLERS
@@ -67,7 +67,7 @@ class Release:
         return found
 
     def summary(self) -> dict[str, Any]:
-        """Return it without its objects."""
+        """Return the release without its objects."""
         return {
             "release": self.number,
             "image": self.image,
@@ -78,10 +78,11 @@ class Release:
 
 @dataclass(frozen=True)
 class Plan:
-    """What makes the records right.
+    """The changes that update the records.
 
-    create: the ConfigMap to create, if any; delete: the records to delete afterwards; release and
-    previous: the newest number then, and the one before it (None if there is none).
+    create: the ConfigMap to create, or None.
+    delete: the records to delete afterwards.
+    release, previous: the newest number after that, and the one before it (None if there is none).
     """
 
     create: Object | None
@@ -91,13 +92,13 @@ class Plan:
 
 
 def configuration(thing: Mapping[str, Any]) -> str:
-    """Return the hash that an object was rendered with; empty if it says none."""
+    """Return the hash that an object was rendered with; empty if it has none."""
     annotations = thing.get("metadata", {}).get("annotations") or {}
     return str(annotations.get(_CONFIGURATION, ""))
 
 
 def selector(labels: Mapping[str, str], *, records: bool = True) -> str:
-    """Return the label selector of all records, or of all that is ours."""
+    """Return the label selector of all records, or of all objects of this project."""
     ours = [f"{key}={value}" for key, value in sorted(labels.items())]
     return ",".join([*ours, RELEASE] if records else ours)
 
@@ -135,11 +136,14 @@ def plan(
     limit: int,
     taken: Collection[int] = (),
 ) -> Plan:
-    """Return how to record what a workload is now.
+    """Return how to record the current state of a workload.
 
-    workload: {name, namespace, configuration, image, objects, checks}; records: its own, newest
-    first; taken: numbers that something else has. A configuration that is recorded already becomes
-    the newest release under a new number, as with `kubectl rollout undo`; its old record goes.
+    workload: {name, namespace, configuration, image, objects, checks}.
+    records: its records, the newest first.
+    taken: numbers that are already in use.
+
+    A configuration that is already recorded becomes the newest release under a new number, as with
+    `kubectl rollout undo`, and its old record is deleted.
     """
     create = None
     if records and records[0].configuration == workload["configuration"]:
@@ -191,19 +195,20 @@ def _dump(value: Any) -> str:
 def target(
     records: Sequence[Release], configuration: str = "", running: str = ""
 ) -> Release | None:
-    """Return the release to go back to, if there is one.
+    """Return the release to roll back to; None if there is none.
 
-    records: newest first. configuration: of the release that is no good. It has no record, unless
-    it was good once. Where it is the newest release that was good, nothing newer is at fault, and
-    there is nothing to go back to. Without a configuration it is the release before the one that
-    runs: running is the hash of what runs the pods now. If no record has that, it was never found
-    good, and the newest release is the one before it; else it is the release before the newest,
-    so that a rollback that was stopped half-way is finished and not undone.
+    records: the newest first.
+    configuration: that of the failed release. It has no record, unless it was verified before. If
+        it is the newest record, a newer release is not the cause, and there is nothing to roll
+        back to. If empty, the target is the release before the running one.
+    running: the hash of the running controller. If it is not recorded, it was never verified, and
+        the target is the newest release. Otherwise it is the release before the newest, so that
+        an interrupted rollback is completed and not undone.
     """
     if not configuration:
         if records and running:
             known = {record.controller_configuration() for record in records}
-            # A damaged record may be the one.
+            # The running release may be the damaged record.
             if running not in known and "" not in known:
                 return records[0]
         return records[1] if len(records) > 1 else None
@@ -213,7 +218,7 @@ def target(
 
 
 def why_no_target(records: Sequence[Release], configuration: str = "") -> str:
-    """Return why there is no release to go back to, as the rest of a sentence."""
+    """Return why there is no release to roll back to, as the end of a sentence."""
     if records and configuration:
         return (
             f"what fails is release {records[0].number}, which was good when it was recorded, so "
@@ -225,7 +230,7 @@ def why_no_target(records: Sequence[Release], configuration: str = "") -> str:
 
 
 def shape(name: str, namespace: str, release: Release) -> dict[str, Any]:
-    """Return a recorded release as a workload: what applies it, and what its pods are waited by.
+    """Return a recorded release as a workload, with what is needed to apply it and wait for it.
 
     Returns {name, namespace, release, kind, app, image, replicas, autoscaled, service_name,
     service_port, expose, port, configuration, objects, checks}. Raises DamagedRecordError.

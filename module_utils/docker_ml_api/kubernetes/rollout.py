@@ -1,4 +1,4 @@
-"""Whether a workload is rolled out, in progress or failed, from its live objects, as dicts."""
+"""Determines from live objects whether a workload is rolled out, in progress or failed."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ansible.module_utils.docker_ml_api.kubernetes.pod_diagnosis import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-# Pods of a ReplicationController carry the hash of the template they were made from.
+# Label of a ReplicationController's pods, with the hash of the template they were created from.
 TEMPLATE_LABEL = "docker-ml-api/template"
 _REVISION = "deployment.kubernetes.io/revision"
 
-# Quota frees itself when pods that are on their way out are gone; a webhook may come back.
+# Quota is released when terminating pods are gone; a webhook may become available again.
 _REFUSAL_GRACE = 15.0
-# A deployment that is rolled back keeps the old verdict for a moment.
+# A Deployment that is rolled back keeps its old condition for a moment.
 _DEADLINE_GRACE = 5.0
 _EVICTIONS = 2
-# Seconds that a container without a readiness probe must be seen to run to count as started:
-# one that ends at once is ready for a moment, and may be so at the first look, too.
+# Seconds that a container without a readiness probe must run to count as started. A container that
+# ends immediately is ready for a moment, possibly also when it is first seen.
 _SETTLED = 5.0
 _REFUSALS = (
     ("exceeded quota", "raise the quota or lower what the app requests"),
@@ -44,7 +44,7 @@ _REFUSALS = (
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """Which workload."""
+    """Identifies a workload."""
 
     namespace: str
     name: str
@@ -52,9 +52,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is waited for.
+    """A workload to wait for.
 
-    kind: Deployment or ReplicationController; replicas: how many pods at least.
+    kind: Deployment or ReplicationController.
+    replicas: the minimum number of pods.
     """
 
     key: Key
@@ -64,10 +65,12 @@ class Workload:
 
 @dataclass(frozen=True)
 class Live:
-    """A workload's objects as the cluster has them.
+    """The live objects of a workload.
 
-    controller: nothing if it is not there; replica_sets: those of the Deployment; pods: those
-    that the controller or its ReplicaSets own; events: of the namespace.
+    controller: None if it does not exist.
+    replica_sets: those of the Deployment.
+    pods: those that the controller or its ReplicaSets own.
+    events: those of the namespace.
     """
 
     controller: Object | None
@@ -78,9 +81,11 @@ class Live:
 
 @dataclass(frozen=True)
 class Ready:
-    """Rolled out. pods: names of the ready pods; revision: of the template, as its kind has it.
+    """The workload is rolled out.
 
-    probed: whether a readiness probe says so; else it is only that the containers run.
+    pods: names of the ready pods.
+    revision: that of the template, in the form of its kind.
+    probed: whether a readiness probe confirms it; otherwise it is only known that containers run.
     """
 
     pods: tuple[str, ...]
@@ -90,7 +95,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Not yet. what: is awaited, in words; troubles: what may be in its way, worst first."""
+    """The workload is not ready yet; what: its state; troubles: possible causes, worst first."""
 
     what: str
     troubles: tuple[Trouble, ...] = ()
@@ -98,13 +103,13 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Failed:
-    """It will not get ready; why."""
+    """The workload will not become ready; trouble: the cause."""
 
     trouble: Trouble
 
 
 def revision_of(live: Live) -> str:
-    """Return what tells the controller's present template from its earlier ones."""
+    """Return what distinguishes the controller's current template from its earlier ones."""
     assert live.controller is not None  # noqa: S101 - for the type checker
     if live.controller["kind"] == "Deployment":
         return str((live.controller["metadata"].get("annotations") or {}).get(_REVISION, ""))
@@ -113,7 +118,7 @@ def revision_of(live: Live) -> str:
 
 
 def current_pods(live: Live) -> list[Object]:
-    """Return the pods made from the controller's present template, ended ones included."""
+    """Return the pods of the controller's current template, including ended ones."""
     controller = live.controller
     if controller is None:
         return []
@@ -129,7 +134,7 @@ def current_pods(live: Live) -> list[Object]:
 
 
 def template_of(pod: Mapping[str, Any]) -> str | None:
-    """Return the hash of the template that a ReplicationController made the pod from."""
+    """Return the hash of the template that a ReplicationController created the pod from."""
     label: str | None = (pod["metadata"].get("labels") or {}).get(TEMPLATE_LABEL)
     return label
 
@@ -143,15 +148,15 @@ def _newest(live: Live, revision: str) -> Object | None:
 
 
 def observed(controller: Mapping[str, Any]) -> bool:
-    """Tell whether the status speaks of the present specification."""
+    """Return whether the status refers to the current specification."""
     seen = int(controller.get("status", {}).get("observedGeneration") or 0)
     return seen >= int(controller["metadata"].get("generation") or 0)
 
 
 def assess(workload: Workload, live: Live, patience: Patience) -> Ready | Waiting:
-    """Evaluate one look at a workload; how long a trouble has lasted is up to Watch.
+    """Evaluate the live objects of a workload once; Watch measures how long a trouble lasts.
 
-    A Deployment has its own deadline for progress, so `patience.readiness` is not for it.
+    A Deployment has its own progress deadline, so `patience.readiness` does not apply to it.
     """
     controller = live.controller
     if workload.kind == "Deployment":
@@ -196,7 +201,7 @@ def _progress(workload: Workload, live: Live, wanted: int, ready: int, old: int)
 
 
 def troubles(live: Live, patience: Patience) -> list[Trouble]:
-    """Return what is in the way of the controller and of the pods of its present template."""
+    """Return the troubles of the controller and of the pods of its current template."""
     if live.controller is None:
         return []
     pods = current_pods(live)
@@ -221,7 +226,7 @@ def _controller_troubles(live: Live) -> Iterable[Trouble]:
             "paused", uid, f"its rollout is paused: 'kubectl rollout resume deployment {name}'"
         )
     newest = _newest(live, revision_of(live)) if kind == "Deployment" else None
-    # An earlier ReplicaSet's refusal shows on the Deployment, too.
+    # The failure of an earlier ReplicaSet is reported on the Deployment, too.
     refused = condition(newest or controller, "ReplicaFailure")
     if refused.get("status") == "True" and refused.get("reason") == "FailedCreate":
         yield _refused(uid, clean(refused.get("message")))
@@ -269,16 +274,16 @@ def _deadline(live: Live, pods: Sequence[Object]) -> Trouble | None:
 
 @dataclass
 class Watch:
-    """Looks at one workload again and again, for a trouble that outlasts its grace."""
+    """Observes one workload repeatedly, for a trouble that outlasts its grace period."""
 
     _since: dict[tuple[str, str], float] = field(default_factory=dict)
     _ended: frozenset[str] | None = None
     _ready_since: float | None = None
 
     def ripe(self, found: Iterable[Trouble], now: float) -> Trouble | None:
-        """Take the troubles of one look at the time `now`; return the first one that is final.
+        """Add the troubles seen at the time `now`; return the first one that is final, or None.
 
-        Pods that were ended before the first look are a matter of the past.
+        Pods that had ended before the first observation are ignored.
         """
         found = list(found)
         if self._ended is None:
@@ -299,12 +304,13 @@ class Watch:
             again = trouble.cause == "eviction" and evictions >= _EVICTIONS
             lasted = now - self._since[trouble.cause, trouble.subject]
             if again or lasted >= trouble.grace:
-                # With the cluster's own deadline every grace is over: the first tells most.
+                # The cluster's own deadline ends every grace period; the first trouble is the
+                # most informative.
                 return found[0] if trouble.cause == "deadline" else trouble
         return None
 
     def look(self, verdict: Ready | Waiting, now: float) -> Ready | Waiting | Failed:
-        """Return the verdict, or that it has failed, or that it has yet to prove itself."""
+        """Return the verdict, or Failed, or Waiting if the verdict still has to be confirmed."""
         if isinstance(verdict, Waiting):
             self._ready_since = None
             trouble = self.ripe(verdict.troubles, now)
@@ -318,10 +324,10 @@ class Watch:
 
 @dataclass
 class Outcome:
-    """How the waiting ended, by workload.
+    """The results of the wait, by workload.
 
-    waiting: what those were at that were neither ready nor failed at the end; timed_out: which
-    was the end of the time for all, not of the time after a failure.
+    waiting: the last state of workloads that were neither ready nor failed.
+    timed_out: whether the wait ended because of the timeout, not of the limit after a failure.
     """
 
     ready: dict[Key, Ready] = field(default_factory=dict)
@@ -332,7 +338,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds. settle: for how long the others are waited for after the first failure."""
+    """Limits in seconds; settle: how long to wait for the others after the first failure."""
 
     timeout: float
     settle: float
@@ -348,9 +354,9 @@ def wait(
     clock: Callable[[], float],
     sleep: Callable[[float], object],
 ) -> Outcome:
-    """Look at the workloads until each is ready or failed, or time is over.
+    """Observe the workloads until each is ready or failed, or until the timeout.
 
-    read: returns the live objects of the workloads that it is given.
+    read: returns the live objects of the given workloads.
     """
     outcome = Outcome(waiting={workload.key: "not looked at" for workload in workloads})
     watches = {workload.key: Watch() for workload in workloads}

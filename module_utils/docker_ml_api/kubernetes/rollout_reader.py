@@ -1,4 +1,4 @@
-"""Reads what a cluster has of many workloads, by few requests: one per kind and namespace."""
+"""Reads the objects of many workloads with few requests: one for each kind and namespace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible.module_utils.docker_ml_api.kubernetes.rollout import Key, Live
 
 try:
     from ansible.module_utils.docker_ml_api.kubernetes.cluster import ApiError, UnreachableError
-except ImportError:  # module_common says which package is missing
+except ImportError:  # module_common reports the missing package
     ApiError = UnreachableError = Exception
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.kubernetes.pod_diagnosis import Object
     from ansible.module_utils.docker_ml_api.kubernetes.rollout import Workload
 
-# What events tell of things that go well, in great number; kinds that own no pod of ours.
+# Excludes frequent events of normal operation, and kinds that own no pods of ours.
 _EVENTS = ",".join(
     (
         *(f"reason!={reason}" for reason in ("Pulled", "Created", "Started", "Scheduled")),
@@ -28,10 +28,10 @@ _EVENTS = ",".join(
         *(f"involvedObject.kind!={kind}" for kind in ("Deployment", "Node", "Service", "Job")),
     )
 )
-# Longer selectors than that make an address that a proxy may refuse.
+# A longer selector results in a URL that a proxy may reject.
 _SELECTOR_LENGTH = 1500
-# Seconds in which an API server may be out of reach while it is waited for: it is being
-# upgraded, say, on a cluster with one control plane.
+# Seconds for which an API server may be unavailable while the module waits, for example during an
+# upgrade of a cluster with one control plane.
 _OUTAGE = 20.0
 _PAUSE = 1.0
 _PASSING = frozenset({429, 500, 502, 503, 504})
@@ -44,8 +44,8 @@ def read(
 ) -> dict[Key, Live]:
     """Return the live objects of the workloads.
 
-    undecided: whether a workload's events are of interest; they are listed only for namespaces
-    with such a workload.
+    undecided: whether a workload's events are needed; they are listed only for namespaces
+        with such a workload.
     """
     by_namespace: dict[str, list[Workload]] = defaultdict(list)
     for workload in workloads:
@@ -63,7 +63,7 @@ def read(
 def _read_namespace(
     cluster: Cluster, namespace: str, workloads: Sequence[Workload]
 ) -> dict[Key, Live]:
-    # The controllers first: what they own is then at least as new as what they say.
+    # Controllers are read first, so that the objects they own are at least as recent.
     controllers = {
         (kind, item["metadata"]["name"]): item
         for kind in sorted({workload.kind for workload in workloads})
@@ -107,7 +107,7 @@ def _by_owner(things: Iterable[Object]) -> dict[str, list[Object]]:
 def common_selector(controllers: Sequence[Mapping[str, Object]]) -> str:
     """Return a label selector that covers the pods of all controllers; empty for all pods.
 
-    Such as `app in (a,b)`, when each of them selects by a value of the label `app`.
+    For example `app in (a,b)`, if each of them selects by a value of the label `app`.
     """
     wanted = [_labels(controller) for controller in controllers]
     for label in sorted(wanted[0]):
@@ -129,9 +129,9 @@ def _labels(controller: Mapping[str, Object]) -> dict[str, str]:
 def outlasting(
     request: Callable[[Any], Any], clock: Callable[[], float], sleep: Callable[[float], object]
 ) -> Callable[[Any], Any]:
-    """Return the function, made to outlast an API server that is out of reach for a moment.
+    """Return the function with retries, so that it tolerates a short outage of the API server.
 
-    request: may be called again for the same thing. The very first call must succeed.
+    request: may be called again with the same argument. Its very first call must succeed.
     """
     answered = False
 

@@ -1,4 +1,4 @@
-"""What the modules that wait for workloads have in common: options, problems, the log."""
+"""Shared parts of the modules that wait for workloads: options, problems, logs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ OPTIONS: dict[str, Any] = {
 
 
 def patience(params: Mapping[str, Any]) -> Patience:
-    """Return how long states that may heal may last."""
+    """Return the limits for states that may resolve themselves."""
     return Patience(params["unschedulable_grace"], params["progress_deadline"])
 
 
 def limits(params: Mapping[str, Any]) -> Limits:
-    """Return how long is waited in all."""
+    """Return the limits of the whole wait."""
     return Limits(params["timeout"], params["settle"])
 
 
@@ -41,10 +41,10 @@ def problems(
     timed_out: bool,
     params: Mapping[str, Any],
 ) -> list[dict[str, str]]:
-    """Return what is wrong with each workload that failed or was still awaited at the end.
+    """Return the problem of each workload that failed or was not ready at the end.
 
-    Each has name, namespace, cause (of a Trouble, or `timeout`, or `unfinished` when others had
-    failed) and problem, a sentence with the container's last log lines where they tell more.
+    Each has name, namespace, cause (that of a Trouble, or `timeout`, or `unfinished` if others
+    failed) and problem, a sentence with the container's last log lines if they are relevant.
     """
     found = {
         key: (trouble.cause, f"{trouble.text}.{_log(cluster, key, trouble, params['log_lines'])}")
@@ -73,7 +73,7 @@ def _log(cluster: Cluster, key: Key, trouble: Trouble, lines: int) -> str:
     if source is None or lines < 1:
         return ""
     text = ""
-    # A container that is being started again keeps the log of the run before.
+    # While a container is being restarted, its current log is still that of the previous run.
     for previous in dict.fromkeys((source.previous, False)):
         text = text or cluster.pod_log(
             key.namespace, source.pod, source.container, lines, previous=previous

@@ -1,8 +1,8 @@
-"""Where the Service of a workload is reached: the decisions, on the API's JSON.
+"""Determines how the Service of a workload is accessed, from the API's JSON.
 
 A Service of type LoadBalancer gets its address from a controller of the cluster's provider. A
-cluster may have none (kind, a plain kubeadm): then nothing at all happens to the Service, which
-is all there is to tell it by.
+cluster may have none (kind, a plain kubeadm). Then nothing happens to the Service, which is the
+only way to detect this.
 
 Times are in seconds; moments are seconds since 1970, by the API server's clock.
 """
@@ -31,19 +31,19 @@ VIA_ADDRESS = "load-balancer"
 VIA_FORWARD = "port-forward"
 
 HTTP_PORT = 80
-# Ports below need root on the user's machine; such a port is forwarded to 8000 + it.
+# Lower ports require root on the user's machine; such a port is forwarded to 8000 + it.
 PRIVILEGED = 1024
 PRIVILEGED_OFFSET = 8000
 
-# A failure that came again is final: the controllers try again for ever, more and more rarely.
+# A repeated failure is final, since the controllers retry forever at increasing intervals.
 REPEATED = 2
-# A failure that was last seen longer ago may have been fixed since: the controllers wait up to
-# five minutes between two tries.
+# An older failure may have been fixed since: the controllers wait up to five minutes between
+# attempts.
 RECENT = 60.0
 POLL_FIRST = 0.25
 POLL_MAX = 2.0
 
-# Kubernetes's own finalizers and controllers: they say nothing of a load balancer.
+# Kubernetes's own finalizers and controllers, which do not indicate a load balancer.
 OWN_FINALIZERS = {"foregroundDeletion", "orphan", "kubernetes"}
 OWN_REPORTERS = {
     "endpoint-controller",
@@ -57,7 +57,7 @@ OTHERS = f"{NODE_PORT} or {CLUSTER_IP}"
 
 @dataclass(frozen=True)
 class Target:
-    """One workload's Service; `expose` is the type that it should have."""
+    """The Service of one workload; `expose` is the type that it should have."""
 
     name: str
     namespace: str
@@ -68,7 +68,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Found:
-    """Where the Service is reached: `address` is empty where it has none to ask it by."""
+    """How the Service is accessed; `address` is empty if it has none."""
 
     via: str
     port: int
@@ -80,14 +80,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Not known yet: what was seen last, and since when in vain."""
+    """The address is not known yet; `last` is what was last seen."""
 
     last: str
 
 
 @dataclass(frozen=True)
 class Failed:
-    """There will be no address: why, in words."""
+    """There will be no address; `words` is the reason."""
 
     words: str
 
@@ -97,9 +97,10 @@ Finding = Found | Waiting | Failed
 
 @dataclass(frozen=True)
 class Moment:
-    """When the Services were looked at.
+    """The time at which the Services were read.
 
-    now: by the API server's clock, None if it does not tell. waited: since the first look.
+    now: by the API server's clock; None if unknown.
+    waited: seconds since the first read.
     """
 
     now: float | None
@@ -108,7 +109,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Happening:
-    """One event of a Service, of however many occurrences."""
+    """An event of a Service, with all its occurrences."""
 
     reason: str
     message: str
@@ -117,13 +118,13 @@ class Happening:
     last: float | None
 
     def __str__(self) -> str:
-        """Say it as kubectl does."""
+        """Return the event as kubectl shows it."""
         times = f" ({self.count} times)" if self.count > 1 else ""
         return f"{self.reason}: {self.message}{times}"
 
 
 def read_moment(text: str | None) -> float | None:
-    """Return the moment that a time stamp of the API or an HTTP Date header says."""
+    """Return the moment of an API time stamp or an HTTP Date header; None if it is invalid."""
     if not text:
         return None
     try:
@@ -135,7 +136,7 @@ def read_moment(text: str | None) -> float | None:
 
 
 def read_events(events: Iterable[Mapping[str, Any]], uid: str) -> list[Happening]:
-    """Return what happened to the object of that uid, the newest last."""
+    """Return the events of the object with that uid, the newest last."""
     found = []
     for event in events:
         about = event.get("involvedObject") or {}
@@ -176,7 +177,7 @@ def live_port(service: Mapping[str, Any], wanted: int) -> Object:
 
 
 def ingress_of(service: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the load balancer's IP address and host name, as far as it has them."""
+    """Return the load balancer's IP address and host name; empty if it has none."""
     balancer = (service.get("status") or {}).get("loadBalancer") or {}
     for ingress in balancer.get("ingress") or []:
         if ingress.get("ip") or ingress.get("hostname"):
@@ -198,10 +199,10 @@ def examine(
     moment: Moment,
     grace: float,
 ) -> Finding:
-    """Return what is known of a Service's address; node addresses and names come later.
+    """Return the state of a Service's address; names are resolved and nodes added later.
 
-    grace: how long after its creation nobody must have cared for the Service to conclude that
-    the cluster has no load balancer.
+    grace: for how many seconds after its creation no controller must have handled the Service to
+        conclude that the cluster has no load balancer.
     """
     if service is None or service["metadata"].get("deletionTimestamp"):
         return Failed(_missing(target.service_name, service))
@@ -273,7 +274,7 @@ def _why_forward(kind: str) -> str:
 
 
 def repeated_failure(happenings: Sequence[Happening], moment: Moment) -> str:
-    """Return the newest failure that came more than once and lately; empty if there is none."""
+    """Return the newest failure that occurred repeatedly and recently; empty if there is none."""
     times: dict[str, int] = {}
     for happening in happenings:
         if happening.warning:
@@ -289,7 +290,7 @@ def repeated_failure(happenings: Sequence[Happening], moment: Moment) -> str:
 
 
 def node_addresses(nodes: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
-    """Return the names and addresses of nodes: the external one, or else the internal one."""
+    """Return the names and addresses of nodes: the external address, or else the internal one."""
     found = []
     for node in nodes:
         by_type: dict[str, str] = {}
@@ -302,22 +303,22 @@ def node_addresses(nodes: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str],
 
 
 def url_of(address: str, port: int) -> str:
-    """Return the URL of an address: IPv6 in brackets, HTTP's own port left out."""
+    """Return the URL of an address, with IPv6 in brackets and without the default HTTP port."""
     host = f"[{address}]" if ":" in address else address
     return f"http://{host}" + ("" if port == HTTP_PORT else f":{port}")
 
 
 def local_port(port: int) -> int:
-    """Return the port of the user's machine that a Service's port is forwarded to."""
+    """Return the local port that a Service's port is forwarded to."""
     return port + PRIVILEGED_OFFSET if port < PRIVILEGED else port
 
 
 def forward_commands(
     namespace: str, service: str, port: int, access: Sequence[str]
 ) -> tuple[str, str]:
-    """Return the command that forwards a port to the Service, and the URL it then answers at.
+    """Return the command that forwards a port to the Service, and the resulting URL.
 
-    access: the words by which kubectl reaches the cluster, such as `--context`, `kind`.
+    access: the arguments that select the cluster, such as `--context`, `kind`.
     """
     local = local_port(port)
     words = ["kubectl", *access, "--namespace", namespace, "port-forward"]
@@ -326,7 +327,7 @@ def forward_commands(
 
 
 def kubectl_access(params: Mapping[str, Any]) -> list[str]:
-    """Return the words by which kubectl reaches the cluster of a module's options."""
+    """Return the arguments of kubectl that select the cluster of a module's options."""
     words = []
     if isinstance(params.get("kubeconfig"), str) and params["kubeconfig"]:
         words += ["--kubeconfig", params["kubeconfig"]]
@@ -336,7 +337,7 @@ def kubectl_access(params: Mapping[str, Any]) -> list[str]:
 
 
 def result_of(target: Target, found: Found, access: Sequence[str]) -> dict[str, Any]:
-    """Return what the module says of a workload, as it documents it."""
+    """Return the module's result for a workload, as documented in RETURN."""
     url = url_of(found.address, found.port) if found.via == VIA_ADDRESS else ""
     address, port = found.address, found.port
     commands = []
@@ -367,49 +368,49 @@ def result_of(target: Target, found: Found, access: Sequence[str]) -> dict[str, 
 
 
 class Source(Protocol):
-    """Answers what the search asks the cluster and the network."""
+    """Provides what the search needs to know about the cluster and the network."""
 
     def services(self, namespace: str) -> list[Object]:
-        """Return the Services of ours in the namespace."""
+        """Return this project's Services in the namespace."""
 
     def events(self, namespace: str) -> list[Object]:
         """Return the events of the namespace's Services."""
 
     def nodes(self) -> list[Object]:
-        """Return the cluster's nodes; none if that is not allowed."""
+        """Return the cluster's nodes; none if the user may not list them."""
 
     def now(self) -> float | None:
-        """Return the API server's clock at its last answer."""
+        """Return the time of the API server at its last answer; None if unknown."""
 
     def unresolved(self, hostname: str) -> str:
-        """Return why a host name cannot be looked up; empty if it can."""
+        """Return why a host name cannot be resolved; empty if it can."""
 
 
 class Clock(Protocol):
-    """The passing of time."""
+    """A clock."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
+        """Return monotonic seconds."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep."""
 
 
 @dataclass
 class Search:
-    """Finds the addresses of many workloads, in a few requests each time it looks."""
+    """Finds the addresses of many workloads, with a few requests for each poll."""
 
     source: Source
     clock: Clock
     timeout: float
     grace: float
-    # What a wait outlasts, once the first look was good: an API server that is away for a while.
+    # Errors that are tolerated after the first successful poll, when the API server is unavailable.
     outlast: tuple[type[Exception], ...] = ()
     found: dict[Target, Found] = field(default_factory=dict)
     failed: dict[Target, str] = field(default_factory=dict)
 
     def run(self, targets: Sequence[Target]) -> None:
-        """Fill `found` and `failed`: each target is in one of them afterwards."""
+        """Fill `found` and `failed`; afterwards each target is in one of them."""
         start = self.clock.monotonic()
         pending = list(targets)
         waiting: dict[Target, str] = {}
@@ -443,7 +444,7 @@ class Search:
         self._add_nodes()
 
     def _look(self, targets: Sequence[Target], waited: float) -> dict[Target, str]:
-        """Examine the targets once; return what was seen of those that are to wait."""
+        """Examine the targets once; return those that have to wait, with their last state."""
         waiting: dict[Target, str] = {}
         for namespace in dict.fromkeys(target.namespace for target in targets):
             services = {
@@ -468,7 +469,7 @@ class Search:
         return waiting
 
     def _resolved(self, target: Target, found: Found) -> Finding:
-        """Return `found` once its host name can be looked up: it takes minutes in some clouds."""
+        """Return `found` when its host name can be resolved, which takes minutes in some clouds."""
         if found.via != VIA_ADDRESS:
             return found
         why = self.source.unresolved(found.address)
@@ -500,7 +501,7 @@ def _needs_events(target: Target, service: Mapping[str, Any] | None) -> bool:
 
 
 def ask_resolver(resolve: Callable[[str], Any], hostname: str) -> str:
-    """Return why a name cannot be looked up, in words; empty if it can, or is an address."""
+    """Return why a name cannot be resolved, as text; empty if it can, or is an address."""
     try:
         resolve(hostname)
     except TimeoutError:

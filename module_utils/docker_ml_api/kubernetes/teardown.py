@@ -1,7 +1,7 @@
-"""What of a cluster's objects goes with its workloads, and what stays: pure decisions.
+"""Decides which objects of a cluster are deleted with its workloads, without side effects.
 
-The objects are the API's JSON. The project's own objects carry its labels; those of a workload
-also its name as the instance label. Whatever does not is somebody else's, and stays.
+The objects are the API's JSON. The project's own objects have its labels; those of a workload
+also have its name as the instance label. All other objects belong to others, and are kept.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Object = dict[str, Any]
 INSTANCE = "app.kubernetes.io/instance"
 PULL_SECRET_TYPE = "kubernetes.io/dockerconfigjson"  # noqa: S105 - the name of a type
 
-# In this order: a Service first, since its load balancer takes longest; what keeps pods running
-# before the pods' controller.
+# The order of deletion: Services first, since their load balancers take longest; then the objects
+# that keep pods running, before the pods' controller.
 KINDS = (
     "Service",
     "HorizontalPodAutoscaler",
@@ -28,11 +28,11 @@ KINDS = (
     "ReplicationController",
     "ConfigMap",
 )
-# Of these only our own are read: the others are nobody's business, and may be many.
+# Kinds of which only our own objects are read; the others are irrelevant, and may be many.
 OURS_ONLY = ("ConfigMap",)
 CONTROLLERS = ("Deployment", "ReplicationController")
 
-# Kinds that tell of other objects, and are no possession of anybody.
+# Kinds that are derived from other objects.
 _DERIVED = {
     ("", "events"),
     ("events.k8s.io", "events"),
@@ -41,14 +41,14 @@ _DERIVED = {
     ("coordination.k8s.io", "leases"),
 }
 _DERIVED_GROUPS = ("metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io")
-# What a cluster puts into each namespace by itself.
+# Objects that a cluster creates in each namespace.
 _GIVEN = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 
 _NAMED = 4
 
 
 class Resource(NamedTuple):
-    """A kind of object that can be listed in a namespace; `group` is empty for the core."""
+    """A kind of object that can be listed in a namespace; `group` is empty for the core group."""
 
     group: str
     version: str
@@ -56,16 +56,17 @@ class Resource(NamedTuple):
     kind: str
 
     def path(self, namespace: str) -> str:
-        """Return the API's path of the namespace's objects of this kind."""
+        """Return the API path of the namespace's objects of this kind."""
         prefix = f"apis/{self.group}" if self.group else "api"
         return f"/{prefix}/{self.version}/namespaces/{namespace}/{self.plural}"
 
 
 @dataclass
 class Plan:
-    """What happens to one namespace's objects.
+    """The deletion plan of one namespace.
 
-    remove: objects to delete, in this order; going: those that are being deleted already;
+    remove: objects to delete, in this order.
+    going: objects that are already being deleted.
     foreign: objects that have a workload's name, but not the project's labels.
     """
 
@@ -75,7 +76,7 @@ class Plan:
 
 
 def is_ours(item: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Return whether the object carries the project's labels."""
+    """Return whether the object has the project's labels."""
     own = item["metadata"].get("labels") or {}
     return all(own.get(key) == value for key, value in labels.items())
 
@@ -91,9 +92,10 @@ def is_going(item: Mapping[str, Any]) -> bool:
 
 
 def is_orphan(pod: Mapping[str, Any]) -> bool:
-    """Return whether nothing controls the pod, and it stays until it is deleted itself.
+    """Return whether the pod has no controller, so that it must be deleted itself.
 
-    So do those of a ReplicationController that was deleted with the API's default propagation.
+    This includes pods of a ReplicationController that was deleted with the API's default
+    propagation.
     """
     owners = pod["metadata"].get("ownerReferences") or []
     return not is_going(pod) and not any(owner.get("controller") for owner in owners)
@@ -105,10 +107,13 @@ def plan(
     names: Collection[str],
     labels: Mapping[str, str],
 ) -> Plan:
-    """Return what happens to the objects of one namespace.
+    """Return the plan for the objects of one namespace.
 
-    found: its objects of each of KINDS; secrets: its Secrets of ours; names: the workloads that
-    go. The login for the registry goes with the last workload of ours that uses it.
+    found: its objects of each of KINDS.
+    secrets: its Secrets of this project.
+    names: the workloads to delete.
+
+    The registry credentials are deleted with the last workload of this project that uses them.
     """
     result = Plan()
     for kind in KINDS:
@@ -132,10 +137,10 @@ def plan(
 
 
 def resources(discovery: Iterable[Mapping[str, Any]]) -> tuple[list[Resource], list[str]]:
-    """Return what can be in a namespace, and the API groups that cannot be asked.
+    """Return the kinds that a namespace can contain, and the API groups that do not answer.
 
-    discovery: the answers of /api and /apis, each an APIGroupDiscoveryList. Of each group its
-    preferred version counts, which comes first, and others for what that one lacks.
+    discovery: the answers of /api and /apis, each an APIGroupDiscoveryList. Each kind is used in
+        the preferred version of its group, which comes first, or else in another version.
     """
     found: dict[tuple[str, str], Resource] = {}
     silent: list[str] = []
@@ -159,9 +164,9 @@ def resources(discovery: Iterable[Mapping[str, Any]]) -> tuple[list[Resource], l
 def is_left(
     kind: str, item: Mapping[str, Any], names: Collection[str], labels: Mapping[str, str]
 ) -> bool:
-    """Return whether an object keeps its namespace from being deleted.
+    """Return whether an object prevents the deletion of its namespace.
 
-    names: the workloads that go; what is theirs does not, nor our objects without a workload.
+    names: the workloads to delete. Their objects do not, nor do our objects without a workload.
     """
     if is_ours(item, labels):
         return bool(instance(item)) and instance(item) not in names
@@ -169,7 +174,7 @@ def is_left(
 
 
 def without_owned(items: Iterable[tuple[str, Object]]) -> list[tuple[str, Object]]:
-    """Return (kind, object) without those whose owner is there: the owner stands for them."""
+    """Return (kind, object) without the objects whose owner is in the list as well."""
     items = list(items)
     uids = {item["metadata"].get("uid") for _, item in items}
     return [
@@ -182,7 +187,7 @@ def without_owned(items: Iterable[tuple[str, Object]]) -> list[tuple[str, Object
 
 
 def naming(items: Sequence[tuple[str, Object]]) -> str:
-    """Return the first few (kind, object) by name, and how many more there are."""
+    """Return the names of the first few (kind, object), and the number of the others."""
     named = [f"{kind} {item['metadata']['name']}" for kind, item in items[:_NAMED]]
     if len(items) > _NAMED:
         named.append(f"{len(items) - _NAMED} more")
@@ -190,7 +195,7 @@ def naming(items: Sequence[tuple[str, Object]]) -> str:
 
 
 def last_warning(events: Iterable[Mapping[str, Any]]) -> str:
-    """Return what the newest event of type Warning says, in one line; empty without any."""
+    """Return the message of the newest event of type Warning, as one line; empty without one."""
     warnings = [event for event in events if event.get("type") == "Warning"]
     if not warnings:
         return ""
@@ -198,7 +203,7 @@ def last_warning(events: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _moment(event: Mapping[str, Any]) -> str:
-    # One form and one time zone: texts sort as the moments do.
+    # In one format and time zone, the order of the texts is chronological.
     series = event.get("series") or {}
     return str(
         series.get("lastObservedTime")
@@ -210,7 +215,7 @@ def _moment(event: Mapping[str, Any]) -> str:
 
 
 def obstacle(namespace: Mapping[str, Any]) -> str:
-    """Return what a Namespace that does not go says itself; empty if nothing."""
+    """Return the conditions of a Namespace that is not removed; empty if it has none."""
     conditions = (namespace.get("status") or {}).get("conditions") or []
     said = [
         str(condition.get("message") or condition.get("reason") or "")

@@ -1,4 +1,4 @@
-"""The version of a Kubernetes, from what the API server's /version answers."""
+"""The version of a Kubernetes cluster, from the API server's answer to /version."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 class Version(NamedTuple):
-    """Major and minor, which decide what the API can do."""
+    """Major and minor version, which determine the capabilities of the API."""
 
     major: int
     minor: int
 
     def __str__(self) -> str:
-        """Return it as people write it."""
+        """Return the version as text."""
         return f"{self.major}.{self.minor}"
 
 
@@ -32,10 +32,10 @@ def parse(text: str) -> Version:
 
 
 def of_server(answer: Mapping[str, Any]) -> Version:
-    """Return the version that /version tells.
+    """Return the version in an answer of /version; raise ValueError.
 
-    answer: {gitVersion: v1.34.4, major: "1", minor: "34", …}; some vendors write "34+", and some
-    gitVersions say nothing. Raises ValueError.
+    answer: {gitVersion: v1.34.4, major: "1", minor: "34", …}. Some vendors write "34+", and some
+        have a gitVersion without a version.
     """
     try:
         return parse(str(answer.get("gitVersion", "")))

@@ -1,7 +1,7 @@
-"""Are the apps and workloads that somebody wrote down possible? Each problem is one sentence.
+"""Validates apps and workloads; each problem is one sentence.
 
-The mappings are the parameters of the module workload_manifests: every option is there, what
-was not given is None.
+The mappings are the parameters of the module workload_manifests: every option is present, and
+is None if it was not given.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ APP_LABEL = "app"
 NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 OUR_DOMAIN = "docker-ml-api"
-# What the pods get from us.
+# Environment variables that the pods get from us.
 OWN_ENVIRONMENT = ("PORT", "INSTANCE_NAME")
 
-# The options that a workload takes from the module's when it does not say them itself.
+# Options of a workload that default to those of the module.
 _SHARED = ("namespace", "kind", "expose", "replicas", "probes", "graceful")
 _BALANCER_OPTIONS = ("load_balancer_class", "load_balancer_source_ranges")
 
@@ -62,16 +62,16 @@ _VALUE_RULE = (
     "text of at most 63 letters, digits, '-', '_' and '.', a letter or digit first and last; "
     "quote it in YAML if it looks like a number or true/false"
 )
-# What a node can tell apart and a container can live in. Docker's 64m is 0.064 bytes here.
+# The smallest useful amounts for a node and a container. Docker's 64m would be 0.064 bytes here.
 _LEAST = {"cpu": Decimal("0.001"), "memory": Decimal(1024**2)}
 _TOLERATION_KEYS = ("key", "operator", "value", "effect", "tolerationSeconds")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 def settled(workload: Options, apps: Mapping[str, Options], params: Options) -> dict[str, Any]:
-    """Return the workload with what it takes from its app and from the module's options.
+    """Return the workload with the defaults of its app and of the module's options.
 
-    The app's mapping is under `app`. Raises KeyError for an app that is not there.
+    The app's mapping is under `app`. Raises KeyError for an unknown app.
     """
     app = apps[workload["app"]]
     given = {key: value for key, value in workload.items() if value is not None}
@@ -88,7 +88,7 @@ def settled(workload: Options, apps: Mapping[str, Options], params: Options) -> 
 
 
 def merged_resources(*several: Options | None) -> dict[str, dict[str, Any]]:
-    """Return the requests and limits; a later mapping's resource takes the place of an earlier."""
+    """Return the merged requests and limits; a later mapping overrides single resources."""
     merged: dict[str, dict[str, Any]] = {"requests": {}, "limits": {}}
     for resources in several:
         for part, values in merged.items():
@@ -97,7 +97,7 @@ def merged_resources(*several: Options | None) -> dict[str, dict[str, Any]]:
 
 
 def problems(params: Options) -> list[str]:
-    """Return all that is wrong with the module's parameters."""
+    """Return all problems of the module's parameters."""
     found = [*_general(params)]
     apps = {app["name"]: app for app in params["apps"]}
     for name, count in Counter(app["name"] for app in params["apps"]).items():
@@ -183,7 +183,7 @@ def _app(app: Options) -> Iterator[str]:
 
 def _workload(workload: Options, given: Options, params: Options) -> Iterator[str]:
     yield from _names(workload)
-    # What comes from the module's options or the app is judged there, once.
+    # Defaults from the module's options or the app are validated there, once.
     if given["namespace"] is not None:
         yield from _namespace(given["namespace"])
     if given["service_port"] is not None:
@@ -240,7 +240,7 @@ def _subdomain(text: str) -> bool:
 
 
 def _qualified(text: Any) -> bool:
-    """Whether this can be the name of a label or an annotation: NAME or DOMAIN/NAME."""
+    """Return whether this is a valid name of a label or an annotation: NAME or DOMAIN/NAME."""
     if not isinstance(text, str):
         return False
     domain, slash, name = text.rpartition("/")
@@ -256,7 +256,7 @@ def _label_value(text: Any) -> bool:
 
 
 def _reserved(ours: Options) -> set[str]:
-    """Return the labels that we set ourselves."""
+    """Return the labels that this project sets itself."""
     return {APP_LABEL, NAME_LABEL, INSTANCE_LABEL, *(ours or {})}
 
 
@@ -304,7 +304,7 @@ def _environment(environment: Options) -> Iterator[str]:
 
 
 def _resources(resources: Options) -> Iterator[str]:
-    """Check merged requests and limits."""
+    """Yield the problems of merged requests and limits."""
     values: dict[tuple[str, str], Decimal] = {}
     for part in ("requests", "limits"):
         for name, text in resources[part].items():
@@ -420,7 +420,7 @@ def _autoscale(workload: Options) -> Iterator[str]:
 
 
 def least_replicas(workload: Options) -> int:
-    """Return how many pods the settled workload has at least."""
+    """Return the minimum number of pods of the settled workload."""
     scale = workload["autoscale"]
     return int(scale["min_replicas"] if scale else workload["replicas"])
 
@@ -448,7 +448,7 @@ def _budget(workload: Options) -> Iterator[str]:
 
 
 def _count(value: Any, replicas: int) -> int | None:
-    """Return how many pods a number or a share is, as Kubernetes does: rounded up."""
+    """Return the number of pods of a number or a percentage, rounded up as in Kubernetes."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str) and value.isdecimal():

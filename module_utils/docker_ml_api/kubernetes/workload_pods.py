@@ -1,4 +1,4 @@
-"""The pods of workloads, and what the check of their answers asks of the cluster."""
+"""The pods of workloads, and the cluster information for the check of their answers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-# The label that a workload's Service selects its pods by.
+# The label by which a workload's Service selects its pods.
 APP = "app"
-# Names in one selector: an address may be 8 kB long on its way, a name has 63 characters.
+# Names in one selector: a URL may have 8 kB, and a name has up to 63 characters.
 NAMES = 50
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -32,7 +32,7 @@ SERVICE_NAME = "kubernetes.io/service-name"
 def pods_by_workload(
     cluster: Cluster, names: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], list[Object]]:
-    """Return the pods of workloads, by namespace and name, in a request or so per namespace."""
+    """Return the pods of workloads, by namespace and name, with few requests per namespace."""
     by_namespace: dict[str, list[str]] = defaultdict(list)
     for namespace, name in names:
         by_namespace[namespace].append(name)
@@ -47,7 +47,7 @@ def pods_by_workload(
 
 
 class ClusterSurroundings:
-    """What the check of one workload asks of the cluster."""
+    """Provides what the check of one workload needs to know about the cluster."""
 
     def __init__(
         self,
@@ -59,10 +59,12 @@ class ClusterSurroundings:
         check: Check | None,
         timeout: float,
     ) -> None:
-        """Take the workload's options, and what is known already.
+        """Set the workload's options, and what is already known.
 
-        client: asks over HTTP. owners: the workload of each pod of its namespace. check: what a
-        pod is asked for a hint; timeout: in how many seconds.
+        client: sends HTTP requests.
+        owners: the workload of each pod of its namespace.
+        check: the check to send to a pod for a hint.
+        timeout: that of the check, in seconds.
         """
         self._cluster = cluster
         self._workload = workload
@@ -72,14 +74,14 @@ class ClusterSurroundings:
         self._timeout = timeout
 
     def read(self) -> list[Object]:
-        """Return the workload's pods as they are now."""
+        """Return the current pods of the workload."""
         namespace, name = self._workload["namespace"], self._workload["name"]
         pods: list[Object] = self._cluster.list("Pod", namespace, labels=f"{APP}={name}")
         return pods
 
     def forward(self, pod: str) -> Client:
-        """Return a client that asks this pod."""
-        # Its import takes a while, and most runs do without.
+        """Return a client that sends requests to this pod; raise ClusterError."""
+        # The import takes a while, and most runs do not need it.
         try:
             from ansible.module_utils.docker_ml_api.kubernetes.port_forward import PodClient  # noqa: PLC0415
         except ImportError as error:
@@ -91,12 +93,12 @@ class ClusterSurroundings:
         return client
 
     def elsewhere(self, instance: str) -> str:
-        """Return the other workload that a pod of that name belongs to; empty for none."""
+        """Return the other workload that a pod of that name belongs to; empty if there is none."""
         owner = self._owners.get(instance, "")
         return "" if owner == self._workload["name"] else owner
 
     def hint(self, replica: Replica) -> str:
-        """Return why a ready pod may not be reached by the address, in words."""
+        """Return why a ready pod may not be reachable through the address, as text."""
         namespace, service = self._workload["namespace"], self._workload["service_name"]
         try:
             labels = (self._cluster.get("Pod", namespace, replica.name) or {}).get("metadata", {})
