@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gke_expired
-short_description: List the GKE clusters of this project whose ttl is over
+short_description: List the GKE clusters of this project whose ttl has expired
 description:
   - Reads the clusters of the project in all zones and regions. A cluster with this project's label
     C(managed-by) expires after the time in its label C(ttl) (C(30m), C(8h), C(2d), C(none)),

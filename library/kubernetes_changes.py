@@ -19,7 +19,6 @@ description:
     them, unless O(adopt) is set. A namespace of somebody else is used, but never changed.
   - The objects of this project are read with one list request for each kind and namespace, so many
     workloads take few requests; only objects that the lists do not contain are requested by name.
-    many workloads; only what the lists do not show is asked for by name.
 version_added: 0.1.0
 author:
   - docker-ml-api

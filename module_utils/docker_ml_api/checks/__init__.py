@@ -1,1 +1,1 @@
-"""Checks of predictions: one application, and each replica of a workload."""
+"""Checks of predictions, of one application and of each replica of a workload."""

@@ -1,8 +1,8 @@
-"""One HTTP request of a prediction check, in bounded time.
+"""One HTTP request of a prediction check, with a strict timeout.
 
-The requests go through ansible.module_utils.urls, so that proxies and certificates
-behave as in any Ansible module. What it adds to a request's time was measured: half a
-millisecond, once the TLS context is shared (building one takes 25 ms).
+The requests use ansible.module_utils.urls, so that proxies and certificates
+behave as in any Ansible module. Its measured overhead per request is half a
+millisecond if the TLS context is shared (creating one takes 25 ms).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CHUNK = 65536
-# The socket's own time limit says more than ours, so it is given a head start.
+# The socket's own timeout results in a better message, so it may expire first.
 _GRACE = 0.25
-# Two classes before Python 3.10, which a managed host may have.
+# They are two classes before Python 3.10, which a managed host may have.
 _TIMEOUTS = (TimeoutError, socket.timeout)
 _HEALING_ERRNOS = {
     errno.ECONNRESET,
@@ -54,9 +54,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response: status, reason, headers by lower-case name, body, seconds it took.
+    """A response: status, reason, headers by lower-case name, body, duration in seconds.
 
-    `complete` is false when the body was longer than the limit and was cut there.
+    `complete` is false if the body exceeded the limit and was truncated.
     """
 
     status: int
@@ -68,27 +68,27 @@ class Answer:
 
 
 class RequestFailedError(Exception):
-    """No answer came: `kind` for programs, the text for people.
+    """There was no answer; `kind` is a keyword, the message is for users.
 
-    `heals`: the same request may succeed later.
+    `heals`: whether the same request may succeed later.
     """
 
     def __init__(self, kind: str, message: str, *, heals: bool) -> None:
-        """Keep what happened."""
+        """Set the message, its kind, and whether the failure is temporary."""
         super().__init__(message)
         self.kind = kind
         self.heals = heals
 
 
 class Client(Protocol):
-    """Asks a question in at most `timeout` seconds or raises RequestFailedError."""
+    """Sends a request, for at most `timeout` seconds; raises RequestFailedError."""
 
     def __call__(self, question: Question, timeout: float) -> Answer:
-        """Ask."""
+        """Send the request and return the answer."""
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a URL's host is this machine: no proxy can reach that."""
+    """Return whether a URL's host is this machine, which a proxy cannot reach."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -99,7 +99,7 @@ def is_loopback(host: str) -> bool:
 
 
 def proxied(url: str) -> bool:
-    """Return whether the environment says to reach the URL through a proxy."""
+    """Return whether the environment sets a proxy for the URL."""
     parts = urllib.parse.urlsplit(url)
     if is_loopback(parts.hostname or ""):
         return False
@@ -109,11 +109,11 @@ def proxied(url: str) -> bool:
 
 
 def bounded(work: Callable[[], T], timeout: float) -> T:
-    """Return what `work` returns; raise TimeoutError if it takes longer than `timeout` seconds.
+    """Return the result of `work`; raise TimeoutError if it takes more than `timeout` seconds.
 
-    A socket's own time limit holds for each packet, and for a name's look-up not at all: a
-    server that sends a byte now and then would be waited for without end. So the work
-    happens in a thread that is left behind. What it raises is raised here.
+    A socket's own timeout applies to each packet, and not to the lookup of a name. With it alone,
+    a server that sends one byte at a time could delay the answer indefinitely. Therefore the work
+    runs in a thread, which is abandoned on timeout. An exception of `work` is raised here.
     """
     results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
@@ -134,7 +134,7 @@ def bounded(work: Callable[[], T], timeout: float) -> T:
 
 
 class UrlsClient:
-    """A Client on ansible.module_utils.urls: a new connection for each request."""
+    """A Client that uses ansible.module_utils.urls, with a new connection for each request."""
 
     def __init__(
         self,
@@ -145,9 +145,9 @@ class UrlsClient:
         ca_path: str | None = None,
         unix_socket: str | None = None,
     ) -> None:
-        """Keep the settings; `max_bytes` of a body are read at most.
+        """Set the options; at most `max_bytes` of a body are read.
 
-        unix_socket: where to connect to instead of the URL's host, which is reached by it.
+        unix_socket: the socket to connect to instead of the URL's host, to which it leads.
         """
         self._max_bytes = max_bytes
         self._use_proxy = use_proxy
@@ -157,7 +157,7 @@ class UrlsClient:
         self._context: ssl.SSLContext | None = None
 
     def __call__(self, question: Question, timeout: float) -> Answer:
-        """Ask once. Redirects are answers like any other: they are not followed."""
+        """Send one request. Redirects are not followed, but treated like any other answer."""
         proxy = self._use_proxy and not self._unix_socket and proxied(question.url)
         context = self._context_for(question.url)
         place = _place(question.url) + (" (through the environment's proxy)" if proxy else "")
@@ -191,7 +191,7 @@ class UrlsClient:
                         heals=False,
                     ) from error
             else:
-                # Never used, but without one each request would build one.
+                # Not used for HTTP, but otherwise each request would create a context.
                 self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return self._context
 
@@ -229,13 +229,13 @@ class UrlsClient:
             )
 
     def _read(self, response: Any, headers: dict[str, str]) -> tuple[bytes, bool]:
-        """Return the body, and whether that is all of it."""
+        """Return the body, and whether it is complete."""
         body = b""
         while len(body) <= self._max_bytes:
             chunk = response.read1(_CHUNK)
             if not chunk:
                 length = headers.get("content-length", "")
-                # A read of a given size does not notice a connection that breaks off.
+                # A read with a size limit does not report a lost connection.
                 if length.isdigit() and len(body) < int(length):
                     raise http.client.IncompleteRead(body, int(length) - len(body))
                 return body, True
@@ -251,7 +251,7 @@ def _place(url: str) -> str:
 
 
 def explain(error: BaseException, place: str, timeout: float) -> RequestFailedError:
-    """Return what a failed request means: its kind, a sentence, and whether it can heal."""
+    """Return the explanation of a failed request: kind, sentence, whether it is temporary."""
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, BaseException):
         error = error.reason
         if isinstance(error, _TIMEOUTS):

@@ -1,4 +1,4 @@
-"""The options of the modules that make prediction checks, and the client that they describe."""
+"""The options of the modules for prediction checks, and the client that they define."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHECKS: dict[str, Any] = {
     "options": CHECK_OPTIONS,
     "mutually_exclusive": [("expected", "expected_text")],
 }
-# Documented once, too: by doc_fragments/prediction_check.py.
+# Documented in one place as well: doc_fragments/prediction_check.py.
 REQUEST_OPTIONS: dict[str, Any] = {
     "headers": {"type": "dict", "default": {}},
     "timeout": {"type": "float", "default": 10},
@@ -49,7 +49,7 @@ REQUEST_OPTIONS: dict[str, Any] = {
 
 
 def make_client(params: Mapping[str, Any], unix_socket: str | None = None) -> UrlsClient:
-    """Return the client that the module's options describe."""
+    """Return the client that the module's options define."""
     return UrlsClient(
         max_bytes=params["max_bytes"],
         use_proxy=params["use_proxy"],

@@ -1,11 +1,11 @@
-"""Asks every replica of a workload, and holds the answers against each other.
+"""Queries every replica of a workload, and compares the answers.
 
-A load balancer's address is asked with a new connection each time, until each ready pod has
-answered: the header of the answer that names its pod tells them apart. Where there is no address,
-or no such header, each pod is asked by itself, by port-forward.
+A load balancer's address is queried on new connections until each ready pod has
+answered; a header of the answer identifies its pod. If there is no address or no such header, each
+pod is queried individually, by port-forward.
 
-Nothing here knows of the cluster: the pods, the clients and the hints are passed in. Times are in
-seconds, latencies in milliseconds.
+This module does not access the cluster: the pods, the clients and the hints are passed in. Times
+are in seconds, latencies in milliseconds.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ Object = dict[str, Any]
 ADDRESS = "address"
 FORWARD = "port-forward"
 
-# A pod's host name is cut there by the kubelet.
+# The kubelet truncates a pod's host name to this length.
 HOST_NAME_LIMIT = 63
-# Kinds of problems that an answer has; any other says that there was no answer.
+# Kinds of problems of an answer; any other kind means that there was no answer.
 ANSWERED = ("status", "too_large", "content_type", "value", "text")
-# Requests without news before the pods are read again and a break is made: with n pods, a pod that
-# is served at random is missed by so many with a probability of less than one percent.
+# Requests without a new pod before the pods are read again and a pause is made. With n pods that
+# are selected at random, the probability of missing one in so many requests is below one percent.
 PATIENCE = 10
 PATIENCE_PER_POD = 5
-# So many answers that name no pod of ours: the header has another meaning in this app.
+# After so many answers that name no pod of ours, the header has another meaning in this app.
 STRANGERS = 3
 # Replicas on different processors may differ in the last digits.
 ROUNDING = 1e-9
@@ -59,9 +59,9 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Replica:
-    """A pod: its name, the name that its answers carry, its state.
+    """A pod: its name, the name in its answers, its state.
 
-    trouble: what its containers went through, or that it is not ours, in words; empty if nothing.
+    trouble: restarts of its containers, or that it is not ours, as text; empty if there is none.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Replica:
 
 
 def read_replica(pod: Mapping[str, Any], labels: Mapping[str, str]) -> Replica:
-    """Return what the API's JSON says of a pod; without the labels it is not ours."""
+    """Return a pod from the API's JSON; without the labels it is not ours."""
     metadata, spec = pod["metadata"], pod.get("spec") or {}
     status = pod.get("status") or {}
     conditions = {
@@ -116,7 +116,7 @@ def _trouble(statuses: Iterable[Mapping[str, Any]]) -> str:
 
 
 class Roster:
-    """The pods of one workload, read again when there is doubt."""
+    """The pods of one workload, which are read again in case of doubt."""
 
     def __init__(
         self,
@@ -124,13 +124,13 @@ class Roster:
         read: Callable[[], list[Object]],
         labels: Mapping[str, str],
     ) -> None:
-        """Begin with pods that were read already; `read` returns them anew. labels: of ours."""
+        """Start with the given pods; `read` reads them again. labels: those of our pods."""
         self._read = read
         self._labels = labels
         self._ever: dict[str, Replica] = {}
         self._required: dict[str, Replica] = {}
         self.ending = False
-        """Whether there was a pod that was about to go."""
+        """Whether a pod was being deleted when the pods were last read."""
         self._take(pods)
 
     def refresh(self) -> None:
@@ -146,8 +146,8 @@ class Roster:
             if replica.name not in current:
                 self._ever[instance] = replace(replica, leaving=True, ready=False)
         self._ever |= {replica.instance: replica for replica in current.values()}
-        # A pod that was ready has to answer, even if it fell over when it was asked; one that
-        # ends, or is gone, has not: rollouts and autoscalers do that.
+        # A pod that was ready has to answer, even if the request made it fail. A pod that
+        # terminates or was deleted does not, since rollouts and autoscalers delete pods.
         self._required = {
             name: replica
             for name, replica in current.items()
@@ -159,17 +159,17 @@ class Roster:
         return sorted(self._required)
 
     def replica(self, name: str) -> Replica | None:
-        """Return a pod that has to answer."""
+        """Return the pod of that name if it has to answer, or None."""
         return self._required.get(name)
 
     def who(self, instance: str) -> Replica | None:
-        """Return the pod that calls itself so, now or earlier."""
+        """Return the current or former pod with that name in its answers, or None."""
         return self._ever.get(instance)
 
 
 @dataclass
 class Told:
-    """What one pod answered to one check; `problem` is what was wrong with it, in words."""
+    """The answers of one pod to one check; `problem` describes the first wrong one."""
 
     count: int = 0
     value: Any = None
@@ -180,29 +180,29 @@ class Told:
 
 @dataclass
 class Board:
-    """What came of one check of a workload."""
+    """The state of one check of a workload."""
 
     check: Check
     by: str
     pods: dict[str, Told] = field(default_factory=dict)
-    # Answers that name no pod: none at all is the empty name.
+    # Answers that name no known pod; without any name the key is empty.
     strangers: dict[str, Told] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)
     requests: int = 0
     healed: dict[str, int] = field(default_factory=dict)
-    # Wrong answers that may be of a pod that was about to go.
+    # Wrong answers that may be from a terminating pod.
     doubts: int = 0
     silent: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    # Why it was not asked at all, which follows from what went wrong before it.
+    # Why it was not made at all, as a consequence of an earlier problem.
     not_asked: str = ""
 
     def wrong(self) -> bool:
-        """Return whether it has failed already."""
+        """Return whether the check has already failed."""
         return bool(self.problems) or any(told.problem for told in self.pods.values())
 
     def note(self, result: Mapping[str, Any]) -> None:
-        """Count the requests of a result of the Checker, and what healed."""
+        """Add the requests and the retried failures in a result of the Checker."""
         self.requests += result["attempts"]
         for words in result["healed"]:
             what, _, times = words.rpartition(" (")
@@ -210,16 +210,16 @@ class Board:
             self.healed[what] = self.healed.get(what, 0) + count
 
     def told_healed(self) -> list[str]:
-        """Return what healed, in words, with how often."""
+        """Return the retried failures as text, with their number."""
         return [f"{words} ({_times(count)})" for words, count in self.healed.items()]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A workload to check: `url` is empty where it is asked by port-forward.
+    """A workload to check; `url` is empty if it is queried by port-forward.
 
-    The checks' URLs are below `url`, or else below the address that the user's own port-forward
-    has; forward_command is what makes that.
+    The checks' URLs are below `url`, or else below the address of the user's own port-forward,
+    which forward_command starts.
     """
 
     name: str
@@ -230,20 +230,20 @@ class Target:
 
 
 class Surroundings(Protocol):
-    """What the check of one workload asks of the cluster."""
+    """Provides what the check of one workload needs to know about the cluster."""
 
     def forward(self, pod: str) -> Client:
-        """Return a client that asks this pod."""
+        """Return a client that sends requests to this pod."""
 
     def elsewhere(self, instance: str) -> str:
-        """Return the other workload that a pod of that name belongs to; empty for none."""
+        """Return the other workload that a pod of that name belongs to; empty if there is none."""
 
     def hint(self, replica: Replica) -> str:
-        """Return why a ready pod may not be reached by the address, in words."""
+        """Return why a ready pod may not be reachable through the address, as text."""
 
 
 class _Recorder:
-    """A Client that keeps the last answer: its headers say who gave it."""
+    """A Client that stores the last answer, whose headers identify its pod."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -256,7 +256,7 @@ class _Recorder:
 
 
 class Interview:
-    """Asks the replicas of one workload, before one deadline."""
+    """Queries the replicas of one workload, with one deadline."""
 
     def __init__(
         self,
@@ -270,7 +270,7 @@ class Interview:
         jitter: Callable[[], float],
         header: str,
     ) -> None:
-        """Start the time; `header` names the pod in the answers that come by the address."""
+        """Start the deadline; `header` is the header that names the pod in answers."""
         self._target = target
         self._roster = roster
         self._surroundings = surroundings
@@ -283,9 +283,9 @@ class Interview:
         self._problems: list[str] = []
 
     def run(self) -> dict[str, Any]:
-        """Return what came of it, as the module's return value `workloads` documents it.
+        """Return the result, as documented for the module's return value `workloads`.
 
-        Beside that: `problems`, the sentences on what is wrong, without the workload's name.
+        It also has `problems`, sentences without the workload's name.
         """
         boards: list[Board] = []
         if self._await_replicas():
@@ -295,7 +295,7 @@ class Interview:
                 boards = [Board(check, FORWARD) for check in self._target.checks]
             self._by_forward([board for board in boards if board.by == FORWARD])
             if any(board.silent for board in boards):
-                # Those that went meanwhile need not answer.
+                # Pods that terminated in the meantime need not answer.
                 self._roster.refresh()
             for board in boards:
                 self._problems += self._judge(board)
@@ -322,7 +322,7 @@ class Interview:
         return True
 
     def _await_replicas(self) -> bool:
-        """Return whether there is a ready pod, before the deadline."""
+        """Wait for a ready pod; return whether there is one before the deadline."""
         number = 0
         while not self._roster.required():
             if not self._pause(number):
@@ -349,7 +349,7 @@ class Interview:
         return boards
 
     def _ask_address(self, board: Board, checker: Checker, recorder: _Recorder) -> None:
-        """Ask one check until every pod has answered it."""
+        """Send the requests of one check until every pod has answered it."""
         once = replace(board.check, samples=1, latency_p50=None, latency_p99=None)
         idle = pauses = 0
         while True:
@@ -377,7 +377,7 @@ class Interview:
                 return
 
     def _no_answer(self, board: Board, result: Mapping[str, Any]) -> None:
-        """Note why a check got no answer: nothing answers, or the time is over."""
+        """Record why a check got no answer: no server, or the deadline."""
         if result["kind"] != "not_asked":
             board.problems += result["problems"]
         elif board.pods:
@@ -394,7 +394,7 @@ class Interview:
         return [name for name in self._roster.required() if name not in board.pods]
 
     def _take(self, board: Board, answer: Answer, result: Mapping[str, Any]) -> bool:
-        """Put an answer to the pod that gave it; return whether that is news."""
+        """Attribute an answer to its pod; return whether the pod is new."""
         instance = answer.headers.get(self._header.lower(), "").strip()
         replica = self._roster.who(instance) if instance else None
         if instance and replica is None and instance not in board.strangers:
@@ -404,7 +404,7 @@ class Interview:
             return self._take_stranger(board, instance, result)
         known = board.pods.get(replica.name)
         if result["problems"] and not (known and known.problem):
-            # A pod that ends may answer what it likes: the cluster is about to leave it out.
+            # Wrong answers of a terminating pod are ignored, as the Service is about to remove it.
             self._roster.refresh()
             replica = self._roster.who(instance) or replica
         if replica.leaving:
@@ -421,7 +421,7 @@ class Interview:
             )
             return True
         if result["problems"]:
-            # A pod that ends may answer what it likes, and this may be one.
+            # Wrong answers of a terminating pod are ignored, and this may be one.
             ended = self._roster.ending
             self._roster.refresh()
             if (ended or self._roster.ending) and self._pause(board.doubts):
@@ -439,7 +439,7 @@ class Interview:
     # By port-forward
 
     def _by_forward(self, boards: Sequence[Board]) -> None:
-        """Ask each pod by itself what the boards are to know."""
+        """Query each pod individually for the checks of the boards."""
         if not boards:
             return
         asked: set[str] = set()
@@ -458,29 +458,29 @@ class Interview:
                 board.pods[name] = one
 
     def _ask_pod(self, name: str, boards: Sequence[Board]) -> list[Told]:
-        """Return what one pod says to each board's check."""
+        """Return the answers of one pod to each board's check."""
         checker = self._checker(self._surroundings.forward(name))
         count = max(len(self._roster.required()), 1)
         answers = []
         for board in boards:
             samples = -(-board.check.samples // count)
-            # A bound on the latency is none on the way through the API server.
+            # Latency limits do not apply to requests through the API server.
             check = replace(board.check, samples=samples, latency_p50=None, latency_p99=None)
             result = checker.run(check)
             told = Told()
             _tell(told, result)
             told.count = result["samples"] + (1 if result["problems"] else 0)
             board.note(result)
-            # What the address took is worth more than what the way through the API server takes.
+            # Latencies through the address take precedence over those through the API server.
             if result["latencies"] and not self._target.url:
                 board.latencies.append(result["latencies"]["p50"])
             answers.append(told)
         return answers
 
-    # The judgement
+    # The evaluation
 
     def _judge(self, board: Board) -> list[str]:
-        """Return the sentences on what is wrong with a check's answers."""
+        """Return the problems of a check's answers, as sentences."""
         url = board.check.question.url
         where = f"{url}: "
         problems = [where + words for words in board.problems]
@@ -531,10 +531,10 @@ class Interview:
         return f"{words}: {hint}" if hint else words
 
     def _differing(self, board: Board) -> str:
-        """Return how two pods' right answers differ, in words; empty if they all agree.
+        """Return how the correct answers of two pods differ, as text; empty if they all agree.
 
-        A text that was held against an expected one is judged by that: what else it says, such
-        as the pod's name, may differ.
+        A text is only compared with the expected text. Its other parts, such as the pod's
+        name, may differ.
         """
         check = board.check
         if check.expected_text is not None:
@@ -623,7 +623,7 @@ def _board_result(board: Board) -> dict[str, Any]:
 
 
 def _tell(told: Told, result: Mapping[str, Any]) -> None:
-    """Add a result of the Checker; what was wrong once stays wrong."""
+    """Add a result of the Checker; the first problem is kept."""
     told.count += 1
     if told.problem:
         return
@@ -649,10 +649,11 @@ def explain_silence(
     policies: Iterable[Mapping[str, Any]],
     direct: str,
 ) -> str:
-    """Return why a ready pod may not be reached through its Service, in words.
+    """Return why a ready pod may not be reachable through its Service, as text.
 
-    slices: the Service's EndpointSlices. policies: the NetworkPolicies that select the pod.
-    direct: what came of asking the pod itself.
+    slices: the Service's EndpointSlices.
+    policies: the NetworkPolicies that select the pod.
+    direct: the result of querying the pod directly.
     """
     if service is None:
         return "its Service is gone"
@@ -702,7 +703,7 @@ def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bo
 
 
 def ask_directly(client: Client, check: Check, timeout: float) -> str:
-    """Return in words what came of asking one pod by itself."""
+    """Query one pod directly and return the result as text."""
     try:
         answer = client(check.question, timeout)
     except RequestFailedError as error:

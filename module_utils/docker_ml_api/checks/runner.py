@@ -1,4 +1,4 @@
-"""Prediction checks: what is asked, how often, and what an answer must be.
+"""Prediction checks: the requests, their number, and the expected answers.
 
 Pure logic: the clock, the jitter and the client that sends requests are passed in.
 Times are in seconds, latencies in milliseconds.
@@ -37,42 +37,42 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 OK = 200
-# The values of `text_match`, with what they say of an expected text.
+# The values of `text_match`, with their description of an expected text.
 TEXT_MATCHES = {
     "equal": "",
     "prefix": "a text that begins with ",
     "contains": "a text that contains ",
     "regex": "a text that matches the regular expression ",
 }
-# How much of a body is returned.
+# Maximum length of a returned body.
 BODY_LIMIT = 500
-# Once one of these was met, the other checks at the same address would meet it too.
+# After one of these problems, the other checks at the same address would fail as well.
 HOPELESS = (
     *("nothing_listens", "name_unknown", "certificate", "tls", "not_http", "invalid"),
-    *("gone", "forbidden"),  # of a pod asked by port-forward
+    *("gone", "forbidden"),  # for a pod that is queried by port-forward
 )
-# The last try before the deadline is left this long to be answered.
+# Seconds that are reserved for the last attempt before the deadline.
 LAST_TRY = 1.0
 
 
 class Clock(Protocol):
-    """The time, and the passing of it."""
+    """A clock."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
+        """Return monotonic seconds."""
 
     def time(self) -> float:
         """Return seconds since 1970."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep."""
 
 
 class SystemClock:
     """The clock of this machine."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
+        """Return monotonic seconds."""
         return time.monotonic()
 
     def time(self) -> float:
@@ -80,13 +80,13 @@ class SystemClock:
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep."""
         time.sleep(seconds)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question and what its answer must be; see the module's option `checks`."""
+    """A request and its expected answer; see the module's option `checks`."""
 
     question: Question
     statuses: tuple[int, ...] = (OK,)
@@ -103,7 +103,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Policy:
-    """How failures that can heal are retried: see the module's options of these names."""
+    """How temporary failures are retried; see the module's options of these names."""
 
     timeout: float = 10.0
     deadline: float = 60.0
@@ -115,7 +115,7 @@ class Policy:
 
 @dataclass
 class Verdict:
-    """What is said of one answer: its value, and what is wrong with it (kind, words)."""
+    """The evaluation of one answer: its value, and its problems (kind, words)."""
 
     value: Any = None
     problems: list[tuple[str, str]] = field(default_factory=list)
@@ -131,7 +131,7 @@ def _check(condition: bool, sentence: str) -> None:
 def join_url(base: str, path: str, query: Mapping[str, Any] | None) -> str:
     """Return the URL of a path below a base; `query` is encoded and added to the path's own.
 
-    Raises ValueError with a sentence when the base is no URL to send requests to.
+    Raises ValueError with a sentence if the base is not a URL for requests.
     """
     try:
         parts = urllib.parse.urlsplit(base)
@@ -208,7 +208,7 @@ def read_check(
 
 
 def read_policy(params: Mapping[str, Any]) -> Policy:
-    """Return the policy that the module's options describe; raise ValueError if it is none."""
+    """Return the policy that the module's options define; raise ValueError if it is invalid."""
     policy = Policy(
         timeout=params["timeout"],
         deadline=params["deadline"],
@@ -231,13 +231,13 @@ def media_type(content_type: str) -> tuple[str, str]:
     """Return the media type and the charset (default utf-8) of a Content-Type header."""
     message = email.message.Message()
     message["Content-Type"] = content_type
-    # Without a header, or with an unreadable one, the standard library says text/plain.
+    # If the header is missing or invalid, the standard library returns text/plain.
     kind = content_type.partition(";")[0].strip().lower()
     return kind, message.get_content_charset() or "utf-8"
 
 
 def decode(answer: Answer) -> str:
-    """Return the text of an answer's body; bytes that are none become U+FFFD."""
+    """Return the text of an answer's body; invalid bytes are replaced by U+FFFD."""
     body: bytes = answer.body
     charset = media_type(answer.headers.get("content-type", ""))[1]
     try:
@@ -247,9 +247,9 @@ def decode(answer: Answer) -> str:
 
 
 def retry_after(answer: Answer, now: float) -> float | None:
-    """Return the seconds that a Retry-After header asks to wait, `now` in seconds since 1970.
+    """Return the seconds to wait in a Retry-After header; `now` in seconds since 1970.
 
-    None when there is no such header or it cannot be read; never negative.
+    None if the header is missing or invalid; never negative.
     """
     value = answer.headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", value):
@@ -261,7 +261,7 @@ def retry_after(answer: Answer, now: float) -> float | None:
 
 
 def judge(check: Check, answer: Answer, policy: Policy, now: float) -> Verdict:
-    """Return the verdict on an answer: all that is wrong with it, in words."""
+    """Return the evaluation of an answer, with all its problems as text."""
     if answer.status not in check.statuses:
         return _judge_status(check, answer, policy, now)
     verdict = Verdict()
@@ -309,7 +309,7 @@ def _judge_status(check: Check, answer: Answer, policy: Policy, now: float) -> V
 
 
 def _judge_value(check: Check, text: str, value: Any, unreadable: str) -> str:
-    """Return in words why the value is not the expected one; empty if it is."""
+    """Return as text why the value is not the expected one; empty if it is."""
     expected = shorten(check.expected)
     if check.tolerance:
         expected += f" ± {check.tolerance:g}"
@@ -337,27 +337,27 @@ def _text_matches(check: Check, text: str) -> bool:
 
 
 def back_off(retry: int, policy: Policy, jitter: float) -> float:
-    """Return the seconds before the retry of that number (from 0), `jitter` from 0 to 1.
+    """Return the seconds before the retry of that number (from 0); `jitter` is from 0 to 1.
 
-    The delay doubles with each retry up to a maximum; the jitter takes up to half of it,
-    so that many checks do not knock at the same moments.
+    The delay doubles with each retry up to a maximum. The jitter subtracts up to half of it,
+    so that many checks do not send requests at the same time.
     """
     delay = min(policy.retry_delay_max, policy.retry_delay * 2.0 ** min(retry, 60))
     return delay * (1 - jitter / 2)
 
 
 def _last_try(policy: Policy) -> float:
-    """Return the seconds that the last try before the deadline has."""
+    """Return the seconds that are reserved for the last attempt before the deadline."""
     return min(LAST_TRY, policy.timeout, policy.deadline / 10)
 
 
 def next_wait(
     verdict: Verdict, retry: int, policy: Policy, left: float, jitter: float
 ) -> float | None:
-    """Return the seconds to wait before the next try, or None to give up.
+    """Return the seconds to wait before the next attempt, or None to give up.
 
-    `left` is the time to the deadline. What a Retry-After header asks is waited in full or
-    not at all; a back-off is shortened, so that one last try comes before the deadline.
+    `left` is the time to the deadline. The delay in a Retry-After header is waited completely or
+    not at all; a back-off is shortened to allow a last attempt before the deadline.
     """
     if not verdict.heals or (policy.retries is not None and retry >= policy.retries):
         return None
@@ -368,7 +368,7 @@ def next_wait(
 
 
 def judge_latencies(check: Check, latencies: list[float]) -> list[tuple[str, str]]:
-    """Hold latencies against the check's bounds; return what is wrong (kind, words)."""
+    """Compare latencies with the check's limits; return the problems (kind, words)."""
     problems = []
     for percent, limit in ((50, check.latency_p50), (99, check.latency_p99)):
         if limit is None:
@@ -384,7 +384,7 @@ def judge_latencies(check: Check, latencies: list[float]) -> list[tuple[str, str
 
 
 def figures(latencies: list[float]) -> dict[str, float] | None:
-    """Return the figures of some latencies, as the return value `latencies` documents them."""
+    """Return the statistics of latencies, as documented for the return value `latencies`."""
     if not latencies:
         return None
     return {
@@ -396,7 +396,7 @@ def figures(latencies: list[float]) -> dict[str, float] | None:
 
 
 def curl(question: Question) -> str:
-    """Return the command that asks the same by hand."""
+    """Return the command for the same request by hand."""
     words = ["curl"]
     if question.body is not None:
         words += ["-X", question.method]
@@ -408,7 +408,7 @@ def curl(question: Question) -> str:
 
 
 class Checker:
-    """Makes checks one after the other before one common deadline."""
+    """Runs checks one after the other, with a common deadline."""
 
     def __init__(
         self,
@@ -418,7 +418,7 @@ class Checker:
         jitter: Callable[[], float],
         started: float | None = None,
     ) -> None:
-        """Start the time, unless it began at `started`; `jitter` returns numbers from 0 to 1."""
+        """Start the deadline now or at `started`; `jitter` returns numbers from 0 to 1."""
         self._client = client
         self._policy = policy
         self._clock = clock
@@ -427,11 +427,11 @@ class Checker:
         self._hopeless = ""
 
     def run(self, check: Check) -> dict[str, Any]:
-        """Return what came of a check, as the module's return value `checks` documents it."""
+        """Return the result of a check, as documented for the module's return value `checks`."""
         run = _Run(check)
         while len(run.latencies) < check.samples and not run.problems:
             left = self._end - self._clock.monotonic()
-            # With less than that no answer could come, and its lack would say nothing of the app.
+            # In less time there can be no answer, which would say nothing about the app.
             if self._hopeless or left <= _last_try(self._policy) / 2:
                 run.problems.append(("not_asked", self._not_asked(run)))
                 break
@@ -454,7 +454,7 @@ class Checker:
         return f"was not asked before the deadline of {self._policy.deadline:g} s"
 
     def _ask(self, run: _Run, left: float) -> None:
-        """Send one request; record its sample, or wait for a retry, or record what is wrong."""
+        """Send one request; record its sample, or wait for a retry, or record its problems."""
         run.attempts += 1
         timeout = min(self._policy.timeout, left)
         try:
@@ -488,7 +488,7 @@ class Checker:
 
 
 class _Run:
-    """A check under way: what was seen so far."""
+    """The state of a running check."""
 
     def __init__(self, check: Check) -> None:
         self.check = check
@@ -528,7 +528,7 @@ class _Run:
 
 
 def sentence(result: Mapping[str, Any]) -> str:
-    """Return one line on a check's result, for people."""
+    """Return a line on a check's result, for users."""
     asked = ("" if result["method"] == "GET" else f"{result['method']} ") + result["url"]
     if result["problems"]:
         return f"{asked}: {', and '.join(result['problems'])}"
@@ -541,9 +541,9 @@ def sentence(result: Mapping[str, Any]) -> str:
 
 
 def summarize(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the module's return values but `changed`: results, lines on them, the judgement."""
+    """Return the module's return values except `changed`; with `failed`, whether a check failed."""
     wrong = [result for result in results if result["problems"]]
-    # What was not asked follows from the others, unless there is nothing else to say.
+    # Checks that were not made are a consequence of other problems, and reported only without any.
     told = [result for result in wrong if result["kind"] != "not_asked"] or wrong
     message = "; ".join(sentence(result) for result in told)
     return {

@@ -1,7 +1,7 @@
-"""Values in the answers of a model: reading them and comparing them.
+"""Reads and compares the values in the answers of a model.
 
-A value is what JSON can say: None, bool, int, float, str, list or dict of values,
-numbers including NaN and the infinities. Nothing here knows of HTTP.
+A value is any JSON value: None, bool, int, float, str, list or dict of values,
+numbers including NaN and the infinities. This module is independent of HTTP.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 _NUMPY_TOKEN = re.compile(r"\s*(?:(?P<mark>[\[\],])|(?P<word>[^\s\[\],]+))")
 _NUMPY_WORDS = {"True": True, "False": False, "None": None}
 _KINDS: dict[type, str] = {bool: "truth value", str: "text", list: "list", dict: "mapping"}
-# Deeper nesting is no prediction; Python's own limit is near 1000.
+# Deeper nesting is not a prediction; Python's own limit is near 1000.
 _MAX_DEPTH = 64
 
 
 class UnreadableValueError(ValueError):
-    """The text is neither JSON nor what numpy prints for an array."""
+    """The text is neither JSON nor numpy's text of an array."""
 
 
 def read_value(text: str) -> Any:
-    """Return the value that a text says.
+    """Return the value that a text represents.
 
-    JSON is tried first, then the text of a numpy array or scalar: numbers between
+    The text is parsed as JSON, or else as the text of a numpy array or scalar: numbers between
     brackets, separated by white space or commas, such as ``[199.6 12.]``.
 
     Raises UnreadableValueError, with a sentence, for any other text.
@@ -37,7 +37,7 @@ def read_value(text: str) -> Any:
 
 
 def _read_numpy(text: str) -> Any:
-    """Return what a numpy array's text says: a number, or nested lists of numbers."""
+    """Return the value of a numpy array's text: a number, or nested lists of numbers."""
     root: list[Any] = []
     stack = [root]
     position = 0
@@ -79,15 +79,15 @@ def _read_word(word: str) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether the value is a number; true and false are none."""
+    """Return whether the value is a number; true and false are not numbers."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def is_close(actual: float, expected: float, tolerance: float, relative: float) -> bool:
     """Return whether two numbers differ by at most the larger of the two tolerances.
 
-    The tolerances are the absolute one and `relative` times the expected number's size.
-    NaN equals NaN and an infinity equals itself; neither is near any other number.
+    The tolerances are the absolute one, and `relative` times the expected number's magnitude.
+    NaN equals NaN, and an infinity equals itself; neither is close to any other number.
     """
     if math.isnan(actual) or math.isnan(expected):
         return math.isnan(actual) and math.isnan(expected)
@@ -97,10 +97,10 @@ def is_close(actual: float, expected: float, tolerance: float, relative: float) 
 
 
 def difference(actual: Any, expected: Any, tolerance: float = 0.0, relative: float = 0.0) -> str:
-    """Return in words the first place where two values differ; empty if they agree.
+    """Return as text the first difference between two values; empty if they are equal.
 
-    Numbers are compared with tolerance, all else exactly; lists must be of the same
-    length, mappings of the same keys.
+    Numbers are compared with tolerance, all other values exactly; lists must have the same
+    length, mappings the same keys.
     """
     return _difference(actual, expected, tolerance, relative, "")
 
@@ -128,12 +128,12 @@ def _difference(actual: Any, expected: Any, tolerance: float, relative: float, a
 def _is_close(actual: float, expected: float, tolerance: float, relative: float) -> bool:
     try:
         return is_close(float(actual), float(expected), tolerance, relative)
-    except OverflowError:  # an integer that no float can hold
+    except OverflowError:  # an integer that is too large for a float
         return actual == expected
 
 
 def _shape_difference(actual: Any, expected: Any) -> str:
-    """Return how the lengths of two lists or the keys of two mappings differ."""
+    """Return how the lengths of two lists, or the keys of two mappings, differ."""
     if isinstance(expected, list):
         if len(actual) == len(expected):
             return ""
@@ -157,17 +157,17 @@ def shorten(value: Any, limit: int = 80) -> str:
 
 
 def one_line(text: str, limit: int = 80) -> str:
-    """Return the first line of a text that is not blank, printable and of bounded length."""
+    """Return the first line of a text that is not blank, printable and of limited length."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     line = "".join(char if char.isprintable() else "�" for char in line)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def percentile(values: list[float], percent: float) -> float:
-    """Return the nearest-rank percentile: the smallest of `values` that `percent` % do not exceed.
+    """Return the nearest-rank percentile: the smallest value that `percent` % do not exceed.
 
-    No value is interpolated: of fewer than 100 values the 99th percentile is the largest.
-    Raises ValueError when there is no value.
+    Values are not interpolated: with fewer than 100 values the 99th percentile is the maximum.
+    Raises ValueError if there are no values.
     """
     if not values:
         raise ValueError("a percentile needs at least one value")

@@ -1,1 +1,1 @@
-"""GKE clusters: wanted, compared, created, changed, deleted, paid for."""
+"""GKE clusters: options, comparison, creation, changes, deletion, cost."""

@@ -1,4 +1,4 @@
-"""Kubeconfigs for GKE clusters: google-auth logs in, gcloud is not needed, no secret is in them."""
+"""Kubeconfigs for GKE clusters, which use google-auth, require no gcloud and contain no secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTERNAL = "internal"
 DNS = "dns"
 ENDPOINTS = (EXTERNAL, INTERNAL, DNS)
 
-# How the module reached Google, the login has to. Kubernetes tasks may run without them.
+# Variables that the login needs to reach Google like the module. Kubernetes tasks may lack them.
 _WAY = (
     "HTTPS_PROXY",
     "https_proxy",
@@ -36,11 +36,11 @@ _PREFIX = "google-"
 
 
 class AccessError(Exception):
-    """There can be no kubeconfig: one sentence, with what fixes it."""
+    """A kubeconfig cannot be created; the message is one sentence that includes the fix."""
 
 
 def context_name(project: str, location: str, name: str) -> str:
-    """Return what gcloud calls a cluster's context, too."""
+    """Return the name of a cluster's context, the same as gcloud's."""
     return f"gke_{project}_{location}_{name}"
 
 
@@ -53,17 +53,21 @@ def kubeconfig_of(
     keep: bool = True,
     lasting: bool = False,
 ) -> dict[str, Any]:
-    """Return a kubeconfig for a running cluster, to be given to modules as a mapping.
+    """Return a kubeconfig for a running cluster, to be passed to modules as a mapping.
 
-    cluster: as the GKE API describes it (name, location, endpoint, masterAuth …); params: the
-    options project, auth_kind, service_account_file, service_account_contents, access_token;
-    endpoint: one of ENDPOINTS; keep: whether a secret that is in no file and no variable is kept
-    (see `private_files`), without which it cannot be used; lasting: whether it is kept beyond the
-    run of Ansible. Each process that uses the kubeconfig asks for a token of its own, and again
-    when that one ends.
+    cluster: as the GKE API describes it (name, location, endpoint, masterAuth …).
+    params: the options project, auth_kind, service_account_file, service_account_contents,
+        access_token.
+    endpoint: one of ENDPOINTS.
+    keep: whether to store a secret that is in no file and no variable (see `private_files`);
+        without this the kubeconfig cannot be used.
+    lasting: whether to store it beyond the Ansible run.
 
-    It has no apiVersion and kind (see `file_of`): kubernetes.core masks each text of a kubeconfig
-    in all that its modules return, and `v1` is in all of them.
+    Each process that uses the kubeconfig requests a token of its own, and a new one when it
+    expires.
+
+    The mapping has no apiVersion and kind (see `file_of`), because kubernetes.core masks each text
+    of a kubeconfig in the results of its modules, and `v1` occurs in all of them.
 
     Raises AccessError.
     """
@@ -73,7 +77,7 @@ def kubeconfig_of(
     user = {
         "apiVersion": credential.API_VERSION,
         "command": sys.executable,
-        # One word, since a short one such as "-c" would be masked wherever it occurs.
+        # One argument, since a short one such as "-c" would be masked wherever it occurs.
         "args": [f"-Pc{program()}"],
         "env": [{"name": credential.LOGIN, "value": json.dumps(login)}],
         "interactiveMode": "Never",
@@ -87,12 +91,12 @@ def kubeconfig_of(
 
 
 def file_of(kubeconfig: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the kubeconfig as a file has it."""
+    """Return the kubeconfig in the form of a file."""
     return {"apiVersion": "v1", "kind": "Config", **kubeconfig}
 
 
 def program() -> str:
-    """Return the text of google.credential, which Python finds in an Ansible module's archive."""
+    """Return the source of google.credential, also from the archive of an Ansible module."""
     loader: Any = credential.__loader__
     return str(loader.get_source(credential.__name__))
 
@@ -106,7 +110,7 @@ def _server(cluster: Mapping[str, Any], endpoint: str) -> dict[str, str]:
             raise AccessError(
                 f"{called} has no DNS endpoint: choose the endpoint {EXTERNAL} or {INTERNAL}."
             )
-        # Its certificate is of a public authority.
+        # Its certificate is issued by a public CA.
         return {"server": f"https://{host}"}
     host = str(cluster.get("endpoint") or "")
     if endpoint == INTERNAL:
@@ -153,7 +157,7 @@ def _login(
     elif kind == "accesstoken" and not _inherited(params, "access_token", environ):
         login["access_token_file"] = file_of_secret(str(params["access_token"]))
     way = {key: environ[key] for key in _WAY if key in environ}
-    # A proxy's password is a secret; such a proxy has to be in the environment of all tasks.
+    # A proxy's password is a secret; such a proxy must be in the environment of all tasks.
     login["environment"] = {key: value for key, value in way.items() if not _has_login(value)}
     return login
 
@@ -163,12 +167,12 @@ def _has_login(value: str) -> bool:
 
 
 def _inherited(params: Mapping[str, Any], option: str, environ: Mapping[str, str]) -> bool:
-    """Return whether an option's value is that of its variable, which the login sees as well."""
+    """Return whether an option has the value of its environment variable, which the login reads."""
     return _text(params[option]) == _text(environ.get(f"GCP_{option.upper()}"))
 
 
 def _text(value: Any) -> str:
-    """Return a key as text: Ansible may have read its JSON and written it anew."""
+    """Return a key as text, normalized, since Ansible may have parsed and rewritten its JSON."""
     try:
         value = json.loads(value) if isinstance(value, str) else value
     except ValueError:
@@ -177,6 +181,6 @@ def _text(value: Any) -> str:
 
 
 def forget_secrets(environ: Mapping[str, str]) -> list[str]:
-    """Remove the lasting secrets; return the paths of what was removed."""
+    """Delete the lasting secrets; return the paths of the deleted files."""
     found: list[str] = private_files.forget(environ, prefix=_PREFIX)
     return found

@@ -1,16 +1,16 @@
-"""Which compute resources a GKE cluster left behind, and how sure that is.
+"""Determines which compute resources a GKE cluster left behind, and with what certainty.
 
-Each resource carries marks (see naming). What is known of the cluster gives the first ones;
-a resource that has one of them is the cluster's, and its other marks and what it refers to are
-the cluster's, too. So from the node tag on the firewall rule of a load balancer follow the
+Each resource has marks (see naming). The first marks come from what is known about the cluster. A
+resource with one of them belongs to the cluster, and so do its other marks and the resources that
+it refers to. For example, the node tag on the firewall rule of a load balancer leads to the
 forwarding rule, the target pool and the address of that name.
 
-certain   the cluster's id, the UIDs read while it lived, or labels with name, location and ours
-likely    the name: the node tag of a cluster of this name when none of it is alive, or the
+certain   the cluster's id, the UIDs read while it existed, or labels with name, location and ours
+likely    the name: the node tag of a cluster of this name if no such cluster exists, or the
           labels with name and location alone
-possible  the name in a place that other clusters' names may fit as well
+possible  the name in a place that may also match the names of other clusters
 
-What belongs to a cluster that is alive, and what is older than the cluster, is never taken.
+Resources of an existing cluster, and resources older than the cluster, are never included.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _MARK_LENGTH = 8
 
 
 class Kind(NamedTuple):
-    """A kind of resource: what people call it, and where the compute API and gcloud have it.
+    """A kind of resource: its display name, and its names in the compute API and gcloud.
 
-    aggregated: whether one list covers all zones and regions; data: whether it holds data that
-    are lost with it.
+    aggregated: whether one list covers all zones and regions.
+    data: whether it contains data that would be lost.
     """
 
     title: str
@@ -49,8 +49,8 @@ class Kind(NamedTuple):
     data: bool = False
 
 
-# In the order to delete: what refers to others comes before them. Firewall rules are the last,
-# since their node tags tell whose the others are, to a later run as well.
+# In deletion order: resources that refer to others come first. Firewall rules are last, since their
+# node tags identify the owner of the others, also in a later run.
 KINDS = (
     Kind("forwarding rule", "forwardingRules", "forwarding-rules"),
     Kind("target HTTP proxy", "targetHttpProxies", "target-http-proxies"),
@@ -73,12 +73,17 @@ _GROUPS = "instanceGroups"
 
 @dataclass(frozen=True)
 class Identity:
-    """What is known of the cluster; what was read while it lived makes the rest certain.
+    """What is known about the cluster; data read while it existed makes the attribution certain.
 
-    cluster_id: the GKE API's `id`; created: when it was; ours: whether it carried our labels,
-    None if that was never seen; uids: of ConfigMap ingress-uid; system_uids: of the namespace
-    kube-system; load_balancers: their names; disks: of its volumes; groups: names of its node
-    pools' instance groups; keep: names of disks that were kept on purpose.
+    cluster_id: the GKE API's `id`.
+    created: its creation time.
+    ours: whether it had our labels; None if unknown.
+    uids: those in the ConfigMap ingress-uid.
+    system_uids: that of the namespace kube-system.
+    load_balancers: their names.
+    disks: those of its volumes.
+    groups: names of its node pools' instance groups.
+    keep: names of disks that were kept intentionally.
     """
 
     name: str
@@ -95,7 +100,7 @@ class Identity:
 
     @property
     def marks(self) -> set[Mark]:
-        """The marks of everything that is the cluster's for certain."""
+        """The marks of resources that certainly belong to the cluster."""
         found = {naming.uid_mark(uid) for uid in self.uids}
         found |= {naming.system_mark(uid) for uid in self.system_uids}
         found |= {Mark(BALANCER, name) for name in self.load_balancers}
@@ -105,7 +110,7 @@ class Identity:
 
 
 def identity_of(cluster: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the GKE API says of a living cluster, for an Identity after its deletion."""
+    """Return an existing cluster's identity (from the API's JSON), for use after its deletion."""
     groups = [
         str(url).rpartition("/")[2]
         for pool in cluster.get("nodePools") or []
@@ -115,13 +120,13 @@ def identity_of(cluster: Mapping[str, Any], labels: Mapping[str, str]) -> dict[s
         "cluster_id": str(cluster.get("id") or ""),
         "created": str(cluster.get("createTime") or ""),
         "ours": is_ours(cluster.get("resourceLabels") or {}, labels),
-        # The group has the name of its manager, or that with -grp.
+        # The name of the group is that of its manager, with or without the suffix -grp.
         "groups": sorted({*groups, *(one.replace("-grp", "") for one in groups)}),
     }
 
 
 def read_identity(name: str, location: str, *known: Mapping[str, Any]) -> Identity:
-    """Return the Identity of what several modules told while the cluster lived."""
+    """Return the merged Identity from what several modules returned while the cluster existed."""
 
     def texts(key: str) -> tuple[str, ...]:
         return tuple(sorted({str(one) for part in known for one in part.get(key) or []}))
@@ -144,13 +149,13 @@ def read_identity(name: str, location: str, *known: Mapping[str, Any]) -> Identi
 
 
 def is_ours(found: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """Return whether labels of a resource hold all of ours."""
+    """Return whether the labels of a resource include all of ours."""
     return bool(labels) and labels.items() <= found.items()
 
 
 @dataclass(frozen=True)
 class Found:
-    """One resource of the compute API: its kind, `global`, `regions/R` or `zones/Z`, its JSON."""
+    """A resource of the compute API: its kind, scope (`global`, `regions/R`, `zones/Z`), JSON."""
 
     kind: Kind
     scope: str
@@ -158,16 +163,16 @@ class Found:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the resource."""
         return str(self.resource["name"])
 
     @property
     def path(self) -> str:
-        """Its path within the project, unique in it."""
+        """The path of the resource, unique in the project."""
         return f"{self.scope}/{self.kind.collection}/{self.name}"
 
     def command(self, project: str) -> str:
-        """Return the command by which a person deletes it."""
+        """Return the command that deletes the resource by hand."""
         words = ["gcloud", "compute", *self.kind.gcloud.split(), "delete", self.name]
         place, _, value = self.scope.partition("/")
         if value:
@@ -179,9 +184,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A resource that is taken for the cluster's, how sure, and why.
+    """A resource that is attributed to the cluster, with the certainty and the reason.
 
-    sweep: whether it may be deleted; kept: why not, in words.
+    sweep: whether it may be deleted.
+    kept: why not, as text.
     """
 
     found: Found
@@ -191,7 +197,7 @@ class Leftover:
     kept: str = ""
 
     def public(self, project: str) -> dict[str, Any]:
-        """Return it as modules return it."""
+        """Return the leftover in the form of the modules' results."""
         return {
             "kind": self.found.kind.title,
             "name": self.found.name,
@@ -208,10 +214,10 @@ class Leftover:
 
 @dataclass
 class Attribution:
-    """The cluster's leftovers in the order to delete, and what else there is.
+    """The cluster's leftovers in deletion order, and related resources.
 
-    retained: disks that were kept on purpose; unattributed: what Kubernetes made for a cluster
-    that nothing tells of.
+    retained: disks that were kept intentionally.
+    unattributed: resources that Kubernetes created for an unknown cluster.
     """
 
     leftovers: list[Leftover] = field(default_factory=list)
@@ -225,9 +231,10 @@ def attribute(
     living: Sequence[Mapping[str, Any]],
     labels: Mapping[str, str],
 ) -> Attribution:
-    """Tell which of the resources the cluster left.
+    """Determine which of the resources the cluster left behind.
 
-    living: the project's clusters as the GKE API describes them; labels: ours.
+    living: the project's clusters as the GKE API describes them.
+    labels: our labels.
     """
     return _Judge(identity, resources, living, labels).judge()
 
@@ -250,7 +257,7 @@ class _Judge:
     def judge(self) -> Attribution:
         others: dict[str, str] = {}
         for cluster in self._living:
-            # The whole of a living cluster's is its own, this one's included.
+            # Everything of an existing cluster belongs to it, including this cluster.
             title = f"{cluster.get('name')} in {cluster.get('location')}"
             for path in self._of_living(cluster):
                 others[path] = title
@@ -287,7 +294,7 @@ class _Judge:
     def _closure(
         self, resources: Iterable[Found], marks: set[Mark], seeds: Iterable[str] = ()
     ) -> dict[str, str]:
-        """Return the paths that follow from marks and seeds, each with why."""
+        """Return the paths that marks and seeds lead to, each with the reason."""
         resources = [one for one in resources if naming.is_kubernetes(one.resource)]
         known = set(marks)
         members: dict[str, str] = {}
@@ -327,7 +334,7 @@ class _Judge:
             self._taken.setdefault(path, (attribution, why))
 
     def _take_labelled(self, free: Sequence[Found]) -> None:
-        """Take what is labelled with name and location; its cluster's id leads to more."""
+        """Attribute resources labelled with name and location, and what their id leads to."""
         identity = self._identity
         for one in free:
             if not _labelled(one, identity.name, identity.location):
@@ -358,10 +365,10 @@ class _Judge:
                 self._grasp({one.path: "the cluster had it while it lived"}, CERTAIN)
 
     def _take_by_tag(self, free: Sequence[Found]) -> None:
-        """Take what a node tag of this name leads to, if that is one cluster's, and here."""
+        """Attribute what a node tag of this name leads to, if it is in this region only."""
         identity = self._identity
         if any(cluster.get("name") == identity.name for cluster in self._living):
-            # The tag does not tell the location: it may be a former life of that one.
+            # The tag does not contain the location: it may be a predecessor of that cluster.
             attribution = POSSIBLE
         else:
             attribution = LIKELY
@@ -451,7 +458,7 @@ def _labelled(one: Found, name: str, location: str) -> bool:
 
 
 def _references(resource: Mapping[str, Any]) -> list[str]:
-    """Return the paths within the project that a resource refers to."""
+    """Return the paths in the project that a resource refers to."""
     urls = [
         resource.get("target"),
         resource.get("backendService"),

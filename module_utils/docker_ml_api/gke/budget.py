@@ -1,4 +1,4 @@
-"""Whether planned clusters stay within a budget: plans as of planning, in US dollars."""
+"""Checks whether planned clusters (see planning) stay within a budget, in US dollars."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _CENT = 0.01
 def problem(
     plans: Sequence[Mapping[str, Any]], budget: float, *, free_tier: bool = False
 ) -> str | None:
-    """Return a sentence if the clusters may cost more a month than `budget`, else None.
+    """Return a sentence if the clusters may cost more a month than `budget`, otherwise None.
 
-    A price that is not known could be any, so it is within no budget.
+    An unknown price could be any amount, so it exceeds every budget.
     """
     whole = planning.total(plans, free_tier=free_tier)
     limit = f"gke_budget_monthly ({budget:.2f} USD)"
@@ -49,7 +49,7 @@ def _least(whole: planning.Amount) -> str:
 
 
 def _parts(plans: Sequence[Mapping[str, Any]]) -> str:
-    """Return each cluster with what it costs, the dearest first."""
+    """Return each cluster with its cost, the most expensive first."""
     amounts = [(planning.total([one]), one["cluster"]) for one in plans]
     amounts.sort(key=lambda one: -one[0].low if one[0].high is None else -one[0].high)
     return ", ".join(f"{name} {amount}" for amount, name in amounts)

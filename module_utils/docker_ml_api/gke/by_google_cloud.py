@@ -1,8 +1,8 @@
-"""Lets modules of google.cloud create or delete GKE clusters and pools, for so long and no longer.
+"""Runs modules of google.cloud that create or delete GKE clusters and pools, with a timeout.
 
-Those modules try nothing twice, stumble over a lost connection, wait without an end, take an
-operation that failed for done, and answer a refusal with all that was sent. So each runs in this
-process, which can end it, and what it says is not asked: who calls looks at what there is.
+Those modules do not retry, fail on a lost connection, wait without a limit, treat a failed
+operation as completed, and include the whole request in error messages. So each runs in this
+process, which can stop it, and its result is ignored; the caller checks the actual state.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CLUSTER = "gcp_container_cluster"
 POOL = "gcp_container_node_pool"
-# By which Ansible tells how arguments and results are written.
+# Ansible's name for the serialization of arguments and results.
 _PROFILE = "legacy"
 # The options of the login, which have the same names in google.cloud.
 _ACCESS = (
@@ -39,20 +39,22 @@ _ACCESS = (
 
 
 class UnavailableError(Exception):
-    """The collection cannot be loaded here: a sentence to warn with."""
+    """The collection cannot be loaded; the message is a sentence for a warning."""
 
 
 class _TimeIsUpError(BaseException):
-    """No Exception, lest the module catch it."""
+    """Raised on timeout; not an Exception, so that the module does not catch it."""
 
 
 def run(
     name: str, parameters: Mapping[str, Any], access: Mapping[str, Any], seconds: float
 ) -> None:
-    """Run the module of google.cloud of this name, for at most so many seconds.
+    """Run the module of google.cloud of this name, for at most `seconds`.
 
-    parameters: its own; access: a mapping that holds the login, as a module's parameters do.
-    Whether it succeeded is not told. Raises UnavailableError.
+    parameters: the module's own parameters.
+    access: a mapping with the login, such as a module's parameters.
+
+    Does not report whether it succeeded. Raises UnavailableError.
     """
     try:
         module = importlib.import_module(f"ansible_collections.google.cloud.plugins.modules.{name}")
@@ -66,7 +68,7 @@ def run(
     with (
         _arguments({**login, **parameters}),
         contextlib.redirect_stdout(io.StringIO()),
-        # It ends so when all went well, too; an error of its own is one of those told of above.
+        # The module exits this way on success, too; its own errors are unreliable (see above).
         contextlib.suppress(SystemExit, Exception),
         _at_most(seconds),
     ):
@@ -76,7 +78,7 @@ def run(
 def trial(
     module: AnsibleModule, name: str, parameters: Mapping[str, Any]
 ) -> Callable[[float], None]:
-    """Return what runs it for at most the seconds it is given, and warns where it is not there."""
+    """Return a function that runs the module for at most the given seconds, or warns."""
 
     def attempt(seconds: float) -> None:
         try:
@@ -89,7 +91,7 @@ def trial(
 
 @contextlib.contextmanager
 def _arguments(given: Mapping[str, Any]) -> Iterator[None]:
-    """Put arguments where AnsibleModule looks first; the module around has read its own."""
+    """Set the variables that AnsibleModule reads first; the calling module has read its own."""
     encoder = get_module_encoder(_PROFILE, Direction.CONTROLLER_TO_MODULE)
     text = json.dumps({"ANSIBLE_MODULE_ARGS": given}, cls=encoder).encode()
     names = vars(basic)
@@ -103,7 +105,7 @@ def _arguments(given: Mapping[str, Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """End what is inside after some seconds, without an error."""
+    """Stop the body after `seconds`, without an error."""
 
     def end(*_: object) -> NoReturn:
         raise _TimeIsUpError

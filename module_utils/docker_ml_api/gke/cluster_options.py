@@ -1,7 +1,7 @@
-"""The cluster that somebody wants: its options, whether they are possible, what follows of them.
+"""The options of a wanted cluster: their definition, validation and derived values.
 
-A wanted cluster is the value of the option `cluster` as AnsibleModule leaves it: every option is
-there, with its default; what was not given is None.
+A wanted cluster is the value of the option `cluster` as processed by AnsibleModule: every option
+is present, with its default, and is None if it was not given.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OUR_LABELS = (
     lifetime.TTL,
     PROTECTION_LABEL,
 )
-# Google's own, which are no business of ours.
+# The prefix of Google's own labels, which are ignored.
 GOOGLE_PREFIX = "goog-"
 
 LOGGING = ["SYSTEM_COMPONENTS", "WORKLOADS", "APISERVER", "SCHEDULER", "CONTROLLER_MANAGER"]
@@ -45,8 +45,8 @@ EFFECTS = {
     "NoExecute": "NO_EXECUTE",
 }
 
-# A node service account of one's own is limited by its roles, Google's default one may do nearly
-# everything and is limited by these, gcloud's defaults.
+# A custom node service account is limited by its roles. Google's default account may do nearly
+# everything, and is limited by these scopes, which are gcloud's defaults.
 _WIDE_SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 _NARROW_SCOPES = [
     f"https://www.googleapis.com/auth/{name}"
@@ -144,12 +144,12 @@ _CLUSTER: dict[str, Any] = {
     "node_pools": {"type": "list", "elements": "dict", "default": [], "options": _POOL},
 }
 
-# The options of the modules for one live cluster,
+# Options of the modules for one live cluster,
 PLACE: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
 }
-# of those that tell clusters of ours from those of others,
+# of those that distinguish our clusters from others,
 OWNED: dict[str, Any] = {"managed_by": {"type": "str", "default": OWNER}}
 # and of every module that takes a wanted cluster.
 ARGUMENTS: dict[str, Any] = {
@@ -182,11 +182,11 @@ _DAY = 24 * _MINUTES_OF_HOUR
 _SLASH_28 = 28
 
 
-# --- What follows of the options
+# --- Derived values
 
 
 def is_autopilot(cluster: Options) -> bool:
-    """Return whether Google is to care for the nodes."""
+    """Return whether Google manages the nodes."""
     return bool(cluster["mode"] == AUTOPILOT)
 
 
@@ -196,14 +196,14 @@ def is_region(location: str) -> bool:
 
 
 def region_of(location: str) -> str:
-    """Return the region of a zone; a region is its own."""
+    """Return the region of a zone; for a region, the region itself."""
     return location if is_region(location) else location.rpartition("-")[0]
 
 
 def labels(cluster: Options, managed_by: str, created: datetime | None = None) -> dict[str, str]:
-    """Return the cluster's labels, ours included; `created-at` only when it is being created.
+    """Return the cluster's labels, including ours; `created-at` only if `created` is given.
 
-    created: in UTC.
+    created: the creation time in UTC.
     """
     found = {str(key): str(value) for key, value in cluster["labels"].items()}
     found |= {OWNER_LABEL: managed_by, lifetime.TTL: cluster["ttl"]}
@@ -215,7 +215,7 @@ def labels(cluster: Options, managed_by: str, created: datetime | None = None) -
 
 
 def is_ours(cluster: Mapping[str, Any], managed_by: str = OWNER) -> bool:
-    """Return whether a live cluster (the API's JSON) carries our label."""
+    """Return whether a live cluster (the API's JSON) has our label."""
     return bool((cluster.get("resourceLabels") or {}).get(OWNER_LABEL) == managed_by)
 
 
@@ -227,25 +227,28 @@ def oauth_scopes(pool: Options) -> list[str]:
 
 
 def first_nodes(pool: Options) -> int:
-    """Return how many nodes a new pool has in each zone."""
+    """Return the initial number of nodes of a pool in each zone."""
     bounds = pool["autoscaling"]
     nodes: int = pool["nodes"]
     return min(max(nodes, bounds["min"]), bounds["max"]) if bounds else nodes
 
 
 def minutes(duration: str | None) -> int:
-    """Return the minutes of a duration as in `4h`, `6h30m`; without one those of 4 hours."""
+    """Return the minutes of a duration such as `4h` or `6h30m`; those of 4 hours without one.
+
+    Raises ValueError.
+    """
     found = _DURATION.fullmatch(duration or "4h")
     if not found or not found.group():
         raise ValueError(duration)
     return int(found["hours"] or 0) * _MINUTES_OF_HOUR + int(found["minutes"] or 0)
 
 
-# --- Whether they are possible
+# --- Validation
 
 
 def problems(cluster: Options) -> list[str]:
-    """Return what is impossible, each a sentence that names the option."""
+    """Return the problems of the options, each as a sentence that names the option."""
     return list(_cluster_problems(cluster)) + [
         f"{_title(pool)}: {problem}."
         for pool in cluster["node_pools"]

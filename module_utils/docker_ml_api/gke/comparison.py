@@ -1,12 +1,12 @@
-"""Compares a wanted GKE cluster with the live one, and says which calls make them equal.
+"""Compares a wanted GKE cluster with the live one, and determines the calls that make them equal.
 
-What was not wanted explicitly and Google filled in is no difference; nor is what Google changes
-by itself: the nodes of an autoscaled pool, a newer version, its own labels and taints.
+Values that were not requested explicitly and that Google filled in are not differences. Neither are
+Google's own changes: the nodes of an autoscaled pool, a newer version, its own labels and taints.
 
 A change is one call of the API: `{"target": "cluster hello", "pool": "", "call":
 "clusters.update", "method": "PUT", "path": "", "body": {…}, "fields": [{"path", "before",
-"after"}], "summary": "…"}`; `path` follows the cluster's URL, and a field's path is that of the
-option (`labels.env`, `node_pools.main.machine_type`).
+"after"}], "summary": "…"}`; `path` is relative to the cluster's URL, and a field's path is that of
+the option (`labels.env`, `node_pools.main.machine_type`).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 ERROR = "ERROR"
 STOPPING = "STOPPING"
-# Google taints the nodes of special machines itself.
+# Google adds taints to the nodes of special machines.
 _GOOGLES_TAINTS = ("kubernetes.io/arch", "nvidia.com/gpu", "google.com/tpu", "cloud.google.com/")
-# Each call's method, and what follows the cluster's or the pool's URL.
+# The HTTP method of each call, and its path relative to the URL of the cluster or pool.
 CALLS = {
     "clusters.update": ("PUT", ""),
     "clusters.setResourceLabels": ("POST", ":setResourceLabels"),
@@ -50,18 +50,18 @@ CALLS = {
 
 @dataclass(frozen=True)
 class Field:
-    """A field that differs: the option's path, the live value, the wanted one."""
+    """A field that differs: the option's path, the live value, the wanted value."""
 
     path: str
     before: Any
     after: Any
 
     def __str__(self) -> str:
-        """Return it as people are shown it."""
+        """Return the field for messages."""
         return f"{self.path}: {_brief(self.before)} → {_brief(self.after)}"
 
     def shown(self) -> dict[str, Any]:
-        """Return it for a module's result."""
+        """Return the field for a module's result."""
         return {"path": self.path, "before": self.before, "after": self.after}
 
 
@@ -73,10 +73,12 @@ def _brief(value: Any) -> str:
 
 @dataclass
 class Differences:
-    """What a comparison found.
+    """The result of a comparison.
 
-    first: calls that must come before `cluster`; pools: calls for pools that stay; fixed: fields
-    that cannot change in place, those of the cluster and by pool.
+    first: calls that must come before `cluster`.
+    pools: calls for existing pools.
+    fixed: the cluster's fields that cannot change in place.
+    fixed_pools: such fields by pool.
     """
 
     first: list[dict[str, Any]] = field(default_factory=list)
@@ -96,12 +98,13 @@ def plan(
     sizes: Mapping[str, int] | None = None,
     allow_replace: bool = False,
 ) -> dict[str, Any]:
-    """Return everything that makes the live cluster the wanted one.
+    """Return everything that changes the live cluster to the wanted one.
 
-    live: the API's Cluster with its pools, None if there is none; sizes: how many nodes a zone
-    of a pool has, where that is known better than by the pool itself. Returned are `create`
-    (`cluster` and `pools`, as of create_request), `updates`, `replace` (`cluster`, `pools`),
-    `delete`, and `refused`: the fields that only another cluster or pool could have.
+    live: the API's Cluster with its pools, None if it does not exist.
+    sizes: the number of nodes of a pool in each zone, if known more accurately than by the pool.
+
+    Returns `create` (`cluster` and `pools`, as in create_request), `updates`, `replace` (`cluster`,
+    `pools`), `delete`, and `refused`, the fields that require another cluster or pool.
     """
     create: dict[str, Any] = {"cluster": None, "pools": []}
     replace: dict[str, Any] = {"cluster": None, "pools": []}
@@ -132,7 +135,7 @@ def plan(
         made = create["cluster"]["body"]
         found = differences(wanted, {**made, "nodePools": []}, project, managed_by, {})
         create["pools"] = [create_request.create_pool(one, wanted) for one in wanted["node_pools"]]
-        # What google.cloud's module could not say follows, and no pool is there before it.
+        # What the google.cloud module cannot set follows before any pool is created.
         result["updates"] = found.cluster
         return result
     for name, fields in found.fixed_pools.items():
@@ -158,7 +161,7 @@ def plan(
 
 
 def _broken_cluster(live: Object) -> list[Field]:
-    """Return why the cluster cannot be fixed: its creation failed."""
+    """Return why the cluster cannot be repaired: its creation failed."""
     if live.get("status") != ERROR:
         return []
     said = live.get("statusMessage")
@@ -166,7 +169,7 @@ def _broken_cluster(live: Object) -> list[Field]:
 
 
 def _own_pools(live: Object) -> list[dict[str, Any]]:
-    """Return the live pools but for that which Google makes with a cluster."""
+    """Return the live pools except the one that Google creates with a cluster."""
     return [
         one for one in live.get("nodePools") or [] if one["name"] != cluster_options.DEFAULT_POOL
     ]
@@ -189,7 +192,7 @@ def _unwanted(wanted: Options, live: Object) -> Iterator[dict[str, Any]]:
 def differences(
     wanted: Options, live: Object, project: str, managed_by: str, sizes: Mapping[str, int]
 ) -> Differences:
-    """Compare; see `plan` for what is taken."""
+    """Return the differences; see `plan` for the parameters."""
     found = Differences()
     found.fixed = list(_fixed(wanted, live))
     found.cluster = list(_cluster_calls(wanted, live, project, managed_by))
@@ -273,9 +276,9 @@ def _version(wanted: Options, live: Object) -> _Update:
 
 
 def is_older(live: str | None, wanted: str | None) -> bool:
-    """Return whether a live version is below the oldest that is wanted.
+    """Return whether a live version is older than the wanted minimum.
 
-    wanted: may leave parts out (`1.34`), or be `latest` or nothing, which any version is.
+    wanted: may omit parts (`1.34`), or be `latest` or empty, for which any version is sufficient.
     """
     if not live or not wanted or not wanted[0].isdigit():
         return False
@@ -298,7 +301,7 @@ def _authorized_networks(wanted: Options, live: Object) -> _Update:
         config = create_request.authorized_networks(networks)
         after = _networks(config)
     before = _networks(there) if there.get("enabled") else None
-    # What else others set there stays.
+    # Settings of others are kept.
     others = ("gcpPublicCidrsAccessEnabled", "privateEndpointEnforcementEnabled")
     kept = {key: there[key] for key in others if key in there and config["enabled"]}
     desired = {"desiredMasterAuthorizedNetworksConfig": {**kept, **config}}
@@ -345,7 +348,7 @@ def _components(wanted: Options, live: Object, option: str) -> _Update:
     config = live.get(f"{option}Config")
     before = after = None
     if names is not None:
-        # Of a cluster that is being made Google's own choice is not known.
+        # For a cluster that is being created, Google's own choice is not known.
         found = (config or {}).get("componentConfig") or {}
         before = sorted(found.get("enableComponents") or []) if config is not None else None
         after = sorted(names)
@@ -362,7 +365,7 @@ def _locations(wanted: Options, live: Object) -> _Update:
 def _labels(wanted: Options, live: Object, managed_by: str) -> Iterator[dict[str, Any]]:
     before = live.get("resourceLabels") or {}
     after = cluster_options.labels(wanted, managed_by)
-    # When it was made stays as it was written then; Google's labels are Google's.
+    # The creation time keeps its original value, and Google's labels are kept as well.
     kept = {
         key: value
         for key, value in before.items()
@@ -393,7 +396,7 @@ def _window(wanted: Options, live: Object) -> Iterator[dict[str, Any]]:
 
 
 def _fixed(wanted: Options, live: Object) -> Iterator[Field]:
-    """Yield the fields that a cluster keeps from its creation on."""
+    """Yield the differing fields of a cluster that cannot change after its creation."""
     autopilot = bool((live.get("autopilot") or {}).get("enabled"))
     mode = cluster_options.AUTOPILOT if autopilot else "standard"
     if mode != wanted["mode"]:
@@ -428,7 +431,7 @@ def _last(name: str) -> str:
 
 
 def _same_name(live: str, wanted: str) -> bool:
-    """Compare names of networks, which may be whole paths of a (shared) project."""
+    """Compare names of networks, which may be complete paths of a (shared) project."""
     live, wanted = (re.sub(r"^.*?(?=projects/)", "", one) for one in (live, wanted))
     return live == wanted if "/" in live and "/" in wanted else _last(live) == _last(wanted)
 
@@ -443,7 +446,7 @@ def _same_range(wanted: str, block: str, name: str) -> bool:
 
 
 def _fixed_of_pool(pool: Options, live: Object) -> Iterator[Field]:
-    """Yield the fields that a pool keeps from its creation on; or that its creation failed."""
+    """Yield the differing fields that cannot change after a pool's creation, or its failure."""
     path = f"node_pools.{pool['name']}"
     if live.get("status") == ERROR:
         said = live.get("statusMessage")
@@ -473,7 +476,7 @@ def _fixed_of_pool(pool: Options, live: Object) -> Iterator[Field]:
 
 
 class _PoolComparison:
-    """One pool that is wanted and there."""
+    """Compares an existing pool with the wanted one."""
 
     def __init__(
         self, pool: Options, live: Object, wanted: Options, cluster: Object, size: int | None
@@ -488,9 +491,10 @@ class _PoolComparison:
     def calls(self) -> Iterator[tuple[dict[str, Any], bool]]:
         """Yield the calls, each with whether it must come before those for the cluster.
 
-        How nodes are replaced is set before anything that replaces them.
+        The upgrade settings come before any change that replaces nodes.
         """
-        # A release channel wants all pools managed; Workload Identity ends with its last pool.
+        # A release channel requires management of all pools, and Workload Identity can be disabled
+        # only if no pool uses it.
         yield from ((one, self.wanted["release_channel"] != "NONE") for one in self._management())
         for one in (*self._upgrade(), *self._version(), *self._image(), *self._machine()):
             yield one, False
@@ -561,7 +565,7 @@ class _PoolComparison:
             yield from self._update(body, self._field("image_type", before, after))
 
     def _machine(self) -> Iterator[dict[str, Any]]:
-        """Machine and disk go together, so that the nodes are replaced once."""
+        """Machine and disk change together, so that the nodes are replaced only once."""
         body: dict[str, Any] = {}
         fields = []
         disk = self.config.get("bootDisk") or {}
@@ -572,7 +576,7 @@ class _PoolComparison:
         ):
             after = self.pool[option]
             if str(before) != str(after):
-                # The API's JSON has 64-bit numbers as text.
+                # The API's JSON contains 64-bit numbers as text.
                 body[key] = str(after) if key == "diskSizeGb" else after
                 fields.append(self._field(option, before, after))
         yield from self._update(body, *fields)
@@ -586,7 +590,7 @@ class _PoolComparison:
             yield from self._update(body, self._field("workload_identity", before, after))
 
     def _locations(self) -> Iterator[dict[str, Any]]:
-        """A pool without zones of its own follows the cluster's when those are changed."""
+        """A pool without zones of its own follows a change of the cluster's zones."""
         zones = self.pool["locations"]
         before = sorted(self.live.get("locations") or self.cluster.get("locations") or [])
         moved = sorted(self.wanted["locations"] or [])
@@ -642,7 +646,7 @@ class _PoolComparison:
                 wanted = {**kept, **create_request.autoscaling(bounds)}
             fields = [self._field("autoscaling", before, after)]
             yield self._post("setAutoscaling", {"autoscaling": wanted}, fields)
-        # How many there are after autoscaling is not known before it ends.
+        # The number of nodes after autoscaling is unknown until it is disabled.
         if not bounds and (scaled or self.size != self.pool["nodes"]):
             nodes = self.pool["nodes"]
             fields = [self._field("nodes", "autoscaled" if scaled else self.size, nodes)]
@@ -650,7 +654,7 @@ class _PoolComparison:
 
 
 def _seconds(duration: str | None) -> int:
-    """Return the seconds of a duration as in `3600s`; without one Google's default of an hour."""
+    """Return the seconds of a duration such as `3600s`; Google's default of an hour without one."""
     return int(float((duration or "3600s").rstrip("s")))
 
 
@@ -669,7 +673,7 @@ def _bounds(autoscaling: Object) -> dict[str, int] | None:
         "min": autoscaling.get("minNodeCount", 0),
         "max": autoscaling.get("maxNodeCount", 0),
     }
-    # Bounds for all zones together are another thing than ours for each.
+    # Bounds for all zones together differ from ours, which are for each zone.
     totals = {
         "total_min": autoscaling.get("totalMinNodeCount", 0),
         "total_max": autoscaling.get("totalMaxNodeCount", 0),

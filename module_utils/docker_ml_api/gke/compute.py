@@ -1,4 +1,4 @@
-"""Lists and deletes what a GKE cluster left behind, by the compute API."""
+"""Lists and deletes the resources that a GKE cluster left behind, with the compute API."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _INTERVAL = 2.0
 _PATIENCE = 60.0
 _NOT_FOUND = 404
 _DONE = "DONE"
-# Something that is going to be deleted, or an address that is not free yet.
+# The reasons for a resource that is still in use, or is being deleted.
 _IN_USE = "resourceInUseByAnotherResource"
 _NOT_READY = "resourceNotReady"
 
 
 class IncompleteError(Exception):
-    """Not everything could be listed: one sentence."""
+    """The list is incomplete; the message is one sentence."""
 
 
 def list_resources(session: GoogleSession) -> list[Found]:
     """Return all resources of KINDS in the project, over all zones and regions.
 
-    It takes a request for each kind, and one more for each further page. Raises IncompleteError
-    when a zone or region did not answer, since nothing could be said of it.
+    Sends one request for each kind, and one for each further page. Raises IncompleteError
+    if a zone or region did not answer, since its resources are unknown.
     """
     found: list[Found] = []
     for kind in KINDS:
@@ -67,10 +67,10 @@ def _complete(kind: attribution.Kind, scope: str, content: dict[str, Any]) -> No
 
 
 class Sweep:
-    """Deletes leftovers; what went is in `deleted`, what did not, with why, in `problems`."""
+    """Deletes leftovers; `deleted` has their paths, `problems` the reasons for the others."""
 
     def __init__(self, session: GoogleSession, timeout: float) -> None:
-        """Take the session, whose clock and sleep are used, and the seconds for it all."""
+        """Set the session, whose clock and sleep are used, and the timeout for the whole sweep."""
         self._session = session
         self._timeout = timeout
         self._end = session.clock() + timeout
@@ -78,9 +78,9 @@ class Sweep:
         self.problems: dict[str, str] = {}
 
     def run(self, leftovers: Sequence[Leftover]) -> None:
-        """Delete them kind by kind, in the order of KINDS, those of one kind at once.
+        """Delete the leftovers in the order of KINDS, those of one kind in parallel.
 
-        What is still in use is tried again after the others.
+        The deletion of resources that are still in use is retried after the others.
         """
         waiting = [one.found for one in leftovers]
         while True:
@@ -93,7 +93,7 @@ class Sweep:
             self._session.sleep(_INTERVAL)
 
     def _together(self, wanted: Iterable[Found]) -> list[Found]:
-        """Delete; return what was in use, so that it may go in a moment."""
+        """Delete resources; return those that are in use, so that a retry may succeed."""
         operations: list[tuple[Found, dict[str, Any]]] = []
         later: list[Found] = []
         for one in wanted:
@@ -111,7 +111,7 @@ class Sweep:
     def _follow(self, one: Found, operation: dict[str, Any], later: list[Found]) -> None:
         where = f"{one.scope}/operations/{operation['name']}"
         begin, pause = self._session.clock(), _FIRST_PAUSE
-        # One that never ends does not take the others' time.
+        # An operation that never ends must not use up the time of the others.
         limit = min(_PATIENCE, self._timeout)
         while operation.get("status") != _DONE:
             waited = self._session.clock() - begin

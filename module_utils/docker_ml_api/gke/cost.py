@@ -1,8 +1,8 @@
-"""What a wanted GKE cluster costs a month, by list prices, as far as there are prices.
+"""Computes the monthly cost of a wanted GKE cluster from list prices, as far as they are known.
 
-The wanted cluster is as cluster_options describes it. Amounts are US dollars for a month of 730
-hours, without taxes, discounts, and what depends on use: traffic, logs, volumes, data that load
-balancers handle.
+The wanted cluster is described in cluster_options. Amounts are US dollars for a month of 730
+hours, without taxes, discounts, and usage-dependent costs: traffic, logs, volumes, data that load
+balancers process.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.docker_ml_api.gke.prices import Price, Prices
 
-# As Google's own calculator counts a month.
+# The length of a month in Google's own calculator.
 MONTH_HOURS = 730
-# Where none are named, Google spreads the nodes of a region over as many.
+# Google's number of zones for the nodes of a region, if none are given.
 _ZONES_OF_REGION = 3
 _FIRST_RULES = 5
 
 
 @dataclass(frozen=True)
 class Amount:
-    """From `low` to `high`; without `high` nobody knows the most."""
+    """From `low` to `high`; `high` is None if the maximum is unknown."""
 
     low: float
     high: float | None
 
     def __add__(self, other: Amount) -> Amount:
-        """Add what may come together."""
+        """Return the sum of two amounts."""
         known = self.high is not None and other.high is not None
         return Amount(
             self.low + other.low,
@@ -40,7 +40,7 @@ class Amount:
         )
 
     def __str__(self) -> str:
-        """Return it for people: 73.00, 12.00 to 24.00, at least 12.00, at most 24.00, unknown."""
+        """Return the amount as 73.00, 12.00 to 24.00, at least 12.00, at most 24.00, or unknown."""
         low = f"{self.low:.2f}"
         if self.high is None:
             return f"at least {low}" if self.low else "unknown"
@@ -50,7 +50,7 @@ class Amount:
         return f"{low} to {high}" if self.low else f"at most {high}"
 
     def data(self) -> dict[str, float | None]:
-        """Return it as plain data, in cents."""
+        """Return the amount as plain data, rounded to cents."""
         return {
             "low": round(self.low, 2),
             "high": None if self.high is None else round(self.high, 2),
@@ -63,16 +63,18 @@ NOTHING = Amount(0.0, 0.0)
 
 
 def total(amounts: Iterable[Amount]) -> Amount:
-    """Return the sum."""
+    """Return the sum of the amounts."""
     return sum(amounts, NOTHING)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One thing that is paid for.
+    """One item of the cost.
 
-    pool: its node pool, or empty; quantity: how much of it, for people; unit_price: in dollars,
-    None where it is not known; missing: whose price is not known, or empty.
+    pool: its node pool, or empty.
+    quantity: the quantity as text.
+    unit_price: in dollars, None if unknown.
+    missing: the item whose price is unknown, or empty.
     """
 
     what: str
@@ -85,7 +87,7 @@ class Cost:
     note: str = ""
 
     def data(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the cost as plain data."""
         return {**asdict(self), "monthly": self.monthly.data()}
 
 
@@ -103,10 +105,11 @@ def costs(
     load_balancers: int = 0,
     pod_requests: Mapping[str, float] | None = None,
 ) -> list[Cost]:
-    """Return what is paid for.
+    """Return the items of the cluster's cost.
 
-    load_balancers: how many the workloads ask for; pod_requests: of an Autopilot cluster, the sum
-    of what its pods request (`vcpu`, `memory_gib`, `ephemeral_storage_gib`).
+    load_balancers: the number that the workloads request.
+    pod_requests: for an Autopilot cluster, the sum of its pods' requests (`vcpu`, `memory_gib`,
+        `ephemeral_storage_gib`).
     """
     region = cluster_options.region_of(cluster["location"])
     found = [_fee(prices, region)]
@@ -157,7 +160,7 @@ def _zones(cluster: Mapping[str, Any], pool: Mapping[str, Any]) -> int:
 
 
 def nodes(cluster: Mapping[str, Any], pool: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how many nodes the pool has in all its zones: the fewest and the most."""
+    """Return the minimum and maximum number of nodes of the pool in all its zones."""
     zones = _zones(cluster, pool)
     bounds = pool["autoscaling"]
     if bounds:
@@ -166,7 +169,7 @@ def nodes(cluster: Mapping[str, Any], pool: Mapping[str, Any]) -> tuple[int, int
 
 
 def count_text(count: tuple[int, int]) -> str:
-    """Return a number of nodes for people: 3, or 1 to 3."""
+    """Return a number of nodes as text: 3, or 1 to 3."""
     return str(count[0]) if count[0] == count[1] else f"{count[0]} to {count[1]}"
 
 
@@ -223,7 +226,7 @@ def _machines(pool: Mapping[str, Any], prices: Prices, region: str, count: tuple
 
 
 def _forwarding_rules(prices: Prices, region: str, count: int) -> Cost:
-    """Return what load balancers cost by themselves: the first five together, then each."""
+    """Return the base cost of load balancers: the first five together, then each."""
     first = prices.find("forwarding_rule_hour", "first_five", region)
     further = prices.find("forwarding_rule_hour", "each_further", region)
     beyond = max(0, count - _FIRST_RULES)
@@ -252,9 +255,9 @@ def _cost(
     of: str,
     pool: str = "",
 ) -> Cost:
-    """Return the cost of from units[0] to units[1] units; `of` says whose price it is."""
+    """Return the cost of units[0] to units[1] units; `of` names the item in `missing`."""
     if not units[1]:
-        # Nothing of it costs nothing, whatever the price.
+        # A quantity of zero costs nothing, whatever the price.
         return Cost(what, pool, quantity, price.amount if price else None, NOTHING)
     if price is None:
         return Cost(what, pool, quantity, None, UNKNOWN, missing=of)

@@ -1,9 +1,9 @@
-"""What is sent to create a wanted cluster or pool, and which module sends it.
+"""The request that creates a wanted cluster or pool, and the choice of the module that sends it.
 
-The modules of google.cloud create whatever they have parameters for. What they lack and what
+The modules of google.cloud create everything that they have parameters for. What they lack and what
 can be changed in place later (Workload Identity, maintenance window, logging, monitoring) follows
-as an update, before there is any pool. What must be there from the start (Autopilot, Spot, a
-pool's own zones, upgrade settings) makes the API the creator.
+as an update before any pool is created. If something that must be set at creation is required
+(Autopilot, Spot, a pool's own zones, upgrade settings), the API is used instead.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 GOOGLE_CLOUD = "google_cloud"
 API = "api"
 
-# No parameters of gcp_container_cluster; each is updated in place as soon as the cluster is there.
+# gcp_container_cluster has no parameters for these; they are updated after the creation.
 _LATER = ("workloadIdentityConfig", "maintenancePolicy", "loggingConfig", "monitoringConfig")
-# Google's own choice for a new pool.
+# Google's default for a new pool.
 _DEFAULT_UPGRADE = {"strategy": "SURGE", "maxSurge": 1, "maxUnavailable": 0}
-# Maps of the user's, whose keys are no fields.
+# Maps with the user's own keys, which are not fields.
 _FREE = ("resourceLabels", "labels")
 
 
 def workload_pool(project: str) -> str:
-    """Return the pool of identities that Workload Identity uses: always the project's."""
+    """Return the pool of identities for Workload Identity, which is always the project's."""
     return f"{project}.svc.id.goog"
 
 
 def channel(cluster: Options) -> str:
-    """Return the API's word for the release channel."""
+    """Return the API's value for the release channel."""
     wanted: str = cluster["release_channel"]
     return "UNSPECIFIED" if wanted == "NONE" else wanted
 
@@ -44,11 +44,12 @@ def channel(cluster: Options) -> str:
 def create_cluster(
     cluster: Options, project: str, managed_by: str, created: datetime
 ) -> dict[str, Any]:
-    """Return how the cluster is created, and what there then is.
+    """Return how to create the cluster, and its state after that.
 
-    `by`: google_cloud or api; `parameters`: of google.cloud.gcp_container_cluster, or None;
-    `body`: the Cluster of the API as it is sent; `reasons`: the options that google.cloud's
-    module lacks.
+    `by`: google_cloud or api.
+    `parameters`: those of google.cloud.gcp_container_cluster, or None.
+    `body`: the Cluster of the API as it is sent.
+    `reasons`: the options that the google.cloud module lacks.
     """
     body = cluster_body(cluster, project, managed_by, created)
     if cluster_options.is_autopilot(cluster):
@@ -60,7 +61,7 @@ def create_cluster(
 
 
 def create_pool(pool: Options, cluster: Options) -> dict[str, Any]:
-    """Return how a pool is created; as of `create_cluster`, with the NodePool of the API."""
+    """Return how to create a pool; like `create_cluster`, with the NodePool of the API."""
     body = pool_body(pool, cluster)
     reasons = [name for name in ("spot", "locations") if pool[name]]
     if body["upgradeSettings"] != _DEFAULT_UPGRADE:
@@ -68,7 +69,7 @@ def create_pool(pool: Options, cluster: Options) -> dict[str, Any]:
     result: dict[str, Any] = {"name": pool["name"], "reasons": reasons}
     if reasons:
         return {**result, "by": API, "parameters": None, "body": body}
-    # Google fills in these as they are wanted.
+    # The omitted fields get the wanted values from Google.
     body = {key: value for key, value in body.items() if key != "upgradeSettings"}
     body["config"] = {
         key: value for key, value in body["config"].items() if key != "workloadMetadataConfig"
@@ -111,7 +112,7 @@ def cluster_body(
         return {**body, "autopilot": {"enabled": True}}
     if cluster["workload_identity"]:
         body["workloadIdentityConfig"] = {"workloadPool": workload_pool(project)}
-    # The pool that is made with it is deleted at once; until then its nodes are as safe as ours.
+    # The default pool is deleted immediately; until then its nodes are secured like the others.
     first = cluster["node_pools"][0]
     config = pool_config(first, cluster)
     kept = ("machineType", "serviceAccount", "oauthScopes", "imageType", "shieldedInstanceConfig")
@@ -244,7 +245,7 @@ def _private(cluster: Options) -> dict[str, Any]:
 
 
 def _snake(value: Any, key: str = "") -> Any:
-    """Return the API's JSON with the names that google.cloud's modules give its fields."""
+    """Return the API's JSON with the field names of google.cloud's modules."""
     if isinstance(value, list):
         return [_snake(one) for one in value]
     if not isinstance(value, dict) or key in _FREE:

@@ -1,4 +1,4 @@
-"""Creates a GKE cluster or node pool once, whatever happens to the answer."""
+"""Creates a GKE cluster or node pool exactly once, even if the answer of the request is lost."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MISSING = "NOT_FOUND"
 
 
 class Creation:
-    """One cluster, or one pool of a cluster of ours, that should be there."""
+    """The creation of one cluster, or of one pool of a cluster of ours."""
 
     def __init__(
         self, session: GoogleSession, location: str, name: str, managed_by: str, pool: str = ""
     ) -> None:
-        """Name it."""
+        """Set the cluster and the pool."""
         self.session = session
         self.location = location
         self.name = name
@@ -32,7 +32,10 @@ class Creation:
         self.title = f"Node pool {pool} of cluster {name}" if pool else f"Cluster {name}"
 
     def find(self) -> dict[str, Any] | None:
-        """Return it, None if it is not there. Raises GoogleError if the cluster is not ours."""
+        """Return the cluster or pool, None if it does not exist.
+
+        Raises GoogleError if the cluster is not ours, or missing although a pool is to be created.
+        """
         cluster: dict[str, Any] | None = live.find(
             self.session, self.location, self.name, self.managed_by
         )
@@ -51,11 +54,12 @@ class Creation:
         timeout: float,
         first: Callable[[float], None] | None = None,
     ) -> dict[str, Any]:
-        """Create it if it is not there, wait until it is done; return what there then is.
+        """Create it if it does not exist, wait until it is complete, and return its state.
 
-        first: what is to try it, for at most the seconds it is given; what it has not even begun
-        is then sent to the API. Returned are `created`, whether it was not there before, and
-        `status`. Raises GoogleError.
+        first: a function that attempts the creation for at most the given seconds; if it does not
+            even start it, the request is sent to the API.
+
+        Returns `created`, whether it did not exist before, and `status`. Raises GoogleError.
         """
         deadline = operations.Deadline(self.session, timeout)
         there = self.find()
@@ -86,7 +90,7 @@ class Creation:
         return {"created": there is None, "status": status}
 
     def _start(self, body: Mapping[str, Any], deadline: Any) -> dict[str, Any] | None:
-        """Send the request; None if it had been handled although its answer was lost."""
+        """Send the request; return None if it had been processed although its answer was lost."""
         place = urls.clusters(self.session.project, self.location)
         if self.pool:
             place = urls.pools(self.session.project, self.location, self.name)
@@ -102,8 +106,8 @@ class Creation:
                     self.session, self.location, self.name, send, deadline
                 )
             except LostAnswerError:
-                # A name is taken once, so that asking again could not make a second one; but it
-                # would be refused, and what is under way is to be waited for.
+                # A name is unique, so a repeated request could not create a second one; but it
+                # would be rejected, and the running creation has to be waited for.
                 if self.find() is not None:
                     return None
                 if not deadline.pause():

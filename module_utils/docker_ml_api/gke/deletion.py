@@ -1,4 +1,4 @@
-"""Deletes a GKE cluster: waits for what is going on with it, and until it is gone."""
+"""Deletes a GKE cluster: waits for its running operations, and until it no longer exists."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def why_not(cluster: Mapping[str, Any], managed_by: str) -> str:
 
 
 class Deletion:
-    """One cluster's end. operations: the names of those that were waited for."""
+    """The deletion of one cluster. operations: the names of the operations waited for."""
 
     def __init__(self, session: GoogleSession, location: str, name: str, timeout: float) -> None:
-        """Take the session, and the seconds that all of it may take."""
+        """Set the session, and the timeout for the whole deletion."""
         self._session = session
         self._where = location, name
         self._url = urls.cluster(session.project, location, name)
@@ -50,21 +50,21 @@ class Deletion:
         self.operations: list[str] = []
 
     def find(self) -> dict[str, Any] | None:
-        """Return the cluster, or None if there is none."""
+        """Return the cluster, or None if it does not exist."""
         found: dict[str, Any] | None = self._session.find(self._url)
         return found
 
     def run(self, first: Callable[[float], None] | None = None) -> None:
-        """Delete it and wait until it is gone. Raises GoogleError.
+        """Delete the cluster and wait until it no longer exists; raise GoogleError.
 
-        first: what is to try it, for at most the seconds it is given; whatever comes of that, this
-        goes on with what is there.
+        first: a function that attempts the deletion for at most the given seconds; whatever its
+            result, the deletion continues from the actual state.
         """
         while (cluster := self.find()) is not None:
             running = gke_operations.running(self._session, *self._where)
             if running:
                 self.operations += [str(one["name"]) for one in running]
-                # What failed before does not matter: this goes on with what is there.
+                # The result of these operations does not matter; only the actual state does.
                 gke_operations.wait_for_all(self._session, *self._where, self._deadline)
             elif self._deleted or cluster.get("status") == _STOPPING:
                 self._wait(cluster)
@@ -90,7 +90,7 @@ class Deletion:
         self._deleted = True
 
     def _wait(self, cluster: Mapping[str, Any]) -> None:
-        """Wait for a cluster that goes, though no operation of it is to be seen."""
+        """Wait for a cluster that is being deleted although no operation is listed for it."""
         if self._deadline.pause():
             return
         location, name = self._where

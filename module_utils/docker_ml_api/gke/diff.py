@@ -1,4 +1,4 @@
-"""How the differences of a GKE cluster are shown: by field, as Ansible's diffs."""
+"""Shows the differences of a GKE cluster by field, in the format of Ansible's diffs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ARGUMENTS: dict[str, Any] = {"default_flow_style": False, "sort_keys": True, "a
 
 
 def shown(wanted: Mapping[str, Any], plan: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the diffs of a plan, as of comparison.plan."""
+    """Return the diffs of a plan of comparison.plan."""
     name = f"cluster {wanted['name']}"
     found = []
     replaced = plan["replace"]["cluster"]
@@ -28,13 +28,13 @@ def shown(wanted: Mapping[str, Any], plan: Mapping[str, Any]) -> list[dict[str, 
         title = f"node pool {one['name']} of {name}"
         found.append(_texts(title, "", _text(_given(pools[one["name"]]))))
     if not plan["create"]["cluster"]:
-        # Those that follow a creation are in what is created.
+        # Updates that follow a creation are included in the created cluster.
         found += [of_call(one) for one in plan["updates"]]
     return found
 
 
 def of_call(call: Mapping[str, Any]) -> dict[str, str]:
-    """Return the diff of one call, as of comparison."""
+    """Return the diff of one call of comparison."""
     deleted = " (deleted)" if call["method"] == "DELETE" else ""
     return _fields(f"{call['target']}{deleted}", call["fields"])
 

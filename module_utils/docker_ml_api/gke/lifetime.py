@@ -1,7 +1,7 @@
-"""How long a cluster is wanted: its labels `created-at` and `ttl`, and whether that is over.
+"""The lifetime of a cluster: its labels `created-at` and `ttl`, and whether it has expired.
 
-Labels hold lower-case letters, digits, `-` and `_` alone, so a moment is written
-20261122t220500z, a duration 30m, 8h or 2d, and no end `none`.
+Labels can only contain lower-case letters, digits, `-` and `_`. Therefore a moment is written
+20261122t220500z, a duration 30m, 8h or 2d, and no expiry `none`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def moment_label(moment: datetime) -> str:
 
 
 def read_moment(text: str) -> datetime:
-    """Return the moment of a label's value, or of the API's RFC 3339. Raises ValueError."""
+    """Return the moment of a label's value, or of the API's RFC 3339; raise ValueError."""
     try:
         return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
     except ValueError:
@@ -36,7 +36,7 @@ def read_moment(text: str) -> datetime:
 
 
 def read_ttl(text: str) -> timedelta | None:
-    """Return the duration of 30m, 8h, 2d, or None for `none`. Raises ValueError."""
+    """Return the duration of 30m, 8h, 2d, or None for `none`; raise ValueError."""
     if text == FOREVER:
         return None
     match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
@@ -47,23 +47,24 @@ def read_ttl(text: str) -> timedelta | None:
 
 @dataclass(frozen=True)
 class Lifetime:
-    """What is known of a cluster's end.
+    """The expiry of a cluster.
 
-    ends: None if it has none; reason: why it has none, in words, else empty.
+    ends: None if it does not expire.
+    reason: why it does not expire, as text; otherwise empty.
     """
 
     ends: datetime | None
     reason: str = ""
 
     def over(self, now: datetime) -> bool:
-        """Return whether the end has come."""
+        """Return whether the cluster has expired."""
         return self.ends is not None and self.ends <= now
 
 
 def lifetime_of(cluster: Mapping[str, Any]) -> Lifetime:
     """Return the lifetime of a cluster as the GKE API describes it (resourceLabels, createTime).
 
-    It begins at the later one of its label and Google's own record, so that it never ends early.
+    It starts at the later of its label and Google's own record, so that it never expires early.
     """
     labels = cluster.get("resourceLabels") or {}
     ttl = labels.get(TTL)

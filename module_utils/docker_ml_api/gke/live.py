@@ -1,4 +1,4 @@
-"""What there is of a GKE cluster, as the API's JSON."""
+"""Reads the live state of a GKE cluster, as the API's JSON."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 FOREIGN = "FOREIGN"
 _GROUP = re.compile(r"/(projects/[^/]+/zones/[^/]+/instanceGroupManagers/[^/]+)$")
-# What a cluster or pool passes through, and comes out of by itself.
+# Temporary states of a cluster or pool.
 PASSING = ("PROVISIONING", "RECONCILING", "STOPPING", "STATUS_UNSPECIFIED")
 
 
 def find(
     session: GoogleSession, location: str, name: str, managed_by: str
 ) -> dict[str, Any] | None:
-    """Return the cluster with its pools, or None. Raises GoogleError if it is not ours."""
+    """Return the cluster with its pools, or None; raise GoogleError if it is not ours."""
     url = urls.cluster(session.project, location, name)
     cluster: dict[str, Any] | None = session.find(url)
     if cluster is not None and not cluster_options.is_ours(cluster, managed_by):
@@ -41,16 +41,17 @@ def find(
 
 
 def is_passing(cluster: Mapping[str, Any]) -> bool:
-    """Return whether the cluster or one of its pools is on the way to another state."""
+    """Return whether the cluster or one of its pools is in a temporary state."""
     things = (cluster, *(cluster.get("nodePools") or []))
     return any(one.get("status") in PASSING for one in things)
 
 
 def sizes(session: GoogleSession, cluster: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many nodes a zone of each fixed pool is to have, as its machines' groups say.
+    """Return the target number of nodes per zone of each fixed pool, from its instance groups.
 
-    A pool's own number misses what was changed past GKE. Where the zones differ it is the one
-    furthest from the pool's number. A login that may not read groups does without.
+    A pool's own number does not reflect changes that bypass GKE. If the zones differ, the number
+    that differs most from the pool's is returned. Pools whose groups the user may not read are
+    omitted.
     """
     found = {}
     for pool in cluster.get("nodePools") or []:

@@ -1,4 +1,4 @@
-"""Maintenance windows: the option's form, the API's form, and whether they mean the same."""
+"""Maintenance windows: the format of the option, that of the API, and their comparison."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DAILY = "FREQ=DAILY"
-# A recurring window needs the day of its first occurrence, which is in the past: a Monday.
+# A recurring window requires the day of its first occurrence, which may be in the past: a Monday.
 _FIRST_DAY = "2024-01-01"
-# Google's own choice for a daily window.
+# Google's fixed length of a daily window.
 _DAILY_MINUTES = 240
 
 
@@ -25,14 +25,14 @@ class Window(NamedTuple):
     recurrence: str
 
     def __str__(self) -> str:
-        """Return it as people are shown it."""
+        """Return the window for messages."""
         hours, minutes = divmod(self.minutes, 60)
         length = f"{hours}h{minutes}m" if minutes else f"{hours}h"
         return f"{self.start} UTC for {length}, {self.recurrence}"
 
 
 def wanted(option: Mapping[str, Any] | None) -> Window | None:
-    """Return the window that the option asks for."""
+    """Return the window of the option; None without one."""
     if not option:
         return None
     recurrence = option["recurrence"] or DAILY
@@ -40,7 +40,7 @@ def wanted(option: Mapping[str, Any] | None) -> Window | None:
 
 
 def live(policy: Mapping[str, Any] | None) -> Window | str | None:
-    """Return the window of a live cluster's MaintenancePolicy; as text if it is of another form."""
+    """Return the window of a live cluster's MaintenancePolicy; as text for an unknown format."""
     window = (policy or {}).get("window") or {}
     daily, recurring = window.get("dailyMaintenanceWindow"), window.get("recurringWindow")
     if daily:
@@ -72,7 +72,7 @@ def body(option: Mapping[str, Any]) -> dict[str, Any]:
 def changed_policy(
     policy: Mapping[str, Any] | None, option: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the live policy with the wanted window; exclusions and all else stay."""
+    """Return the live policy with the wanted window; exclusions and all other settings are kept."""
     policy = policy or {}
     forms = ("dailyMaintenanceWindow", "recurringWindow", "recurringMaintenanceWindow")
     kept = {key: value for key, value in (policy.get("window") or {}).items() if key not in forms}

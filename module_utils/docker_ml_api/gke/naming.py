@@ -1,9 +1,9 @@
 """What GKE and its controllers write into names, tags, labels and descriptions of resources.
 
-From the sources of kubernetes/cloud-provider-gcp (load balancers with target pools),
-kubernetes/ingress-gce (Ingresses, NEGs, load balancers with backend services) and the disk
-driver, and from what Google's documentation says of firewall rules. Nothing of it is an API, so
-each use says how sure it is.
+The patterns are from the sources of kubernetes/cloud-provider-gcp (load balancers with target
+pools), kubernetes/ingress-gce (Ingresses, NEGs, load balancers with backend services) and the disk
+driver, and from Google's documentation of firewall rules. None of them is an API, so each use
+states its certainty.
 
   a<31 hex digits of the Service's UID>        forwarding rule, target pool, address, health check
   k8s-fw-a…, k8s-a…-http-hc, a…-hc             its firewall rules
@@ -13,7 +13,7 @@ each use says how sure it is.
   k8s2-[tcp-|um-|…]<hash>-…, k8s3-<hash>-…     newer ones; hash of the namespace kube-system's UID
   gke-<cluster>-<8 of the cluster's id>-node   the network tag of its nodes
 
-UID is the cluster's, 16 hex digits, in the ConfigMap kube-system/ingress-uid.
+UID is that of the cluster, 16 hex digits, in the ConfigMap kube-system/ingress-uid.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SYSTEM = "system"
 BALANCER = "balancer"
 
 _HASH_LENGTH = 8
-# Shorter remains of a UID at the end of a cut name tell nothing; ingress-gce has this limit, too.
+# Shorter remains of a UID in a truncated name are ambiguous; ingress-gce has the same limit.
 _SHORTEST = 5
 _LONGEST_NAME = 63
 _CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -59,46 +59,46 @@ _SERVICE_KEYS = (
 
 
 class Mark(NamedTuple):
-    """What a resource says of the cluster that it is of: kind is TAG, UID, SYSTEM, BALANCER."""
+    """An identifier of a resource's cluster; kind is TAG, UID, SYSTEM or BALANCER."""
 
     kind: str
     value: str
 
 
 def content_hash(text: str, length: int = _HASH_LENGTH) -> str:
-    """Return ingress-gce's hash of a text."""
+    """Return the hash of a text as computed by ingress-gce."""
     digest = hashlib.sha256(text.encode()).digest()
     return "".join(_CHARACTERS[byte % len(_CHARACTERS)] for byte in digest[:length])
 
 
 def system_mark(namespace_uid: str) -> Mark:
-    """Return the mark of a cluster by its namespace kube-system's UID."""
+    """Return the mark of a cluster from the UID of its namespace kube-system."""
     return Mark(SYSTEM, content_hash(namespace_uid))
 
 
 def uid_mark(uid: str) -> Mark:
-    """Return the mark of a cluster's UID, of which some names hold the first 8 digits only."""
+    """Return the mark of a cluster's UID, shortened because some names have only 8 digits."""
     return Mark(UID, uid[:_HASH_LENGTH])
 
 
 def balancer_name(service_uid: str) -> str:
-    """Return what Kubernetes calls the load balancer of a Service by default."""
+    """Return Kubernetes's default name for the load balancer of a Service."""
     return ("a" + service_uid.replace("-", ""))[:32]
 
 
 def node_tag(cluster: str, cluster_id: str) -> str:
-    """Return the network tag of a cluster's nodes, by the API's `name` and `id`."""
+    """Return the network tag of a cluster's nodes, from the API's `name` and `id`."""
     return f"gke-{cluster}-{cluster_id[:_HASH_LENGTH]}-node"
 
 
 def tag_hash(tag: str, cluster: str) -> str:
-    """Return the hash in a node tag of a cluster of this name; empty if it is of another."""
+    """Return the hash in a node tag of a cluster of this name; empty for another cluster."""
     match = _TAG.fullmatch(tag)
     return match["hash"] if match and match["cluster"] == cluster else ""
 
 
 def id_label(cluster_id: str) -> str:
-    """Return the value of ID_LABEL for a cluster's `id`; empty if that is no hexadecimal text."""
+    """Return the value of ID_LABEL for a cluster's `id`; empty if that is not hexadecimal."""
     try:
         raw = bytes.fromhex(cluster_id)
     except ValueError:
@@ -107,7 +107,7 @@ def id_label(cluster_id: str) -> str:
 
 
 def id_of_label(value: str) -> str:
-    """Return the cluster's `id` of ID_LABEL's value; empty if it is none."""
+    """Return the cluster's `id` in a value of ID_LABEL; empty if it is invalid."""
     try:
         return base64.b32decode(value.upper() + "=" * (-len(value) % 8)).hex()
     except ValueError:
@@ -115,7 +115,7 @@ def id_of_label(value: str) -> str:
 
 
 def description(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a description that is JSON, as the controllers write it; else an empty one."""
+    """Return the JSON in a description, as the controllers write it; empty if there is none."""
     try:
         found = json.loads(resource.get("description") or "")
     except ValueError:
@@ -124,7 +124,7 @@ def description(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def made_for(resource: Mapping[str, Any]) -> str:
-    """Return the Kubernetes object that a resource says it was made for: `Service n/web`."""
+    """Return the Kubernetes object in a resource's description, such as `Service n/web`, or ""."""
     said = description(resource)
     for key in _SERVICE_KEYS:
         if said.get(key):
@@ -159,23 +159,23 @@ def _by_name(name: str) -> Iterator[Mark]:
     elif match := _INGRESS.fullmatch(name):
         uid = match["uid"]
         if len(name) >= _LONGEST_NAME and uid.endswith("0"):
-            uid = uid[:-1]  # a name that was cut ends with a 0
+            uid = uid[:-1]  # a truncated name ends with a 0
         if len(uid) >= _SHORTEST:
             yield uid_mark(uid)
 
 
 def is_kubernetes(resource: Mapping[str, Any]) -> bool:
-    """Return whether Kubernetes made a resource, of whatever cluster."""
+    """Return whether Kubernetes created a resource, for any cluster."""
     return bool(marks_of(resource) or made_for(resource))
 
 
 def is_pool_group(name: str, cluster: str) -> bool:
-    """Return whether an instance group's name may be that of a cluster's node pool."""
+    """Return whether the name of an instance group may be that of a cluster's node pool."""
     return bool(re.fullmatch(rf"gke-{re.escape(cluster)}-.+-[0-9a-f]{{8}}-grp", name))
 
 
 def region_of(scope: str) -> str:
-    """Return the region of `regions/R`, `zones/Z` or of a location; empty for `global`."""
+    """Return the region of `regions/R`, `zones/Z` or a location; empty for `global`."""
     place = scope.rpartition("/")[2]
     if place == "global":
         return ""

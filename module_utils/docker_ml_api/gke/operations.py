@@ -1,4 +1,4 @@
-"""GKE's operations: one at a time a cluster, waited for, their errors in Google's words."""
+"""GKE's operations, which run one at a time per cluster: waiting, and their errors."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ _LONGEST_PAUSE = 5.0
 
 
 class Deadline:
-    """How long something may take: seconds from now on, by the session's clock."""
+    """A timeout: a number of seconds from now, by the session's clock."""
 
     def __init__(self, session: GoogleSession, seconds: float) -> None:
-        """Begin."""
+        """Start the timeout."""
         self.seconds = seconds
         self._session = session
         self._end: float = session.clock() + seconds
         self._pause = _FIRST_PAUSE
 
     def left(self) -> float:
-        """Return the seconds that are left, at least 0."""
+        """Return the remaining seconds, at least 0."""
         left: float = self._end - self._session.clock()
         return max(0.0, left)
 
     def pause(self) -> bool:
-        """Wait a little, longer each time; return whether there was time for it."""
+        """Sleep for a short time that increases with each call; return False on timeout."""
         left = self.left()
         if left <= 0:
             return False
@@ -54,18 +54,18 @@ class Deadline:
         return True
 
     def restart(self) -> None:
-        """Look often again, since something else is waited for now."""
+        """Reset the pause, when waiting for something else."""
         self._pause = _FIRST_PAUSE
 
 
 def is_busy(error: GoogleError) -> bool:
-    """Return whether a refusal means that another operation has the cluster."""
+    """Return whether an error means that another operation is running on the cluster."""
     refused = error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, 412}
     return refused and bool(_BUSY.search(f"{error.message} {error.reason}"))
 
 
 def of_cluster(operation: Operation, name: str) -> bool:
-    """Return whether an operation (of the cluster's location) is about the cluster or its pools."""
+    """Return whether an operation (of the cluster's location) is on the cluster or its pools."""
     return re.search(rf"/clusters/{re.escape(name)}(?:/|$)", _target(operation)) is not None
 
 
@@ -74,19 +74,19 @@ def _target(operation: Operation) -> str:
 
 
 def known(session: GoogleSession, location: str, name: str) -> list[dict[str, Any]]:
-    """Return the operations on a cluster that Google still knows of, the oldest first."""
+    """Return the operations on a cluster that Google still lists, the oldest first."""
     answer = session.get(urls.operations(session.project, location))
     found = [one for one in answer.get("operations") or [] if of_cluster(one, name)]
     return sorted(found, key=lambda one: str(one.get("startTime", "")))
 
 
 def running(session: GoogleSession, location: str, name: str) -> list[dict[str, Any]]:
-    """Return the operations that have a cluster just now."""
+    """Return the operations that are running on a cluster."""
     return [one for one in known(session, location, name) if one.get("status") != "DONE"]
 
 
 def failure(operation: Operation, project: str) -> GoogleError | None:
-    """Return the error that an operation ended in, None for a good end."""
+    """Return the error of a failed operation; None if it is running or succeeded."""
     error = operation.get("error") or {}
     message = str(error.get("message") or operation.get("statusMessage") or "")
     if operation.get("status") != "DONE" or not message:
@@ -104,7 +104,7 @@ def failure(operation: Operation, project: str) -> GoogleError | None:
 
 
 def described(operation: Operation) -> str:
-    """Return what a message calls an operation."""
+    """Return the name of an operation for messages."""
     target = re.sub(r"^.*/clusters/", "", _target(operation)).replace("/nodePools/", ", node pool ")
     return f"{operation.get('operationType')} of cluster {target} ({operation.get('name')})"
 
@@ -112,9 +112,9 @@ def described(operation: Operation) -> str:
 def wait(
     session: GoogleSession, location: str, operation: Operation, deadline: Deadline
 ) -> dict[str, Any]:
-    """Wait until an operation has ended well, and return it as it was seen last.
+    """Wait until an operation has succeeded, and return its last state.
 
-    Raises GoogleError with the operation's own error, or when it does not end in time.
+    Raises GoogleError with the operation's own error, or on timeout.
     """
     seen = dict(operation)
     url = f"{urls.operations(session.project, location)}/{seen['name']}"
@@ -137,7 +137,7 @@ def wait(
 
 
 def timeout(sentence: str) -> GoogleError:
-    """Return the error for a wait that ended without success."""
+    """Return the error for a timeout."""
     return GoogleError(0, errors.TIMEOUT, sentence)
 
 
@@ -147,7 +147,7 @@ def _progress(operation: Operation) -> str:
 
 
 def wait_for_all(session: GoogleSession, location: str, name: str, deadline: Deadline) -> None:
-    """Wait until no operation has the cluster any more, however they end."""
+    """Wait until no operation is running on the cluster, whatever their results."""
     for operation in running(session, location, name):
         try:
             wait(session, location, operation, deadline)
@@ -163,9 +163,9 @@ def start(
     send: Callable[[], dict[str, Any]],
     deadline: Deadline,
 ) -> dict[str, Any]:
-    """Send a request that starts an operation as soon as no other one has the cluster.
+    """Send a request that starts an operation as soon as no other one is running on the cluster.
 
-    Raises what `send` raises, LostAnswerError among it, or GoogleError when it takes too long.
+    Raises the errors of `send`, including LostAnswerError, or GoogleError on timeout.
     """
     while True:
         try:
@@ -176,7 +176,7 @@ def start(
             if not is_busy(error):
                 raise
             wait_for_all(session, location, name, deadline)
-            # Google may refuse a moment longer than it shows the operation.
+            # Google may reject requests slightly longer than it lists the operation.
             if not deadline.pause():
                 raise timeout(
                     f"Cluster {name} has been busy for {deadline.seconds:g} seconds; Google said "

@@ -1,13 +1,13 @@
-"""What becomes of a GKE cluster, and what it then costs: as data, and as a table for people.
+"""The changes of a GKE cluster and the resulting cost, as data and as a human-readable table.
 
-The changes are what the module gke_cluster_changes returns. A plan as a dict:
+The changes are the result of the module gke_cluster_changes. A plan as a dict:
     {"cluster", "location", "rows": [row, …], "monthly": amount, "missing": [text, …],
-     "free_tier": whether the free tier's credit may pay its fee, and "credit", what that pays,
+     "free_tier": whether the free tier's credit may pay its fee, and "credit", the amount of that,
      "sources": [{"about", "url", "seen"}, …]}
 A row is the cluster or one of its pools:
     {"cluster", "pool": its name or "", "action": one of ACTIONS, "what": text,
      "fields": [{"path", "before", "after"}, …], "monthly": amount, "costs": [cost, …]}
-An amount is {"low", "high"} in US dollars a month; without `high` the most is not known.
+An amount is {"low", "high"} in US dollars a month; `high` is None if the maximum is unknown.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def plan(
 ) -> dict[str, Any]:
     """Return the plan of one cluster.
 
-    present: whether it is to be there after the run; otherwise of the changes only `exists`
-    counts. The rest is as of cost.costs.
+    present: whether it is to exist after the run; if not, only `exists` of the changes is used.
+
+    See cost.costs for the other parameters.
     """
     result: dict[str, Any] = {
         "cluster": wanted["name"],
@@ -83,7 +84,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     created = changes["create"]["cluster"] is not None
     replaced = changes["replace"]["cluster"]
-    # What follows the creation of a cluster is part of it.
+    # Updates that follow the creation of a cluster are part of it.
     updates = [] if created else changes["updates"]
     fields = list(replaced["fields"]) if replaced else _fields(updates, "")
     action = CREATE if created else CHANGE if fields else KEEP
@@ -103,7 +104,7 @@ def _rows(
 
 
 def _fields(calls: Sequence[Mapping[str, Any]], pool: str) -> list[dict[str, Any]]:
-    """Return the fields of the calls for a pool, or with an empty name for the cluster itself."""
+    """Return the fields of the calls for a pool, or for the cluster itself if `pool` is empty."""
     return [field for call in calls if call["pool"] == pool for field in call["fields"]]
 
 
@@ -141,7 +142,7 @@ def _pool_text(wanted: Mapping[str, Any], pool: Mapping[str, Any]) -> str:
     return f"{count} x {pool['machine_type']}{spot}, {pool['disk_size_gb']} GiB {pool['disk_type']}"
 
 
-# --- For people
+# --- Human-readable output
 
 
 def is_change(one: Plan) -> bool:
@@ -150,20 +151,20 @@ def is_change(one: Plan) -> bool:
 
 
 def total(plans: Sequence[Plan], *, free_tier: bool = False) -> Amount:
-    """Return what the clusters cost together; free_tier: whether its credit is still there."""
+    """Return the total cost; free_tier: whether the credit of the free tier is still available."""
     found = cost.total(_amount(one["monthly"]) for one in plans)
     pays = credit(plans) if free_tier else 0.0
     return Amount(found.low - pays, None if found.high is None else found.high - pays)
 
 
 def credit(plans: Sequence[Plan]) -> float:
-    """Return what the free tier pays of the clusters' fees: it is one credit for all of them."""
+    """Return the credit that the free tier grants on the clusters' fees, once for all of them."""
     fees = sum(one["credit"]["fee"] for one in plans)
     return float(min(fees, max((one["credit"]["of"] for one in plans), default=0)))
 
 
 def table(plans: Sequence[Plan], *, free_tier: bool = False) -> str:
-    """Return the plans as a table, with what is to be known about its figures."""
+    """Return the plans as a table, with notes on its figures."""
     lines = [_HEADER, *(line for one in plans for row in one["rows"] for line in _lines(row))]
     pays = credit(plans) if free_tier else 0.0
     if pays:
@@ -173,7 +174,7 @@ def table(plans: Sequence[Plan], *, free_tier: bool = False) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
     shown = [
         "  ".join(
-            # Amounts stand below one another.
+            # Amounts are right-aligned.
             cell.rjust(width) if column == len(_HEADER) - 1 else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
@@ -216,7 +217,7 @@ def _notes(plans: Sequence[Plan], *, free_tier: bool) -> Iterator[str]:
 
 
 def missing_prices(plans: Sequence[Plan]) -> list[str]:
-    """Return whose prices are not known."""
+    """Return the items whose prices are not known."""
     return list(dict.fromkeys(missing for one in plans for missing in one["missing"]))
 
 

@@ -1,11 +1,11 @@
-"""Price files: what Google charges for what a GKE cluster is made of, and who says so.
+"""Price files: Google's prices for the parts of a GKE cluster, and their sources.
 
 A price file as a dict:
     {"currency": "USD", "lists": [{"source": {"about": …, "url": …, "seen": "2026-11-01"},
                                    "machine_hour": {"e2-small": {"europe-west4": 0.0184}}}]}
-Each kind of price has names, each name a price for each region, or one number for everywhere. Of
-several lists that have a price the last one counts, so files are layered by putting their lists
-behind one another.
+Each kind of price has names, and each name has a price for each region, or one number for all
+regions. If several lists have a price, the last one applies, so files can be layered by
+concatenating their lists.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 CURRENCY = "USD"
-# The kinds of prices and what one is for.
+# The kinds of prices, and their units.
 KINDS = {
     "cluster_hour": "an hour of a cluster",
     "credit_month": "a month, given back",
@@ -34,19 +34,19 @@ _SOURCE_KEYS = {"about", "url", "seen"}
 
 
 class PriceFileError(ValueError):
-    """A price file is wrong: one sentence for each thing."""
+    """A price file is invalid; the message has one sentence for each problem."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Who says a price, and on which day it was seen; each may be empty."""
+    """The source of a price, and the day on which it was seen; each may be empty."""
 
     about: str = ""
     url: str = ""
     seen: str = ""
 
     def __str__(self) -> str:
-        """Name it in a line."""
+        """Return the source as one line."""
         seen = f"seen {self.seen}" if self.seen else ""
         return ", ".join(part for part in (self.about, self.url, seen) if part)
 
@@ -64,14 +64,14 @@ PriceList = dict[tuple[str, str, str], Price]
 
 
 class Prices:
-    """What is found in lists of prices."""
+    """Finds prices in lists of prices."""
 
     def __init__(self, lists: Sequence[PriceList]) -> None:
-        """Take the lists; the last one that has a price counts."""
+        """Set the lists; the last one with a price applies."""
         self._lists = list(reversed(lists))
 
     def find(self, kind: str, name: str, region: str) -> Price | None:
-        """Return the price, or None where no list has one."""
+        """Return the price, or None if no list has it."""
         for prices in self._lists:
             for place in (region, _EVERYWHERE):
                 price = prices.get((kind, name, place))
@@ -81,7 +81,10 @@ class Prices:
 
 
 def parse(document: Any, file: str) -> list[PriceList]:
-    """Return the lists of a price file; `file` names it in errors and where no source is given."""
+    """Return the lists of a price file; `file` is its name in errors, and the default source.
+
+    Raises PriceFileError.
+    """
     if not isinstance(document, dict) or not isinstance(document.get("lists"), list):
         raise PriceFileError(
             f"The price file {file} must be a mapping with lists, each with a source and prices."
@@ -108,7 +111,7 @@ def parse(document: Any, file: str) -> list[PriceList]:
 
 
 def _list(given: Any, file: str, where: str) -> Iterator[tuple[tuple[str, str, str], Price | str]]:
-    """Return the prices of a list by their keys; instead of a price a problem."""
+    """Yield the prices of a list with their keys; in place of an invalid price its problem."""
     none = ("", "", "")
     if not isinstance(given, dict):
         yield none, f"{where} must be a mapping of a source and prices"

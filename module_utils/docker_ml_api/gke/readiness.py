@@ -1,4 +1,4 @@
-"""Waits until a GKE cluster is what was asked for: nothing of google.cloud's word is taken."""
+"""Waits until a GKE cluster has the requested state, independent of google.cloud's results."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
 NOT_READY = "NOT_READY"
-# Google upgrades and repairs nodes whenever it likes; the cluster serves meanwhile.
+# Google upgrades and repairs nodes at any time; the cluster remains available.
 _GOOGLES_OWN = ("AUTO_UPGRADE_NODES", "AUTO_REPAIR_NODES")
 _GOOD = ("RUNNING", "RECONCILING")
 _BAD = ("ERROR", "DEGRADED", "RUNNING_WITH_ERROR")
-# Nodes or add-ons of a degraded one are in trouble.
+# A degraded cluster has problems with nodes or add-ons, but has an API server.
 _SERVING = (*_GOOD, "DEGRADED")
 
 
 class Readiness:
-    """One cluster that is waited for."""
+    """Waits for one cluster."""
 
     def __init__(
         self,
@@ -34,14 +34,14 @@ class Readiness:
         managed_by: str,
         pools: Sequence[str],
     ) -> None:
-        """Take the wanted cluster, and the names of the pools that must be there."""
+        """Set the wanted cluster, and the names of the pools that must exist."""
         self.session = session
         self.location: str = wanted["location"]
         self.name: str = wanted["name"]
         self.managed_by = managed_by
         self.pools = pools
         kept = {one["name"] for one in wanted["node_pools"]}
-        # Autopilot's own pools have that name, too.
+        # Autopilot's own pools have this name, too.
         self.superfluous = not cluster_options.is_autopilot(wanted) and (
             cluster_options.DEFAULT_POOL not in kept
         )
@@ -49,16 +49,16 @@ class Readiness:
         self.deleted = False
 
     def find(self) -> dict[str, Any] | None:
-        """Return the live cluster, None if there is none."""
+        """Return the live cluster, None if it does not exist."""
         live: dict[str, Any] | None = gke_live.find(
             self.session, self.location, self.name, self.managed_by
         )
         return live
 
     def wait(self, timeout: float) -> dict[str, Any]:
-        """Return the live cluster as soon as it is ready; delete the default pool on the way.
+        """Return the live cluster as soon as it is ready, after deleting the default pool.
 
-        Raises GoogleError: what is broken, in Google's words, or what was seen last.
+        Raises GoogleError with Google's message on what is broken, or with the last state.
         """
         deadline = operations.Deadline(self.session, timeout)
         refused: GoogleError | None = None
@@ -88,7 +88,7 @@ class Readiness:
                 )
 
     def missing(self, live: Mapping[str, Any]) -> list[str]:
-        """Return what is not yet as it should be; empty when the cluster is ready."""
+        """Return what is not ready yet, as texts; empty if the cluster is ready."""
         found = []
         status = live.get("status")
         if status not in _GOOD:
@@ -124,12 +124,12 @@ class Readiness:
         try:
             operations.wait(self.session, self.location, operation, deadline)
         except GoogleError as error:
-            # What it left is looked at; the deletion of the default pool is tried again.
+            # The resulting state is checked; the deletion of the default pool is retried.
             if error.reason != "OPERATION_FAILED":
                 raise
 
     def _delete_default_pool(self, deadline: operations.Deadline) -> GoogleError | None:
-        """Delete it; return Google's refusal, which may be over in a moment."""
+        """Delete the default pool; return Google's error, which may be temporary."""
         url = urls.pool(
             self.session.project, self.location, self.name, cluster_options.DEFAULT_POOL
         )
@@ -137,14 +137,14 @@ class Readiness:
             operation = self.session.request("DELETE", url)
             operations.wait(self.session, self.location, operation, deadline)
         except GoogleError as error:
-            # Without permission or login it will not go better.
+            # Errors of permissions and credentials are permanent.
             if error.status in {401, 403}:
                 raise
             return None if error.reason == errors.TIMEOUT else error
         return None
 
     def _refuse_broken(self, live: Mapping[str, Any]) -> None:
-        """Raise for what no waiting fixes, with the words of the operation that broke it."""
+        """Raise GoogleError for a permanent problem, with the message of the failed operation."""
         things = {f"Cluster {self.name}": live}
         for pool in live.get("nodePools") or []:
             if pool["name"] in self.pools:
@@ -182,7 +182,7 @@ class Readiness:
 
 
 def serves(live: Mapping[str, Any]) -> bool:
-    """Return whether a live cluster has an API server, whatever else it may lack."""
+    """Return whether a live cluster has an API server, whatever its other problems."""
     authority = (live.get("masterAuth") or {}).get("clusterCaCertificate")
     return live.get("status") in _SERVING and bool(live.get("endpoint") and authority)
 

@@ -1,4 +1,4 @@
-"""Sends one change of a GKE cluster and waits for its end."""
+"""Sends one change of a GKE cluster and waits until it is complete."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _POLICY = "clusters.setMaintenancePolicy"
 def apply(
     session: GoogleSession, location: str, name: str, change: Change, timeout: float
 ) -> dict[str, Any] | None:
-    """Make one change (as of comparison) and return its ended operation.
+    """Make one change of comparison, and return its completed operation.
 
-    None if it had been made already: a deleted pool, labels whose answer was lost. Raises
-    GoogleError, whose text names the change.
+    Returns None if the change was already in place, such as a deleted pool, or labels whose answer
+    was lost. Raises GoogleError, whose text names the change.
     """
     deadline = operations.Deadline(session, timeout)
     cluster_url = urls.cluster(session.project, location, name)
@@ -51,9 +51,9 @@ def apply(
 
 
 def _versioned(session: GoogleSession, cluster_url: str, change: Change) -> dict[str, Any] | None:
-    """Return the body with the version that Google wants to see, where the change lacks it.
+    """Return the body with the version that Google requires, if the change lacks it.
 
-    A change of a cluster that was to be created first could not know it.
+    The version is unknown for a change of a cluster that had to be created first.
     """
     body: dict[str, Any] | None = change["body"]
     if change["call"] == _LABELS and body and not body.get("labelFingerprint"):
@@ -76,7 +76,7 @@ def _is_made(
     body: dict[str, Any] | None,
     error: GoogleError,
 ) -> bool:
-    """Return whether a refused change is there all the same: its first answer was lost."""
+    """Return whether a rejected change is in place, because its first answer was lost."""
     if change["method"] == "DELETE":
         return bool(error.status == HTTPStatus.NOT_FOUND)
     if change["call"] not in (_LABELS, _POLICY) or not body:

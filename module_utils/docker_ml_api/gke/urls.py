@@ -1,4 +1,4 @@
-"""Where GKE's API has the things of a project."""
+"""URLs of the GKE API for the resources of a project."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ansible.module_utils.docker_ml_api.google.api import CONTAINER
 
 
 def location(project: str, place: str) -> str:
-    """Return the URL of a zone or region; `-` is all of them."""
+    """Return the URL of a zone or region; `-` stands for all of them."""
     return f"{CONTAINER}/projects/{project}/locations/{place}"
 
 

@@ -1,1 +1,1 @@
-"""Google's APIs: requests, logins, refusals."""
+"""Google's APIs: requests, credentials, errors."""

@@ -1,8 +1,8 @@
-"""Talks to Google's APIs: JSON in and out, with the login of google.cloud's modules.
+"""Sends requests to Google's APIs, with JSON bodies and the credentials of google.cloud's modules.
 
-Every request may be repeated for a while when Google limits requests, is not well or the
-connection is lost, but for one: a POST whose answer was lost may have been handled, so it is
-never sent again without asking; it raises LostAnswerError.
+Requests are retried for a while when Google limits the rate of requests, reports a temporary error
+or the connection is lost. The exception is a POST whose answer was lost: it may have been
+processed, so by default it is not sent again and raises LostAnswerError.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ COMPUTE = "https://compute.googleapis.com/compute/v1"
 ARTIFACT_REGISTRY = "https://artifactregistry.googleapis.com/v1"
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
-# By the e-mail address a cluster knows who asks.
+# A cluster identifies its users by their e-mail address.
 SCOPES = (CLOUD_PLATFORM, "https://www.googleapis.com/auth/userinfo.email")
 RETRY_SECONDS = 60.0
 
-# Seconds to connect and to wait for an answer.
+# Timeouts in seconds for the connection and for the answer.
 _TIMEOUTS = (10, 60)
 _LONGEST_PAUSE = 16.0
 
 
 @dataclass(frozen=True)
 class _Options:
-    """What google.cloud's session takes for a module: its parameters and its way to fail."""
+    """Stands in for a module in google.cloud's session: its parameters and its fail_json."""
 
     params: Mapping[str, Any]
 
@@ -50,10 +50,11 @@ class _Options:
 
 
 class GoogleSession:
-    """The requests of one login to the APIs of one project.
+    """Sends requests with one set of credentials to the APIs of one project.
 
     params: a module's parameters (`project`, `auth_kind`, `service_account_file`, …, as in
-    module_common.ACCESS). The clock counts seconds.
+        module_common.ACCESS).
+    clock: returns seconds.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class GoogleSession:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Read the credentials; the token is fetched by the first request."""
+        """Read the credentials; the token is fetched with the first request."""
         self.project: str = params["project"]
         self.clock = clock
         self.sleep = sleep
@@ -77,15 +78,18 @@ class GoogleSession:
 
     @property
     def credentials(self) -> Any:
-        """google-auth's credentials, for what is no request of an API."""
+        """google-auth's credentials, for uses other than API requests."""
         return self._session.credentials
 
     def get(self, url: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Read."""
+        """Send a GET request and return the answer; see `request`."""
         return self.request("GET", url, query=query)
 
     def find(self, url: str, query: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Read; None if there is no such thing. A project that is not there is an error."""
+        """Return the answer of a GET request, or None if the resource does not exist.
+
+        If the project does not exist, this raises GoogleError.
+        """
         try:
             return self.request("GET", url, query=query)
         except GoogleError as error:
@@ -98,7 +102,7 @@ class GoogleSession:
     def pages(
         self, url: str, key: str, query: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """Read a list to its end: the items under `key` of every page."""
+        """Return the items under `key` of all pages of a list."""
         asked = dict(query or {})
         found: list[dict[str, Any]] = []
         while True:
@@ -118,10 +122,12 @@ class GoogleSession:
         *,
         resend: bool | None = None,
     ) -> dict[str, Any]:
-        """Send a request and return its answer's JSON.
+        """Send a request and return the JSON of its answer.
 
-        resend: whether it may be sent again when its answer was lost; without it all but POST.
-        Raises LostAnswerError when it may not, GoogleError for every other failure.
+        resend: whether to send it again if its answer is lost; by default true except for POST.
+
+        Raises LostAnswerError if the answer is lost and it may not be sent again, GoogleError for
+        every other failure.
         """
         resend = method != "POST" if resend is None else resend
         deadline = self.clock() + self._retry_seconds
@@ -146,12 +152,12 @@ class GoogleSession:
     ) -> dict[str, Any]:
         response = self._send(method, url, body, query)
         if response.status_code < HTTPStatus.BAD_REQUEST:
-            # A redirection is not followed: its host would be given the token.
+            # Redirects are not followed, since their host would receive the token.
             return _content(response, url)
         failure = google_errors.refusal(response.status_code, response.text, url, self.project)
         if not google_errors.is_transient(failure):
             raise failure
-        # A gateway may give up on a request that the server is still handling.
+        # A gateway may time out on a request that the server is still processing.
         handled_perhaps = response.status_code in {500, 502, 504}
         raise _TroubleError(failure, _retry_after(response), handled_perhaps=handled_perhaps)
 
@@ -183,10 +189,10 @@ class GoogleSession:
 
 
 class _TroubleError(Exception):
-    """What may be over in a moment.
+    """A failure that may be temporary.
 
-    handled_perhaps: whether the request may have been handled; wait: the seconds that Google
-    asks for.
+    handled_perhaps: whether the request may have been processed.
+    wait: the seconds to wait that Google requests.
     """
 
     def __init__(self, failure: GoogleError, wait: float = 0.0, *, handled_perhaps: bool) -> None:
@@ -249,7 +255,7 @@ def _authorized(params: Mapping[str, Any]) -> Any:
     try:
         return GcpSession(_Options(options), "container").session()
     except auth_errors.DefaultCredentialsError as error:
-        # What is wrong with a key is an error of this class, too.
+        # An invalid key raises an error of this class, too.
         if kind != "application":
             raise _bad_key(options, error) from error
         raise GoogleError(
@@ -283,7 +289,7 @@ def _check_readable(path: str) -> None:
 def _bad_key(options: Mapping[str, Any], error: Exception) -> GoogleError:
     given = options.get("service_account_file")
     named = f"The file {given}" if given else "What service_account_contents holds"
-    # The error may quote what was read.
+    # The error may contain a part of the key.
     said = type(error).__name__ if not given else _said(error).rstrip(".")
     return GoogleError(
         0,
@@ -322,7 +328,7 @@ def _proxy(url: str, error: Exception) -> Exception:
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     cause = getattr(reason, "original_error", None)
     if not isinstance(cause, NewConnectionError) and "Tunnel connection failed" not in said:
-        # urllib3 says so of a connection that was lost after the request, too.
+        # urllib3 also raises this if the connection was lost after the request.
         return _TroubleError(_no_connection(_host(url), error), handled_perhaps=True)
     failure: Exception = GoogleError(
         0,
@@ -331,7 +337,7 @@ def _proxy(url: str, error: Exception) -> Exception:
         f"The proxy does not lead to {_host(url)} ({said.rstrip('.')}): check HTTPS_PROXY and "
         "NO_PROXY.",
     )
-    # What the proxy refuses it will refuse again; one that restarts comes back.
+    # A rejection by the proxy is permanent, a restart of the proxy temporary.
     if "Tunnel connection failed: 4" in said:
         return failure
     return _TroubleError(failure, handled_perhaps=False)
@@ -343,7 +349,7 @@ def _unconnected(error: requests.exceptions.RequestException) -> bool:
 
 
 def _retry_after(response: requests.Response) -> float:
-    """Return the seconds that the answer asks to wait; it may name a date, which is not heeded."""
+    """Return the seconds to wait in an answer; a date in place of seconds is ignored."""
     try:
         return max(0.0, float(response.headers.get("Retry-After", 0)))
     except ValueError:
@@ -355,7 +361,7 @@ def _host(url: str) -> str:
 
 
 def _said(error: Exception) -> str:
-    """Return the innermost error's words, which say the most."""
+    """Return the message of the innermost error, which is the most informative."""
     inner: Any = error
     while True:
         following = (getattr(inner, "reason", None), *inner.args)

@@ -1,4 +1,4 @@
-"""Names of repositories in Google's Artifact Registry, and what the API says of them."""
+"""Names of repositories in Google's Artifact Registry, and their descriptions by the API."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _PARTS_OF_PACKAGE = "/packages/"
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository: where images are pushed to (`host`), and by what the API knows it.
+    """A repository: its host for image references, and its parts of names in the API.
 
-    project: as the API has it, `example.com:my-project` if it belongs to a domain. folder: what
-    references have between the repository and the image's name; mostly nothing.
+    project: as in the API, `example.com:my-project` if it belongs to a domain.
+    folder: the part of references between the repository and the image's name; usually empty.
     """
 
     host: str
@@ -37,28 +37,28 @@ class Repository:
 
     @property
     def parent(self) -> str:
-        """The API's name of its location."""
+        """The API's name of the repository's location."""
         return f"projects/{self.project}/locations/{self.location}"
 
     @property
     def path(self) -> str:
-        """The API's name of it."""
+        """The API's name of the repository."""
         return f"{self.parent}/repositories/{self.name}"
 
     @property
     def reference(self) -> str:
-        """What image references begin with."""
+        """The prefix of image references."""
         return f"{self.host}/{self.project.replace(':', '/')}/{self.name}"
 
     def package(self, image: str) -> str:
-        """The name among the repository's packages of an image, given with or without a tag."""
+        """Return the name of an image, given with or without a tag, among the packages."""
         folder, _, last = image.rpartition("/")
         parts = (self.folder, folder, last.partition(":")[0])
         return "/".join(part for part in parts if part)
 
 
 def parse(text: str) -> Repository:
-    """Return the repository of `europe-west1-docker.pkg.dev/PROJECT/REPO`; a path may follow.
+    """Return the repository in `europe-west1-docker.pkg.dev/PROJECT/REPO`; a path may follow.
 
     Raises ValueError.
     """
@@ -90,17 +90,17 @@ def unfit(found: Mapping[str, Any]) -> str:
 
 
 def is_ours(found: Mapping[str, Any], label: str, managed_by: str) -> bool:
-    """Return whether a repository (the API's JSON) carries our label."""
+    """Return whether a repository (the API's JSON) has our label."""
     return bool((found.get("labels") or {}).get(label) == managed_by)
 
 
 def package_names(packages: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what the API's packages are called in image references, sorted."""
+    """Return the names of the API's packages as in image references, sorted."""
     return sorted(unquote(one["name"].rpartition(_PARTS_OF_PACKAGE)[2]) for one in packages)
 
 
 def removal(wanted: Repository) -> str:
-    """Return the command that removes it with all that it holds."""
+    """Return the command that deletes the repository with everything in it."""
     return (
         f"gcloud artifacts repositories delete {wanted.name} --location {wanted.location} "
         f"--project {wanted.project}"

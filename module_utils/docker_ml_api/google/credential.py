@@ -1,13 +1,13 @@
-"""Prints a Google access token as an ExecCredential: the login of the kubeconfigs for GKE.
+"""Prints a Google access token as an ExecCredential, for the login of the kubeconfigs for GKE.
 
-A kubeconfig hands this text to Python itself (`python -Pc…`), so no file of it has to lie
-anywhere, and it imports nothing of this project. What it logs in with is in LOGIN, a mapping as
-JSON, which names files and never holds what is in them:
+A kubeconfig passes this text to Python itself (`python -Pc…`), so no file with this program is
+needed, and it imports nothing of this project. LOGIN contains the login as a mapping in JSON,
+which names files, but never contains their content:
 
   auth_kind             serviceaccount, application or accesstoken
-  service_account_file  the key's file; without it the key is in GCP_SERVICE_ACCOUNT_CONTENTS
-  access_token_file     the token's file; without it the token is in GCP_ACCESS_TOKEN
-  environment           variables for the way to Google: proxies, a certificate authority
+  service_account_file  the key's file; if unset, the key is in GCP_SERVICE_ACCOUNT_CONTENTS
+  access_token_file     the token's file; if unset, the token is in GCP_ACCESS_TOKEN
+  environment           variables for the connection to Google: proxies, a certificate authority
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 LOGIN = "DOCKER_ML_API_GOOGLE_LOGIN"
 SCOPES = (
     "https://www.googleapis.com/auth/cloud-platform",
-    # The cluster knows its users by their e-mail address.
+    # The cluster identifies its users by their e-mail address.
     "https://www.googleapis.com/auth/userinfo.email",
 )
 API_VERSION = "client.authentication.k8s.io/v1"
@@ -29,11 +29,11 @@ _TIMEOUT = 20.0
 
 
 class LoginError(Exception):
-    """There is no token: one sentence, with what fixes it."""
+    """There is no token; the message is one sentence that includes the fix."""
 
 
 def read_file(path: str, option: str) -> str:
-    """Return the text of a file that an option names."""
+    """Return the text of a file that an option names; raise LoginError."""
     try:
         with open(os.path.expanduser(path), encoding="utf-8") as file:  # noqa: PTH111, PTH123 - lean
             return file.read()
@@ -43,7 +43,7 @@ def read_file(path: str, option: str) -> str:
 
 
 def key_of(login: dict[str, Any], environ: Any) -> dict[str, Any]:
-    """Return the service account's key."""
+    """Return the service account's key; raise LoginError."""
     path = login.get("service_account_file")
     if path:
         text = read_file(path, "service_account_file")
@@ -81,7 +81,7 @@ def credentials_of(login: dict[str, Any], environ: Any) -> Any:
 
 
 def token_of(login: dict[str, Any], environ: Any) -> tuple[str, str]:
-    """Return an access token and when it ends (RFC 3339), empty if that is not known."""
+    """Return an access token and when it expires (RFC 3339), empty if unknown; raise LoginError."""
     kind = login.get("auth_kind")
     if kind == "accesstoken":
         path = login.get("access_token_file")
@@ -119,7 +119,7 @@ def token_of(login: dict[str, Any], environ: Any) -> tuple[str, str]:
 
 
 def credential(environ: Any) -> dict[str, Any]:
-    """Return the ExecCredential for what the environment says. Raises LoginError."""
+    """Return the ExecCredential for the login in the environment; raise LoginError."""
     try:
         login = json.loads(environ.get(LOGIN) or "")
         asked = json.loads(environ.get("KUBERNETES_EXEC_INFO") or "{}")

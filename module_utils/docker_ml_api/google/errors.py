@@ -1,6 +1,6 @@
-"""What Google refused, as one sentence with what fixes it.
+"""Explains Google's error answers, each as one sentence that includes the fix.
 
-Google's JSON of a refusal: `{"error": {"code": 403, "message": …, "status": "PERMISSION_DENIED",
+Google's JSON of an error: `{"error": {"code": 403, "message": …, "status": "PERMISSION_DENIED",
 "details": [{"@type": …ErrorInfo, "reason": "SERVICE_DISABLED", "metadata": {…}}],
 "errors": [{"reason": "rateLimitExceeded"}]}}`; the last two may be missing.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Our own reasons, beside Google's.
+# Reasons of this module, in addition to Google's.
 NO_ANSWER = "NO_ANSWER"
 NO_CREDENTIALS = "NO_CREDENTIALS"
 PROJECT_NOT_FOUND = "PROJECT_NOT_FOUND"
@@ -32,7 +32,7 @@ _PERMISSION = re.compile(
     r"[Rr]equired [\"']([a-z]\w*(?:\.\w+)+)[\"'] permission"
     r"|[Pp]ermission [\"']?([a-z]\w*(?:\.\w+)+)[\"']? denied"
 )
-# A service that is not enabled, as older APIs say it.
+# A service that is not enabled, as reported by older APIs.
 _DISABLED = re.compile(r"API has not been used in project|it is disabled")
 _SERVICE = re.compile(r"([a-z]+\.googleapis\.com)")
 _QUOTA = re.compile(r"quota|RESOURCE_EXHAUSTED", re.IGNORECASE)
@@ -40,15 +40,18 @@ _STOCKOUT = re.compile(r"STOCKOUT|ZONE_RESOURCE_POOL_EXHAUSTED|does not have eno
 
 
 class GoogleError(Exception):
-    """Google did not do what it was asked to, or could not be asked.
+    """Google rejected a request, or could not be reached.
 
-    status: of HTTP, 0 without an answer; reason: Google's word (`SERVICE_DISABLED`,
-    `PERMISSION_DENIED`, `notFound`, …) or one of this module's; message: Google's own text. As
-    text it is one sentence, which says what fixes it.
+    status: the HTTP status, 0 without an answer.
+    reason: Google's reason (`SERVICE_DISABLED`, `PERMISSION_DENIED`, `notFound`, …) or one of this
+        module's.
+    message: Google's own text.
+
+    As text, the error is one sentence that includes the fix.
     """
 
     def __init__(self, status: int, reason: str, message: str, sentence: str = "") -> None:
-        """Take what Google said, and the sentence about it."""
+        """Set Google's answer, and the sentence that explains it."""
         super().__init__(sentence or message)
         self.status = status
         self.reason = reason
@@ -56,7 +59,7 @@ class GoogleError(Exception):
 
 
 class LostAnswerError(GoogleError):
-    """No answer came, so that nobody knows whether the request was handled."""
+    """There was no answer, so it is unknown whether the request was processed."""
 
 
 def refusal(status: int, content: str, url: str, project: str) -> GoogleError:
@@ -96,14 +99,14 @@ def refusal(status: int, content: str, url: str, project: str) -> GoogleError:
 
 
 def is_transient(error: GoogleError) -> bool:
-    """Return whether the same request may succeed in a moment."""
+    """Return whether the same request may succeed shortly afterwards."""
     if error.status == HTTPStatus.TOO_MANY_REQUESTS or error.reason in _RATE_LIMITS:
         return not error.message.startswith("Insufficient")
     return error.status in {500, 502, 503, 504}
 
 
 def quota_advice(message: str, project: str) -> str:
-    """Return what fixes an exceeded quota or a zone without machines; empty for other messages."""
+    """Return the fix for an exceeded quota or a zone out of resources; empty for other messages."""
     if _STOCKOUT.search(message):
         return (
             "set another location (gcp_location) or machine_type (gke_machine_type), since Google "

@@ -1,4 +1,4 @@
-"""What the modules for Google share: the spec's common part and the ways to fail."""
+"""Shared parts of the modules for Google's APIs: common options and error handling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.docker_ml_api.google.api import GoogleSession
 
-# As the modules of google.cloud have them, so that one environment serves both.
+# The same options as in google.cloud's modules, so that one environment works for both.
 ACCESS: dict[str, Any] = {
     "project": {"type": "str", "required": True, "fallback": (env_fallback, ["GCP_PROJECT"])},
     "auth_kind": {
@@ -53,10 +53,10 @@ ACCESS: dict[str, Any] = {
 
 
 class ModuleFailedError(Exception):
-    """The module's own failure: the sentence, and what the result holds beside it."""
+    """A failure of the module: its message, and the other keys of the result."""
 
     def __init__(self, message: str, **result: Any) -> None:
-        """Take the sentence and the result's other keys."""
+        """Set the message and the result's other keys."""
         super().__init__(message)
         self.result = result
 
@@ -66,10 +66,12 @@ def run_module(
     run: Callable[[AnsibleModule, GoogleSession], dict[str, Any]],
     **specification: Any,
 ) -> None:
-    """Run an Ansible module that works with Google's APIs; `run` returns what it exits with.
+    """Run an Ansible module that works with Google's APIs; `run` returns the module's result.
 
-    arguments: the module's own options; the access's are added. specification: further
-    arguments of AnsibleModule. GoogleError and ModuleFailedError end it with their sentence.
+    arguments: the module's own options; those in ACCESS are added.
+    specification: additional arguments of AnsibleModule.
+
+    The module fails with the message of a GoogleError or ModuleFailedError.
     """
     module = AnsibleModule(
         argument_spec={**ACCESS, **arguments}, supports_check_mode=True, **specification

@@ -1,1 +1,1 @@
-"""Image registries: access, and the manifests that they hold."""
+"""Image registries: access, and their manifests."""

@@ -1,4 +1,4 @@
-"""Registries: may we in, and what their answers through the engine mean."""
+"""Checks the access to registries, and explains their answers through the engine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DOCKER_HUB = "docker.io"
-# What Docker Hub's API answers on.
+# The host of Docker Hub's API.
 DOCKER_HUB_API = "registry-1.docker.io"
 _LOGIN = "set image_registry_username and image_registry_password, or run: docker login {host}"
-# Google's Artifact Registry, which is entered by the login of Google Cloud.
+# Google's Artifact Registry, which uses the credentials of Google Cloud.
 _GOOGLE = "-docker.pkg.dev"
 _GRANT = "let an administrator of its project grant the login {role} there"
 _PUSH_ROLE = "roles/artifactregistry.writer"
@@ -36,14 +36,14 @@ _UNREACHABLE = (
 
 
 class RegistryError(Exception):
-    """The registry cannot be used; the message is one sentence with the remedy."""
+    """The registry cannot be used; the message is one sentence that includes the fix."""
 
 
 @dataclass(frozen=True)
 class Credentials:
     """A user's name and password at a registry; without a name, a refresh token.
 
-    *stored*: by the docker client.
+    *stored*: whether they are the docker client's stored login.
     """
 
     username: str
@@ -57,24 +57,24 @@ def host_of(registry: str) -> str:
 
 
 def is_google(host: str) -> bool:
-    """Tell whether a registry is Google's Artifact Registry."""
+    """Return whether a registry is Google's Artifact Registry."""
     return host.endswith(_GOOGLE)
 
 
 def grant(role: str = _PULL_ROLE) -> str:
-    """Return what fixes that the login of Google Cloud may not do something in a registry."""
+    """Return the fix for a missing permission of a Google Cloud login in a registry."""
     return _GRANT.format(role=role)
 
 
 def check_access(
     registry: str, credentials: Credentials | None, *, known_elsewhere: bool, timeout: float
 ) -> str:
-    """Ask the registry's API whether it is there and lets these credentials in.
+    """Check whether the registry's API is reachable and accepts these credentials.
 
-    *known_elsewhere*: the engine's client has a login of its own for it. Returns what is
-    known: ``open`` (no login wanted), ``accepted``, ``stored`` (a login that was not
-    tried) or ``unverified`` (it answers, but by TLS that is not trusted here, which the
-    engine may judge otherwise). Raises RegistryError.
+    *known_elsewhere*: whether the docker client has a login of its own for it. Returns the
+    result: ``open`` (no login required), ``accepted``, ``stored`` (a login that was not
+    tested) or ``unverified`` (reachable, but with a certificate that is not trusted here, which
+    the engine may trust). Raises RegistryError.
     """
     host = host_of(registry)
     with anonymous_session() as session:
@@ -96,7 +96,7 @@ def check_access(
 
 
 def anonymous_session() -> requests.Session:
-    """Return a session in which neither ~/.netrc nor a redirect decides who we are."""
+    """Return a session whose credentials come neither from ~/.netrc nor from a redirect."""
     session = requests.Session()
     session.auth = _anonymous
     return session
@@ -111,7 +111,7 @@ def _ping(session: requests.Session, host: str, timeout: float) -> requests.Resp
     try:
         return ask_api(session, "https", host, timeout)
     except requests.exceptions.SSLError:
-        # A registry without TLS, or one with a certificate of its own.
+        # A registry without TLS, or with a self-signed certificate.
         with contextlib.suppress(RegistryError, requests.exceptions.SSLError):
             return ask_api(session, "http", host, timeout)
     return None
@@ -125,10 +125,10 @@ def ask_api(
     *,
     verify: bool | str | None = None,
 ) -> requests.Response:
-    """Return the answer of the registry's API to a request without a login.
+    """Return the answer of the registry's API to a request without credentials.
 
-    *verify*: as requests takes it, for this request. Raises RegistryError, and what requests
-    raises if the TLS is not trusted here.
+    *verify*: the parameter of requests, for this request. Raises RegistryError, and the SSLError
+    of requests if the certificate is not trusted here.
     """
     address = f"{scheme}://{DOCKER_HUB_API if host == DOCKER_HUB else host}/v2/"
     try:
@@ -146,10 +146,10 @@ def ask_api(
 
 @dataclass(frozen=True)
 class Challenge:
-    """What a registry asks for, in an answer 401.
+    """The challenge of a registry, in an answer 401.
 
-    *kind*: ``basic`` or ``bearer``, lower case. *url*: what was asked. *parameters*: of the
-    header: ``realm``, ``service``, ``scope``.
+    *kind*: ``basic`` or ``bearer``, lower case. *url*: the requested URL. *parameters*: those of
+    the header: ``realm``, ``service``, ``scope``.
     """
 
     kind: str
@@ -158,7 +158,7 @@ class Challenge:
 
     @classmethod
     def of(cls, answer: requests.Response) -> Challenge:
-        """Read the answer's header."""
+        """Parse the header of an answer."""
         header = answer.headers.get("WWW-Authenticate", "")
         kind = header.partition(" ")[0].lower()
         return cls(kind, answer.url, dict(_CHALLENGE_PARAMETER.findall(header)))
@@ -175,8 +175,8 @@ def ask_token(
 ) -> requests.Response:
     """Return the answer of a bearer challenge's token service.
 
-    *scope*: what the token is for, ``repository:<path>:pull``; without it, the login is all
-    that is asked about. Raises RegistryError.
+    *scope*: the permission for the token, ``repository:<path>:pull``; if empty, only the login
+    is checked. Raises RegistryError.
     """
     address = challenge.parameters.get("realm", "")
     query = {"service": challenge.parameters.get("service", "")}
@@ -184,7 +184,7 @@ def ask_token(
         query["scope"] = scope
     try:
         if credentials and not credentials.username:
-            # A token that a login has stored in the password's place.
+            # A refresh token that a login stored in place of the password.
             query |= {"grant_type": "refresh_token", "refresh_token": credentials.password}
             query["client_id"] = "docker-ml-api"
             return session.post(address, data=query, timeout=timeout, verify=verify)
@@ -220,16 +220,16 @@ def _let_in(
 
 
 def root_cause(error: BaseException) -> str:
-    """Return the innermost reason, without the layers of the libraries."""
+    """Return the innermost reason, without the wrapping of the libraries."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return _ERROR_NUMBER.sub("", str(reason or error).rpartition(": ")[2])
 
 
 def explain(reference: str, status: int, explanation: str) -> str | None:
-    """Return what an engine's failure to inspect *reference* means, as one sentence.
+    """Explain an engine's failure to inspect *reference*, as one sentence.
 
-    *status* is the HTTP status of the engine's answer. None: the registry was asked and
-    has no such image.
+    *status* is the HTTP status of the engine's answer. Returns None if the registry answered that
+    it has no such image.
     """
     host = host_of(reference)
     text = explanation.lower()
@@ -252,10 +252,10 @@ def explain(reference: str, status: int, explanation: str) -> str | None:
 
 
 def repository_digests(repo_digests: Iterable[str], reference: str) -> list[str]:
-    """Return the digests that *reference*'s repository is known to have an image by.
+    """Return the known digests of an image in the repository of *reference*.
 
-    *repo_digests* is the engine's list: ``registry/name@sha256:…``. The engine leaves
-    Docker Hub's name and ``library/`` out.
+    *repo_digests* is the engine's list: ``registry/name@sha256:…``. The engine omits
+    Docker Hub's name and ``library/``.
     """
     wanted = _repository(reference)
     pairs = (entry.partition("@") for entry in repo_digests)

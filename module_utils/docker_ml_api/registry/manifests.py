@@ -1,6 +1,6 @@
-"""What a registry has: the digest of an image, asked over HTTP, without an engine.
+"""Looks up the digests of images in registries over HTTP, without an engine.
 
-As in https://github.com/opencontainers/distribution-spec/blob/main/spec.md and, for logins,
+According to https://github.com/opencontainers/distribution-spec/blob/main/spec.md and, for logins,
 https://distribution.github.io/distribution/spec/auth/token/
 """
 
@@ -46,14 +46,14 @@ _DIGEST = re.compile("sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _COMPONENT = "[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(f"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile("[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-# Of many images, this many at a time.
+# Number of images that are looked up at a time.
 _CONCURRENCY = 8
 _VARIABLES = "IMAGE_REGISTRY_USERNAME and IMAGE_REGISTRY_PASSWORD"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Where an image is: ``registry.example.com:5000``, ``team/diabetes``, ``v1``.
+    """The location of an image: ``registry.example.com:5000``, ``team/diabetes``, ``v1``.
 
     *version*: a tag or a digest.
     """
@@ -64,12 +64,12 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """The image's name within its registry."""
+        """The image's name in its registry."""
         return f"{self.repository}{'@' if ':' in self.version else ':'}{self.version}"
 
     @property
     def path(self) -> str:
-        """The repository as the registry's API has it."""
+        """The repository in URLs of the registry's API."""
         if self.host == DOCKER_HUB and "/" not in self.repository:
             return f"library/{self.repository}"
         return self.repository
@@ -77,9 +77,9 @@ class Reference:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a registry has under a reference.
+    """The manifest of a reference.
 
-    *platforms*: of an index, as ``linux/amd64`` or ``linux/arm64/v8``; of one image, none.
+    *platforms*: those of an index, as ``linux/amd64`` or ``linux/arm64/v8``; empty for an image.
     """
 
     digest: str
@@ -89,11 +89,11 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Trust:
-    """Which registries are believed.
+    """Which certificates are accepted.
 
-    *validate_certs*: if false, a registry may have any certificate, or no TLS, as it may on
-    this machine in any case. *ca_path*: of a bundle; empty, requests' own choice, which
-    honours REQUESTS_CA_BUNDLE.
+    *validate_certs*: if false, a registry may have any certificate, or no TLS; for registries on
+    this machine this is always allowed. *ca_path*: path of a bundle; if empty, the default of
+    requests, which honours REQUESTS_CA_BUNDLE.
     """
 
     validate_certs: bool = True
@@ -101,7 +101,7 @@ class Trust:
 
 
 def parse(reference: str) -> Reference:
-    """Split a reference as the engine does; without a tag it is ``latest``.
+    """Split a reference as the engine does; the tag defaults to ``latest``.
 
     Raises RegistryError.
     """
@@ -124,7 +124,7 @@ def parse(reference: str) -> Reference:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a registry is on this machine, where the engine does without TLS."""
+    """Return whether a registry is on this machine, where the engine does not require TLS."""
     name = re.sub(r":\d+$", "", host)
     try:
         return ipaddress.ip_address(name.strip("[]")).is_loopback
@@ -133,12 +133,12 @@ def is_loopback(host: str) -> bool:
 
 
 class Registry:
-    """One registry, asked with one login."""
+    """One registry, accessed with one login."""
 
     def __init__(
         self, host: str, credentials: Credentials | None, trust: Trust, timeout: float
     ) -> None:
-        """Take the host with its port, and the seconds that each request may take."""
+        """Set the host with its port, the credentials, and the timeout of each request."""
         self.host = host
         self.credentials = credentials
         self.timeout = timeout
@@ -151,7 +151,7 @@ class Registry:
         self._challenge: Challenge | None = None
 
     def enter(self) -> None:
-        """Find out how the registry is reached and which login it wants.
+        """Determine how the registry is accessed and which login it requires.
 
         Raises RegistryError.
         """
@@ -175,7 +175,7 @@ class Registry:
         return answer
 
     def manifest(self, reference: Reference) -> Manifest:
-        """Return what the registry has under a reference, once it was entered.
+        """Return the manifest of a reference; call `enter` before.
 
         Raises RegistryError.
         """
@@ -198,10 +198,10 @@ class Registry:
     def _ask(
         self, session: requests.Session, method: str, reference: Reference
     ) -> requests.Response:
-        """Return the answer about a manifest: 200, or to a HEAD 405 where it is not known."""
+        """Return the answer for a manifest: 200, or 405 if HEAD is not supported."""
         answer = self._send(session, method, reference)
         if answer.status_code == requests.codes.unauthorized and not _logged_in(session):
-            # Everybody may enter, but not see everything.
+            # Anonymous access is allowed, but not to all repositories.
             self._log_in(session, Challenge.of(answer), reference)
             answer = self._send(session, method, reference)
         status = answer.status_code
@@ -243,7 +243,7 @@ class Registry:
     def _log_in(
         self, session: requests.Session, challenge: Challenge, reference: Reference
     ) -> None:
-        """Give the session what the challenge asks for."""
+        """Set the session's credentials as required by the challenge; raise RegistryError."""
         if challenge.kind == "bearer":
             token = self._token(session, challenge, reference)
             session.headers["Authorization"] = f"Bearer {token}"
@@ -254,7 +254,7 @@ class Registry:
             raise self._refusal()
 
     def _token(self, session: requests.Session, challenge: Challenge, reference: Reference) -> str:
-        """Return a token to read the repository with; also for nobody in particular."""
+        """Return a token to read the repository, anonymous without credentials."""
         scope = f"repository:{reference.path}:pull"
         answer = ask_token(
             session, challenge, self.credentials, self.timeout, scope=scope, verify=self._verify
@@ -304,7 +304,7 @@ class Registry:
                 f"The registry {self.host} answers with no index of images about {reference.name}."
             ) from error
         names = ["/".join(str(part) for part in given if part) for given in parts]
-        # What belongs to an image without being one, such as its provenance.
+        # Entries that are not images, such as provenance, have an unknown platform.
         return tuple(dict.fromkeys(name for name in names if name not in ("", "unknown/unknown")))
 
 
@@ -329,10 +329,10 @@ def look_up(
     trust: Trust,
     timeout: float,
 ) -> tuple[dict[str, Manifest], list[str]]:
-    """Ask the registries for each reference.
+    """Look up each reference in its registry.
 
-    *credentials*: of a host. Returns what was found, and a sentence for each trouble, in the
-    order of the references. A registry that cannot be reached at all is reported once.
+    *credentials*: returns those of a host. Returns the manifests that were found, and a sentence
+    for each problem. A registry that cannot be reached at all is reported once.
     """
     found: dict[str, Manifest] = {}
     problems: list[str] = []
