@@ -88,7 +88,10 @@ def wait_for(client: docker.DockerClient, name: str, params: dict[str, Any]) -> 
         inspect, params["timeout"], _INTERVAL, time.monotonic, time.sleep
     )
     if state is not health.Health.HEALTHY:
-        log = client.containers.get(name).logs(tail=params["log_lines"])
+        try:
+            log = client.containers.get(name).logs(tail=params["log_lines"])
+        except errors.NotFound:
+            raise UnhealthyError(f"There is no container {name} any more.") from None
         raise UnhealthyError(
             health.complaint(name, container, params["timeout"], log.decode(errors="replace"))
         )

@@ -46,7 +46,8 @@ access:
   description:
     - V(open), no login is required; V(accepted), the login was accepted.
     - V(stored), the docker client has a stored login, which was not tested.
-    - V(unverified), the registry uses a certificate that is not trusted on this machine.
+    - V(unverified), the registry uses a certificate that is not trusted on this machine, or it is
+      on another machine and uses no TLS, so that no password is sent to it.
   returned: success
   type: str
   sample: accepted

@@ -72,8 +72,7 @@ def keep(
     folder = folder_for(environ)
     path = path_of(key or text, environ, prefix=prefix, lasting=lasting)
     for _ in range(_TRIES):
-        # A run that ends at the same time removes the folder if it is still empty.
-        with contextlib.suppress(FileNotFoundError):
+        try:
             _make_private(folder)
             if path.parent != folder:
                 path.parent.mkdir(mode=_PRIVATE, exist_ok=True)
@@ -81,7 +80,15 @@ def keep(
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
             Path(temporary).replace(path)
-            return path
+        except FileNotFoundError:
+            # A run that ended at the same time removed the folder, which was still empty.
+            continue
+        except OSError as error:
+            raise PrivateFilesError(
+                f"{path} cannot be written ({error.strerror}): free space there, or set "
+                "XDG_RUNTIME_DIR to another folder"
+            ) from error
+        return path
     raise PrivateFilesError(f"{path.parent} is removed again and again: see what does so")
 
 

@@ -45,7 +45,12 @@ def _one_line(line: str) -> Source | None:
     match = re.match(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<rest>\S.*)", line)
     if match is None:
         return None
-    uri, suite, *components = match["rest"].split()
+    try:
+        uri, suite, *components = match["rest"].split()
+    except ValueError:
+        raise ValueError(
+            f"{line!r} is not a line of apt's sources: it must be deb URI SUITE COMPONENT…"
+        ) from None
     options = {}
     for option in (match["options"] or "").split():
         name, _, value = option.partition("=")
@@ -212,5 +217,5 @@ def render(sources: list[Source], *, passwords: bool) -> str:
             **source.options,
         }
         lines = (f"{name}: {value}" if value else f"{name}:" for name, value in fields.items())
-        stanzas.append("\n".join(lines).replace(":  \n", ":\n") + "\n")
+        stanzas.append("\n".join(lines) + "\n")
     return "\n".join(stanzas)

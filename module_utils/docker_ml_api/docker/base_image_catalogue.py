@@ -92,12 +92,19 @@ def merged(
     }
     for name, entry in changes.items():
         target = result.setdefault(name, {})
-        for key, part in entry.items():
+        for key, part in _mapping(f"base_images_catalogue.{name}", entry).items():
+            _mapping(f"base_images_catalogue.{name}.{key}", part)
             fields = target.setdefault(key, {})
             if key == "pull" and {"image", "tag"} & set(part) and "digest" not in part:
                 fields.pop("digest", None)
             fields.update(part)
     return result
+
+
+def _mapping(where: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"{where} must be a mapping, not {value!r}.")
 
 
 def read_entry(

@@ -73,7 +73,7 @@ def problem_of(name: str, value: Any) -> str:
     if name == "log-level" and value not in _LEVELS:
         return f"log-level must be one of {', '.join(_LEVELS)}, not {value}."
     if name in _OF_STRINGS:
-        wrong = [key for key, one in value.items() if not isinstance(one, str)]
+        wrong = [key for key, one in value.items() if not isinstance(one, str | None)]
         if wrong:
             return f"{name}.{wrong[0]} must be a string (in quotation marks)."
     return ""

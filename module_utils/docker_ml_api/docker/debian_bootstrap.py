@@ -287,16 +287,20 @@ class Host:
 def has_suite(uri: str, suite: str, *, scratch: Path, env: Mapping[str, str]) -> bool:
     """Return whether an archive has a suite, using apt; raise BuildError if the request fails."""
     url = f"{uri.rstrip('/')}/dists/{suite}/InRelease"
-    answer = subprocess.run(
-        [APT_HELPER, "download-file", url, str(scratch / "InRelease")],
-        env=dict(env),
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        stdin=subprocess.DEVNULL,
-        timeout=DOWNLOAD_TIMEOUT,
-    )
+    try:
+        answer = subprocess.run(
+            [APT_HELPER, "download-file", url, str(scratch / "InRelease")],
+            env=dict(env),
+            check=False,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=DOWNLOAD_TIMEOUT,
+        )
+    except subprocess.TimeoutExpired as error:
+        shown = apt_sources.without_password(url)
+        raise BuildError(f"{shown} was not fetched within {DOWNLOAD_TIMEOUT:g} seconds") from error
     told = answer.stdout + answer.stderr
     if answer.returncode == 0:
         return True

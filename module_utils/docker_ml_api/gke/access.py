@@ -163,7 +163,7 @@ def _login(
 
 
 def _has_login(value: str) -> bool:
-    return "://" in value and "@" in urlsplit(value).netloc
+    return "@" in urlsplit(value if "://" in value else f"//{value}").netloc
 
 
 def _inherited(params: Mapping[str, Any], option: str, environ: Mapping[str, str]) -> bool:

@@ -121,7 +121,7 @@ def identity_of(cluster: Mapping[str, Any], labels: Mapping[str, str]) -> dict[s
         "created": str(cluster.get("createTime") or ""),
         "ours": is_ours(cluster.get("resourceLabels") or {}, labels),
         # The name of the group is that of its manager, with or without the suffix -grp.
-        "groups": sorted({*groups, *(one.replace("-grp", "") for one in groups)}),
+        "groups": sorted({*groups, *(one.removesuffix("-grp") for one in groups)}),
     }
 
 

@@ -32,9 +32,9 @@ Object = dict[str, Any]
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
 
+UNAUTHORIZED = 401
 _REDIRECTION = 300
 _CLIENT_ERROR = 400
-_UNAUTHORIZED = 401
 _NOT_FOUND = 404
 _GONE = 410
 
@@ -147,11 +147,9 @@ class Cluster:
         if body is not None:
             headers["Content-Type"] = content_type
         response = self._send(method, path, query, body, headers)
-        if response.status == _UNAUTHORIZED and self._login.renewable:
-            self._login.renew()
-            self._manager = None
+        if response.status == UNAUTHORIZED and self.renew():
             response = self._send(method, path, query, body, headers)
-        if response.status == _UNAUTHORIZED:
+        if response.status == UNAUTHORIZED:
             raise ClusterError(
                 f"{self.name} does not accept the login of this context: renew it (your cloud's "
                 "command that writes the kubeconfig, or a new token), or name another context."
@@ -166,6 +164,14 @@ class Cluster:
             except ValueError as error:
                 raise ClusterError(self._no_api()) from error
         return response.data.decode("utf-8", "replace")
+
+    def renew(self) -> bool:
+        """Discard the credentials if a command can provide new ones; return whether it can."""
+        if not self._login.renewable:
+            return False
+        self._login.renew()
+        self._manager = None
+        return True
 
     def _send(
         self,

@@ -30,6 +30,7 @@ from ansible.module_utils.docker_ml_api.checks.http import (
 )
 from ansible.module_utils.docker_ml_api.checks.values import one_line
 from ansible.module_utils.docker_ml_api.kubernetes.cluster import (
+    UNAUTHORIZED,
     Cluster,
     ClusterError,
     path_of,
@@ -197,17 +198,13 @@ def open_stream(
     """
     path = path_of("Pod", namespace, pod) + "/portforward"
     url = f"{cluster.server}{path}?ports={port}".replace("http", "ws", 1)
-    stream = websocket.WebSocket()
     try:
-        headers, context = cluster.credentials()
-        stream.connect(  # type: ignore[no-untyped-call]
-            url,
-            socket=_connect(cluster, context, timeout),
-            header=[f"{name}: {value}" for name, value in headers],
-            subprotocols=[PROTOCOL],
-            suppress_origin=True,
-            redirect_limit=0,
-        )
+        try:
+            return _open(cluster, url, timeout)
+        except websocket.WebSocketBadStatusException as error:
+            if error.status_code != UNAUTHORIZED or not cluster.renew():
+                raise
+        return _open(cluster, url, timeout)
     except ClusterError as error:
         raise RequestFailedError("forbidden", str(error).rstrip("."), heals=False) from error
     except websocket.WebSocketBadStatusException as error:
@@ -222,6 +219,19 @@ def open_stream(
             f"the cluster cannot be reached to forward a port ({root_cause(error)})",
             heals=True,
         ) from error
+
+
+def _open(cluster: Cluster, url: str, timeout: float) -> websocket.WebSocket:
+    stream = websocket.WebSocket()
+    headers, context = cluster.credentials()
+    stream.connect(  # type: ignore[no-untyped-call]
+        url,
+        socket=_connect(cluster, context, timeout),
+        header=[f"{name}: {value}" for name, value in headers],
+        subprotocols=[PROTOCOL],
+        suppress_origin=True,
+        redirect_limit=0,
+    )
     return stream
 
 

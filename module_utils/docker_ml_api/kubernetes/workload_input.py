@@ -369,17 +369,18 @@ def _toleration(toleration: Options) -> Iterator[str]:
     for key in toleration:
         if key not in _TOLERATION_KEYS:
             yield f"tolerations must have the keys {', '.join(_TOLERATION_KEYS)}, not {key!r}."
-    operator = toleration.get("operator", "Equal")
+    operator, value = toleration.get("operator"), toleration.get("value")
+    operator = "Equal" if operator is None else operator
     if operator not in ("Equal", "Exists"):
         yield f"tolerations must have the operator Equal or Exists, not {operator!r}."
-    if operator == "Exists" and toleration.get("value"):
+    if operator == "Exists" and value:
         yield "tolerations must have no value with the operator Exists."
     if operator == "Equal" and not toleration.get("key"):
         yield "tolerations must have a key with the operator Equal."
     if toleration.get("key") and not _qualified(toleration["key"]):
         yield f"tolerations must have a key NAME or DOMAIN/NAME, not {toleration['key']!r}."
-    if not _label_value(toleration.get("value", "")):
-        yield f"tolerations must have as value {_VALUE_RULE}; it is {toleration['value']!r}."
+    if value is not None and not _label_value(value):
+        yield f"tolerations must have as value {_VALUE_RULE}; it is {value!r}."
     effect = toleration.get("effect")
     if effect and effect not in _EFFECTS:
         yield f"tolerations must have one of the effects {', '.join(_EFFECTS)}, not {effect!r}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -87,6 +88,10 @@ def check_access(
             if known_elsewhere:
                 return "stored"
             raise RegistryError(f"The registry {host} wants a login: {_LOGIN.format(host=host)}.")
+        if answer.url.startswith("http:") and not is_loopback(host):
+            # Whoever is on the way could read the password. The engine sends it only if it is
+            # configured to (insecure-registries).
+            return "unverified"
         if _let_in(session, answer, credentials, timeout):
             return "accepted"
     raise RegistryError(
@@ -95,9 +100,30 @@ def check_access(
     )
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a registry is on this machine, where the engine does not require TLS."""
+    name = re.sub(r":\d+$", "", host)
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+class _Session(requests.Session):
+    """A session that takes no credentials from ~/.netrc when it follows a redirect."""
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Remove the credentials if the redirect leads to another host."""
+        asked, led_to = response.request.url, prepared_request.url
+        if self.should_strip_auth(asked, led_to):  # type: ignore[no-untyped-call]
+            prepared_request.headers.pop("Authorization", None)
+
+
 def anonymous_session() -> requests.Session:
     """Return a session whose credentials come neither from ~/.netrc nor from a redirect."""
-    session = requests.Session()
+    session = _Session()
     session.auth = _anonymous
     return session
 

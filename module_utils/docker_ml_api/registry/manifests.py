@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import http
-import ipaddress
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from ansible.module_utils.docker_ml_api.registry.access import (
     ask_token,
     grant,
     is_google,
+    is_loopback,
     root_cause,
 )
 
@@ -121,15 +121,6 @@ def parse(reference: str) -> Reference:
             f"{reference!r} is no image's reference, as registry.example.com/team/diabetes:v1 is."
         )
     return Reference(host, repository, digest or tag or "latest")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a registry is on this machine, where the engine does not require TLS."""
-    name = re.sub(r":\d+$", "", host)
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 class Registry:

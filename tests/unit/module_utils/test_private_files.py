@@ -1,5 +1,6 @@
 """Files with secrets: who may read them, where they are, and how long."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -42,6 +43,15 @@ def test_another_run_that_ends_meanwhile(environ, monkeypatch, run):
     environ |= {private_files.RUN: run} if run else {}
     assert private_files.keep("secret", environ).read_text() == "secret"
     assert len(ended) == 3
+
+
+def test_a_disk_that_is_full(environ, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(private_files.tempfile, "mkstemp", refuse)
+    with pytest.raises(PrivateFilesError, match=r"cannot be written \(No space left on device\)"):
+        private_files.keep("secret", environ)
 
 
 def test_a_folder_that_does_not_stay(environ, monkeypatch):

@@ -111,6 +111,13 @@ def test_a_host_with_both_formats_and_a_mirror_file(tmp_path: Path):
     assert found == [("http://a",), ("http://near/debian",), ("mirror+file:/no/such/file",)]
 
 
+def test_a_line_without_a_suite():
+    with pytest.raises(
+        ValueError, match=r"^'deb http://a' is not a line of apt's sources: it must"
+    ):
+        apt_sources.parse_one_line("deb http://a # b")
+
+
 def test_a_host_without_sources(tmp_path: Path):
     assert apt_sources.read_host(tmp_path) == []
 

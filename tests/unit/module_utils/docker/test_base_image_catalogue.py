@@ -154,6 +154,19 @@ def test_merged_takes_new_entries():
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"python": None}, "base_images_catalogue.python must be a mapping, not None."),
+        ({"python": {"pull": None}}, "base_images_catalogue.python.pull must be a mapping, not N"),
+        ({"new": {"pull": "a:1"}}, "base_images_catalogue.new.pull must be a mapping, not 'a:1'."),
+    ],
+)
+def test_changes_that_are_no_mappings(changes, message):
+    with pytest.raises(ValueError, match=message):
+        base_image_catalogue.merged(CATALOGUE, changes)
+
+
+@pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"pul": {}}, "unknown field 'pul'"),

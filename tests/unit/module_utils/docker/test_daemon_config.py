@@ -23,6 +23,7 @@ from ansible.module_utils.docker_ml_api.docker import daemon_config
         ("features", {"buildkit": True}, ""),
         ("features", [], "features must be a dictionary, not []."),
         ("log-opts", {"max-file": "3"}, ""),
+        ("log-opts", {"max-file": None}, ""),
         ("log-opts", {"max-file": 3}, "log-opts.max-file must be a string (in quotation marks)."),
         ("log-level", "warn", ""),
         (

@@ -446,6 +446,18 @@ def test_an_archive_is_asked_for_a_suite(tmp_path, archive):
         ask("http://127.0.0.1:1/debian", "here")
 
 
+def test_an_archive_that_says_nothing(tmp_path, monkeypatch):
+    helper = tmp_path / "apt-helper"
+    helper.write_text("#!/bin/sh\nexec sleep 600\n")
+    helper.chmod(0o700)
+    monkeypatch.setattr(debian_bootstrap, "APT_HELPER", str(helper))
+    monkeypatch.setattr(debian_bootstrap, "DOWNLOAD_TIMEOUT", 0.1)
+    with pytest.raises(BuildError) as caught:
+        debian_bootstrap.has_suite("http://tom:secret@a/debian", "b", scratch=tmp_path, env={})
+    url = "http://a/debian/dists/b/InRelease"
+    assert str(caught.value) == f"{url} was not fetched within 0.1 seconds"
+
+
 def test_another_suite_takes_the_updates_that_exist(tmp_path, archive):
     line = f"deb {archive} bookworm main\ndeb {archive} bookworm-updates main\n"
     on = host(tmp_path, "ID=debian\nVERSION_CODENAME=bookworm\n", line)

@@ -173,6 +173,12 @@ def test_logins_without_a_secret(params, environ, login, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("proxy", ["http://tom:secret@127.0.0.1:3128", "tom:secret@proxy:3128"])
+def test_a_proxys_password_is_in_no_kubeconfig(proxy):
+    found = kubeconfig(environ={**INHERITED, "HTTPS_PROXY": proxy})
+    assert login_of(found)["environment"] == {}
+
+
 def test_the_way_to_google_is_told():
     environ = {
         **INHERITED,

@@ -415,6 +415,18 @@ def test_identity_of_a_living_cluster():
     assert (read.cluster_id, read.ours, read.uids) == (ID, True, (UID, "x"))
     assert read.created.hour == 12
     assert gke_attribution.identity_of({}, LABELS)["ours"] is False
+
+
+def test_the_groups_of_a_pool_whose_name_holds_their_suffix():
+    url = f"{URL}zones/{ZONE}/instanceGroupManagers/gke-hello-cluster-a-grp-b-0a1b2c3d-grp"
+    told = gke_attribution.identity_of({"nodePools": [{"instanceGroupUrls": [url]}]}, LABELS)
+    assert told["groups"] == [
+        "gke-hello-cluster-a-grp-b-0a1b2c3d",
+        "gke-hello-cluster-a-grp-b-0a1b2c3d-grp",
+    ]
+
+
+def test_an_identity_that_nothing_is_known_of():
     assert gke_attribution.read_identity(NAME, ZONE).ours is None
 
 

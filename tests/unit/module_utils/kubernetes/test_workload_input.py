@@ -485,6 +485,7 @@ RIGHT = {
     "budget as text": {"replicas": 2, "disruption_budget": budget(min_available="1")},
     "device": {"resources": of(limits={"nvidia.com/gpu": 1})["resources"]},
     "node's taints": {"tolerations": [{"operator": "Exists"}]},
+    "toleration's nulls": {"tolerations": [{"key": "a", "operator": None, "value": None}]},
     "first port": {"service_port": 1},
     "last port": {"service_port": 65535},
     "longest label": {"labels": {f"{'.'.join(['d' * 62] * 4)}dd/{'n' * 63}": "v" * 63}},

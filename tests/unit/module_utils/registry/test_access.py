@@ -113,6 +113,58 @@ def test_neither_netrc_nor_proxies_decide(private, tmp_path, monkeypatch):
         check(private.host)
 
 
+def noting(asked, respond):
+    """Answer as told, and note each request's path and credentials."""
+
+    def answer(path, headers):
+        asked.append((path, headers["Authorization"]))
+        return respond(path)
+
+    return answer
+
+
+def test_a_redirect_does_not_ask_netrc(tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login tom password s3cret")
+    monkeypatch.setenv("NETRC", str(netrc))
+    asked = []
+
+    def respond(path):
+        return (307, {"Location": "/elsewhere"}) if path == "/v2/" else (200, {})
+
+    with serving(noting(asked, respond)) as host:
+        assert check(host) == "open"
+    assert asked == [("/v2/", None), ("/elsewhere", None)]
+
+
+def test_a_redirect_to_another_host_gets_no_password():
+    """The challenge of a registry may lead elsewhere, whoever made it do so."""
+    asked, elsewhere = [], []
+    with serving(noting(elsewhere, lambda _: (200, {}))) as other:
+
+        def respond(path):
+            if len(asked) == 1:
+                return 401, {"WWW-Authenticate": 'Basic realm="r"'}
+            return 307, {"Location": f"http://localhost:{other.rpartition(':')[2]}{path}"}
+
+        with serving(noting(asked, respond)) as host:
+            assert check(host, GOOD) == "accepted"
+    assert [bool(credentials) for _, credentials in asked] == [False, True]
+    assert elsewhere == [("/v2/", None)]
+
+
+def test_no_password_is_sent_to_another_machine_without_tls(monkeypatch):
+    """The engine does so only if it is configured to."""
+    monkeypatch.setattr(access, "is_loopback", lambda _: False)
+    asked = []
+    challenge = (401, {"WWW-Authenticate": 'Basic realm="r"'})
+    with serving(noting(asked, lambda _: challenge)) as host:
+        assert check(host, GOOD) == "unverified"
+        with pytest.raises(RegistryError, match="wants a login"):
+            check(host)
+    assert {credentials for _, credentials in asked} == {None}
+
+
 def test_a_registry_for_all(tmp_path):
     with real_registry.running(tmp_path, private=False) as public:
         assert check(public.host) == "open"
