@@ -172,12 +172,25 @@ def merge_options(module: AnsibleModule, path: Path, pending: Path) -> dict[str,
     }
 
 
+def text_before(kept: str, path: Path, pending: Path) -> str | None:
+    """Return the file's text before the pending change, or None if there was no file."""
+    try:
+        before = json.loads(kept)["before"]
+        if before is None or isinstance(before, str):
+            return before
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise daemon_config.ConfigError(
+        f"{pending} is damaged, so {path} cannot be restored: correct {path} by hand, then remove "
+        f"{pending}."
+    )
+
+
 def end_pending(module: AnsibleModule, path: Path, pending: Path) -> dict[str, Any]:
     """Clear the pending change, or revert it; return the module's result."""
     text, kept = read(path), read(pending)
-    before = json.loads(kept)["before"] if kept is not None else None
     restore = kept is not None and module.params["state"] == "restored"
-    after = before if restore else text
+    after = text_before(kept or "", path, pending) if restore else text
     changed = after != text
     if kept is not None and not module.check_mode:
         if changed and after is None:

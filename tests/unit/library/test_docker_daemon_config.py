@@ -113,6 +113,19 @@ def test_restored_to_the_file_before(host):
     assert not host.pending.exists()
 
 
+@pytest.mark.parametrize("damage", ["", "{", "{}", "[]", '{"before": 7}'])
+def test_a_pending_file_that_is_damaged(host, damage):
+    host.run(options={"debug": True})
+    host.pending.write_text(damage)
+    answer = host.run(state="restored")
+    assert answer["failed"]
+    assert answer["msg"].startswith(f"{host.pending} is damaged, so {host.path} cannot be restored")
+    assert host.options() == {"debug": True}
+    # What it was before does not matter when the engine runs with what it is.
+    assert not host.run(state="settled").get("failed")
+    assert not host.pending.exists()
+
+
 def test_restored_to_no_file(host):
     host.run(options={"debug": True})
     assert host.run(state="restored")["changed"]
