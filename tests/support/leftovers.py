@@ -48,9 +48,11 @@ def images(pattern: str) -> list[str]:
 
 
 def digests(pattern: str) -> list[str]:
-    """Return the engine's images with matching names as NAME@DIGEST."""
+    """Return the engine's images with matching names and a digest as NAME@DIGEST."""
     form = "--format={{.Repository}}@{{.Digest}}"
-    return _lines("docker", "images", "--digests", f"--filter=reference={pattern}", form)
+    found = _lines("docker", "images", "--digests", f"--filter=reference={pattern}", form)
+    # A name alone has no digest: the image is also known by another name.
+    return [line for line in found if not line.endswith("@<none>")]
 
 
 def _engine() -> list[str]:
