@@ -7,6 +7,7 @@ import json
 import shutil
 import ssl
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,19 @@ def kubeconfig(
         ],
         "current-context": context,
     }
+
+
+def plugin_giving(folder: Path, *tokens: str) -> dict[str, Any]:
+    """A user whose `exec` plugin gives one token after the other; `folder` keeps the rest."""
+    (folder / "tokens").write_text("\n".join(tokens))
+    code = (
+        "import json, pathlib\n"
+        f"path = pathlib.Path({str(folder / 'tokens')!r})\n"
+        "first, _, rest = path.read_text().partition('\\n')\n"
+        "path.write_text(rest)\n"
+        "print(json.dumps({'apiVersion': 'v1', 'status': {'token': first}}))"
+    )
+    return {"exec": {"apiVersion": "v1", "command": sys.executable, "args": ["-c", code]}}
 
 
 @contextlib.contextmanager

@@ -19,7 +19,14 @@ from ansible.module_utils.docker_ml_api.kubernetes.cluster import (
 )
 
 from support import ROOT, ports
-from support.api_server import Answer, kubeconfig, make_certificate, refusal, serving
+from support.api_server import (
+    Answer,
+    kubeconfig,
+    make_certificate,
+    plugin_giving,
+    refusal,
+    serving,
+)
 
 POD = {"metadata": {"name": "p"}}
 TOKEN = "t0ken"  # noqa: S105 - of a server that lives as long as a test
@@ -219,26 +226,15 @@ def test_a_login_that_is_refused(answers):
     assert TOKEN not in str(raised.value)
 
 
-def plugin(folder, *tokens):
-    """A user whose plugin gives one token after the other."""
-    (folder / "tokens").write_text("\n".join(tokens))
-    code = (
-        "import json, pathlib\n"
-        f"path = pathlib.Path({str(folder / 'tokens')!r})\n"
-        "first, _, rest = path.read_text().partition('\\n')\n"
-        "path.write_text(rest)\n"
-        "print(json.dumps({'apiVersion': 'v1', 'status': {'token': first}}))"
-    )
-    return {"exec": {"apiVersion": "v1", "command": sys.executable, "args": ["-c", code]}}
-
-
 def tokens(server):
     return [request.headers["authorization"].removeprefix("Bearer ") for request in server.requests]
 
 
 def test_a_login_that_expired_early_is_renewed_once(answers, tmp_path):
     unauthorized = refusal(401, "Unauthorized", "Unauthorized")
-    connected, server = answers(unauthorized, Answer(POD), user=plugin(tmp_path, "old", "new"))
+    connected, server = answers(
+        unauthorized, Answer(POD), user=plugin_giving(tmp_path, "old", "new")
+    )
     assert connected.create("Pod", "n", POD) == POD
     assert tokens(server) == ["old", "new"]
     assert server.requests[1].body == POD
@@ -246,7 +242,7 @@ def test_a_login_that_expired_early_is_renewed_once(answers, tmp_path):
 
 def test_a_login_that_stays_refused(answers, tmp_path):
     unauthorized = refusal(401, "Unauthorized", "Unauthorized")
-    connected, server = answers(unauthorized, user=plugin(tmp_path, "1", "2", "3"))
+    connected, server = answers(unauthorized, user=plugin_giving(tmp_path, "1", "2", "3"))
     with pytest.raises(ClusterError, match="does not accept the login"):
         connected.list("Pod")
     assert tokens(server) == ["1", "2"]

@@ -9,7 +9,6 @@ import re
 import socket
 import socketserver
 import struct
-import sys
 import threading
 import time
 import warnings
@@ -400,17 +399,9 @@ def test_a_login_that_cannot_be_had():
 
 
 def test_a_login_that_expired_early_is_renewed_once(tmp_path):
-    (tmp_path / "tokens").write_text("old\nnew\nnewer\n")
-    code = (
-        "import json, pathlib\n"
-        f"path = pathlib.Path({str(tmp_path / 'tokens')!r})\n"
-        "first, _, rest = path.read_text().partition('\\n')\n"
-        "path.write_text(rest)\n"
-        "print(json.dumps({'apiVersion': 'v1', 'status': {'token': first}}))"
-    )
-    plugin = {"apiVersion": "v1", "command": sys.executable, "args": ["-c", code]}
+    user = api_server.plugin_giving(tmp_path, "old", "new", "newer")
     with refusing(401, b"") as server:
-        kind, _, heals = failure(client_of(server, {"exec": plugin}))
+        kind, _, heals = failure(client_of(server, user))
     assert (kind, heals) == ("forbidden", False)
     assert [re.search(r"Bearer (\w+)", head)[1] for head in server.heads] == ["old", "new"]
 
