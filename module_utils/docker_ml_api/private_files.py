@@ -30,6 +30,12 @@ class PrivateFilesError(Exception):
     """A secret cannot be stored; the message has the problem and its fix, without a full stop."""
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that only its owner can read from the beginning."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
 def folder_for(environ: Mapping[str, str]) -> Path:
     """Return the folder that only this user can read; raise PrivateFilesError if there is none.
 

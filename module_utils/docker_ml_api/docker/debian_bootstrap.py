@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.docker_ml_api import progress
+from ansible.module_utils.docker_ml_api import private_files, progress
 from ansible.module_utils.docker_ml_api.docker import apt_sources
 from ansible.module_utils.docker_ml_api.docker.engine import run_command
 from ansible.module_utils.docker_ml_api.docker.local_images import RECIPE_LABEL
@@ -434,12 +434,6 @@ def scratch_folder(cache: Path) -> Iterator[tuple[Path, int]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a new file that only its owner can read from the beginning."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-
-
 def _run(argv: list[str], *, log: Path, timeout: float, env: dict[str, str], lock: int) -> int:
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -486,10 +480,12 @@ def bootstrap(
         settings = apt_settings(
             host.apt_dump(), etc_apt=host.etc_apt, ca_bundle=ca_bundle, proxies=by_scheme
         )
-        write_private(conf, settings)
+        private_files.write_private(conf, settings)
         env = {**os.environ, **environment, "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}
         sources = host.sources(recipe, scratch=scratch, env={**env, "APT_CONFIG": str(conf)})
-        write_private(scratch / "build.sources", apt_sources.render(sources, passwords=True))
+        private_files.write_private(
+            scratch / "build.sources", apt_sources.render(sources, passwords=True)
+        )
         (scratch / "image.sources").write_text(
             apt_sources.render(sources, passwords=False), encoding="utf-8"
         )

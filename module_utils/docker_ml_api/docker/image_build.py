@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.docker_ml_api import progress
+from ansible.module_utils.docker_ml_api import private_files, progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,8 +95,7 @@ def build_all(builds: Sequence[Build], settings: Settings, at_once: int) -> dict
     with tempfile.TemporaryDirectory(suffix=".build") as name:
         scratch = Path(name)
         for secret, text in settings.secrets.items():
-            with os.fdopen(os.open(scratch / secret, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-                file.write(text)
+            private_files.write_private(scratch / secret, text)
         with ThreadPoolExecutor(at_once) as pool:
             logs = [scratch / f"{number}.log" for number in range(len(builds))]
             futures = [
