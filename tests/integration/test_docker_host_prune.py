@@ -153,6 +153,20 @@ def test_prune(scene: Scene) -> None:
     assert scene.run("--check")[0] == []
 
 
+@pytest.mark.parametrize("scene", ["windows"], indirect=True)
+def test_windows_others_remove_at_the_same_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile = {
+        "inspect": ["container", "rm", scene.engine.name("stays")],
+        "rm": ["network", "rm", scene.engine.name("net")],
+    }
+    monkeypatch.setenv("MEANWHILE", json.dumps(meanwhile))
+    changed, _ = scene.run()
+    assert changed == REMOVED["windows"][1:]
+    assert scene.left() == OTHERS - {"stays"}
+
+
 def test_a_running_container_keeps_its_network(scene: Scene) -> None:
     engine = scene.engine
     network = engine.client.networks.get(engine.name("net"))

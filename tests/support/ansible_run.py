@@ -89,7 +89,8 @@ class Run:
 
     def ok(self) -> Run:
         """Return this run, which must have succeeded."""
-        assert self.status == 0, self.failure or self.text
+        said = [self.failure, *(str(item.get("stderr", "")) for item in self._failed)]
+        assert self.status == 0, "\n".join(filter(None, said)) or self.text
         return self
 
 
