@@ -1,4 +1,4 @@
-"""Molecule's scenarios, each as `molecule test` runs it."""
+"""Molecule's scenarios, each run by `molecule test`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from support import ROOT, ansible_server, processes
 MOLECULE = Path(sys.executable).with_name("molecule")
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
 WITHIN = 2400
-# These take the rehearsal's cluster down if they brought it up: it is up before, for others, too.
+# These stop the rehearsal's cluster if they started it; other tests use it, so it is up before.
 ON_THE_CLUSTER = {"gke", "kubernetes"}
 
 
 @pytest.fixture
 def needed(request: pytest.FixtureRequest, scenario: str) -> None:
-    """What others work on meanwhile is there already."""
+    """Start the cluster first, if the scenario uses the one that tests share."""
     if scenario in ON_THE_CLUSTER:
         request.getfixturevalue("cluster")
 
@@ -32,10 +32,10 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
     output = tmp_path / "output"
     with contextlib.ExitStack() as stack:
         written = stack.enter_context(output.open("w", encoding="utf-8"))
-        # Its runs are forked: see ansible_server.py. Inside fresh_machine they are as users call
-        # them.
+        # Its runs of Ansible are forked (see ansible_server.py), except those that fresh_machine
+        # calls as a user does.
         forked = stack.enter_context(ansible_server.program(tmp_path))
-        # It calls Ansible's other programs.
+        # Molecule also calls other programs of Ansible.
         programs = [forked, MOLECULE.parent, os.environ["PATH"]]
         process = subprocess.Popen(
             [MOLECULE, "test", f"--scenario-name={scenario}"],
@@ -57,7 +57,7 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
                 processes.kill_all(process.pid)
     said = output.read_text(encoding="utf-8")
     assert status == 0, said[-8000:]
-    # Its recap says "Successful" of a scenario that failed, so the exit status tells; this tells
-    # that the steps were there.
+    # Molecule's recap says "Successful" even if a scenario failed, so only the exit status is
+    # reliable; this checks that the steps were executed.
     for step in ("converge", "verify", "destroy"):
         assert f"{scenario} > {step}] Executed" in said.replace(" ➜ ", " > "), said[-8000:]
