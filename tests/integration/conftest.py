@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A set of the apps with names and ports of its own, removed afterwards."""
+    """A set of the apps with unique names and ports, removed afterwards."""
     folder: Path = tmp_path_factory.mktemp("site")
     made = Site(folder, f"it{uuid.uuid4().hex[:8]}-")
     try:

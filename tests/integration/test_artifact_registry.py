@@ -1,7 +1,7 @@
-"""Google's Artifact Registry: a real engine pushes, by Google's host names, to the double's.
+"""Google's Artifact Registry: a real engine pushes to the double, under Google's host names.
 
-The engine's way to Google is a proxy that ends TLS, as that of the modules; the images lie in a
-real registry behind it.
+The engine and the modules access Google through a proxy that terminates TLS. A real registry
+behind it stores the images.
 """
 
 import base64
@@ -24,7 +24,7 @@ HOST = "europe-west1-docker.pkg.dev"
 MAKE = "image : Make the repository in Artifact Registry"
 PUSH = "image : Push the images"
 REMOVE = "image : Remove the repository from Artifact Registry"
-TOKEN = "ya29."  # noqa: S105 - what each of Google's begins with
+TOKEN = "ya29."  # noqa: S105 - the prefix of Google's tokens
 LOCAL = {
     "ansible_connection": "local",
     "ansible_python_interpreter": "{{ ansible_playbook_python }}",
@@ -39,7 +39,7 @@ def store(tmp_path_factory):
 
 
 class Slow(World):
-    """Whenever something was made or pushed an hour has passed: no token is good any more."""
+    """A world whose tokens expire after each creation and push, as if an hour had passed."""
 
     accounts = None
 
@@ -68,7 +68,7 @@ def google(tmp_path, store):
 
 
 def way(google):
-    """Return the environment by which Google is reached, without the login."""
+    """Return the environment for access to Google, without the credentials."""
     return {
         name: value for name, value in google.environment.items() if not name.startswith("GCP_")
     }
@@ -95,7 +95,7 @@ def play(google, tmp_path):
 
 
 class Arguments(threading.Thread):
-    """Notes what is in any process's arguments, and who may read docker's own files."""
+    """Records the arguments of all processes, and the modes of the docker client's login files."""
 
     def __init__(self, folder):
         super().__init__()
@@ -132,13 +132,13 @@ def test_from_nothing_to_nothing(play, google, tmp_path_factory):
     reference = f"{HOST}/{google.project}/models"
     image = f"{reference}/team/{play.image}"
 
-    # What would be done.
+    # Check mode.
     said = play.succeed("--tags=images", "--check", "--diff", **environment)
     assert MAKE in said.changed
     assert f"Would push {image}." in said.messages
     assert google.mutations() == []
 
-    # It is done, and nothing of the login is left or to be seen.
+    # The run. Nothing of the login is visible or left behind.
     with Arguments(scratch) as watched:
         first = play.succeed("--tags=images", "-vvv", "--diff", **environment, **PLAIN)
     assert first.changed == [f"image : Build {play.image}", MAKE, PUSH]
@@ -158,12 +158,12 @@ def test_from_nothing_to_nothing(play, google, tmp_path_factory):
     )
     assert facts["digest"] in pulled.attrs["RepoDigests"][0]
 
-    # A second time nothing is.
+    # A second run changes nothing.
     google.forget_requests()
     assert play.succeed("--tags=images", **environment).changed == []
     assert google.mutations() == []
 
-    # It is told of what stays.
+    # A teardown that keeps the repository says so.
     kept = play.succeed("--tags=teardown", "-e", "image_repository_kept=true", **environment)
     [stays] = [said for said in kept.messages if said.startswith(f"The repository {reference} ")]
     assert stays.endswith(
@@ -172,7 +172,7 @@ def test_from_nothing_to_nothing(play, google, tmp_path_factory):
     )
     assert google.mutations() == []
 
-    # It goes with its images.
+    # A teardown removes the repository with its images.
     last = play.succeed("--tags=teardown", "--diff", **environment)
     assert REMOVE in last.changed
     assert calls(google) == [("artifactregistry", "delete")]
@@ -187,7 +187,7 @@ def test_a_login_that_may_not_push(play, google):
     assert TOKEN not in run.text
 
 
-# What: (the host's variables, part of the message)
+# Case: (the host's variables, part of the message)
 WRONG = {
     "no project": (
         {"image_registry": f"{HOST}/models"},
@@ -221,7 +221,7 @@ WRONG = {
 
 
 def test_wrong_input(google, tmp_path):
-    """Each is a host of its own, so that one run does for all."""
+    """Each case is a host, so that one run covers all."""
     app = {"name": "app", "folder": str(ROOT / "hello-world"), "image": "app:v1"}
     sound = {
         "image_apps": [app],
@@ -235,7 +235,7 @@ def test_wrong_input(google, tmp_path):
     by_key = {"image_registry_username": "_json_key_base64", "image_registry_password": key}
     hosts = {name.replace(" ", "-"): sound | wrong for name, (wrong, _) in WRONG.items()}
     hosts |= {"right": sound, "by-key": sound | by_key}
-    # As a machine that is reached by other means, from where Google is not asked.
+    # Treated like a remote host: Google is queried from this machine instead.
     hosts["elsewhere"] = {**sound, "ansible_connection": "ansible.builtin.local"}
     playbook = [
         {
@@ -263,7 +263,7 @@ def test_wrong_input(google, tmp_path):
 
 
 def failures(run):
-    """Return what failed first on each host."""
+    """Return the first error message of each host."""
     found = {}
     for play in run.report["plays"]:
         for task in play["tasks"]:
@@ -275,7 +275,7 @@ def failures(run):
 
 @pytest.fixture
 def images(google):
-    """The apps' images in a repository that somebody made; the digests by name."""
+    """Push the apps' images to an existing repository; return the digests by name."""
     reference = google.make_repository("models")
 
     def bearer(request):
@@ -292,7 +292,7 @@ def images(google):
 
 
 def rendered(folder, inventory, tmp_path, *arguments, hosts=None, **variables):
-    """Render what the clusters would be given; return the run, and the texts by host and file."""
+    """Render the clusters' manifests; return the run, and the texts by host and file."""
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps(variables))
     own = tmp_path / "own.json"
@@ -337,7 +337,7 @@ def test_gke_pulls_by_its_own_account(google, images, tmp_path):
         assert "imagePullSecrets" not in text
     assert TOKEN not in run.text
 
-    # The Docker host asks by the same login; the names are this test's own.
+    # The Docker host uses the same credentials; the apps' names are unique to this test.
     run, _ = rendered(
         tmp_path / "none",
         "gke.yml",
@@ -351,7 +351,7 @@ def test_gke_pulls_by_its_own_account(google, images, tmp_path):
     assert run.changed == []
     [stays] = [said for said in run.messages if said.startswith(login["image_registry"])]
     assert "since it does not carry the label managed-by: docker-ml-api" in stays
-    assert google.mutations()[-1]["method_id"] == "push"  # of the fixture
+    assert google.mutations()[-1]["method_id"] == "push"  # by the fixture
 
 
 def test_gke_pulls_from_a_private_repository_by_a_secret(tmp_path):
@@ -362,7 +362,7 @@ def test_gke_pulls_from_a_private_repository_by_a_secret(tmp_path):
         gcp_project="my-project",
         image_registry="docker.io/account",
         image_registry_username="account",
-        image_registry_password="s3cret",  # noqa: S106 - nobody's
+        image_registry_password="s3cret",  # noqa: S106 - not a real one
         workload_pin_digests=False,
     )
     run.ok()
@@ -426,7 +426,7 @@ def test_other_clusters_need_a_login_that_lasts(google, images, tmp_path):
     assert "as oauth2accesstoken, whose password ends after an hour" in failed["by-token"]
     assert "The password by which the cluster pulls from" in failed["half"]
     for sound in ("of-gke", "by-key"):
-        assert str(tmp_path / "none") in failed[sound]  # the next that is missing
+        assert str(tmp_path / "none") in failed[sound]  # the next problem
     assert texts == {}
 
     run, texts = rendered(

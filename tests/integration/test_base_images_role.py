@@ -1,4 +1,4 @@
-"""Role base_images by ansible-playbook, on a real engine with a real registry."""
+"""Role base_images, run by ansible-playbook on a real engine with a real registry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def docker(*arguments):
 
 
 class Role:
-    """The role with a repository of its own, on the inventory's local host."""
+    """The role with a separate repository, on the inventory's local host."""
 
     def __init__(self, folder):
         self.repository = f"it{uuid.uuid4().hex[:8]}"
@@ -55,7 +55,7 @@ class Role:
         )
 
     def image(self, name):
-        """Its id, or nothing."""
+        """Return the image's ID; empty if there is no image."""
         return docker("images", "--no-trunc", "--quiet", f"{self.repository}/{name}:base")
 
     def ids(self):
@@ -69,7 +69,7 @@ class Role:
 
 
 def said(run):
-    """What the role says of the way that it took."""
+    """Return the role's message about the source of the images."""
     return "".join(
         item["msg"] for name, item in run.items if name.endswith(SAYING) and "msg" in item
     )
@@ -92,7 +92,7 @@ def role(tmp_path):
 
 @pytest.fixture(scope="module")
 def bootstrapped(tmp_path_factory):
-    """All three, bootstrapped because no registry answers."""
+    """All three images, bootstrapped because no registry answers."""
     made = Role(tmp_path_factory.mktemp("bootstrapped"))
     made.first = made.run().ok()
     yield made
@@ -101,9 +101,9 @@ def bootstrapped(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory, bootstrapped):
-    """A mirror with an image under each official one's name; and the digests in it.
+    """A mirror with an image under the name of each official image, and their digests.
 
-    It is the smallest image in all three places: what is pulled is recognized by its digest.
+    All three are copies of the smallest image; a pulled image is recognized by its digest.
     """
     with real_registry.running(tmp_path_factory.mktemp("registry"), private=False) as running:
         digests = {}
@@ -122,12 +122,12 @@ def registry(tmp_path_factory, bootstrapped):
 
 
 def forget(reference):
-    """Remove a name that the engine may have removed by itself, with another one."""
+    """Remove a name, which the engine may already have removed along with another one."""
     subprocess.run(["docker", "rmi", reference], check=False, capture_output=True)
 
 
 def pinned(registry, **others):
-    """The variables that pull from the mirror."""
+    """Return variables with which the role pulls from the mirror."""
     running, digests = registry
     pulls = {name: {"tag": "1", "digest": digest} for name, digest in digests.items()} | others
     return {
@@ -247,7 +247,7 @@ def test_the_official_images_are_pulled_by_digest(role, registry):
 
 
 def test_each_way_replaces_the_other(role, registry):
-    # A recipe that the pushed images do not have: they would be right by both ways.
+    # A recipe that differs from that of the pushed images, which otherwise suit both sources.
     settings = pinned(registry) | {
         "base_images_names": ["runtime"],
         "base_images_labels": {"test": role.repository},
@@ -316,7 +316,7 @@ def test_wrong_inputs_end_in_the_preflight(role, variables, message):
 
 
 def test_check_mode_without_an_engine(role, tmp_path):
-    # Neither client nor engine; the preflight has to do, and nothing may be called.
+    # No engine answers: the preflight must pass, and nothing may call the engine.
     run = role.run("--check", env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"}).ok()
     assert "pulled from" in said(run)
     made = role.run(

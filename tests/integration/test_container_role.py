@@ -38,7 +38,7 @@ def test_life(play):
     assert len(play.succeed("--check").changed) == 2
     assert play.succeed().changed == [f"image : Build {play.image}", RUN]
     assert play.answer() == "changed"
-    assert play.images() == 1  # what the old container ran on is gone
+    assert play.images() == 1  # the old container's image was removed
     assert play.succeed().changed == []
 
     container(play).stop(timeout=0)
@@ -110,7 +110,7 @@ def test_a_version_that_is_unhealthy(play):
         f"The container {play.container} is unhealthy; its health check last said: wget:"
     )
     assert "404 Not Found" in result.failure
-    # The next run does not take it for well.
+    # The next run fails, too.
     assert play.run("--tags=containers").status != 0
     (play.app / "index.html").write_text("fixed")
     play.succeed()
@@ -176,7 +176,7 @@ def test_no_engine(play):
     assert play.succeed("--tags=teardown", "--check", **gone).changed == []
 
 
-# What: (what to set, part of the message)
+# Case: (the app's options, part of the message)
 WRONG_INPUT = {
     "port 0": ({"published_port": 0}, "app_port must be a number from 1 to 65535; it is '0'."),
     "port 65536": ({"published_port": 65536}, "app_port must be a number from 1 to 65535"),

@@ -1,8 +1,8 @@
-"""Role docker_host on distributions that no machine here has: call-level.
+"""Role docker_host on distributions that are not available here: call-level.
 
 The real role and Ansible's real action plugins run against hosts that do not exist (see
-recorded_host). It is judged which modules are called, with which packages and which
-service, and that each argument is one that the module documents.
+recorded_host). The tests check which modules are called, with which packages and which
+service, and that each argument is documented by its module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DOCKER_CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugi
 
 
 class Case(NamedTuple):
-    """A host, and what has to be called on it."""
+    """A host, and the expected calls on it."""
 
     name: str
     distribution: str
@@ -36,7 +36,7 @@ class Case(NamedTuple):
     source: str = "distribution"
     repository: str = ""
     service_manager: str = "systemd"
-    # Packages that bring the engine, and the client that builds.
+    # The packages of the engine, and of the client that can build.
     engine: str = "docker"
     client: str = "docker-buildx"
     installed: tuple[str, ...] = ()
@@ -175,7 +175,7 @@ CASES = [
         client="docker-buildx-plugin",
         installed=("docker-ce",),
     ),
-    # An engine from elsewhere runs, and only a client that builds is missing.
+    # An engine that is not from packages runs; only a client that can build is missing.
     *[
         Case(
             f"{name}-client",
@@ -198,7 +198,7 @@ CASES = [
         )
     ],
 ]
-# Hosts that are refused, with the words to expect.
+# Hosts that the role refuses, with part of the message.
 REFUSED = [
     (("rocky-own", "Rocky", "9.5", "RedHat"), "distribution", "set it to docker."),
     (("leap-ce", "openSUSE Leap", "15.6", "Suse"), "docker", "set it to distribution."),
@@ -219,7 +219,7 @@ class World:
         for case in CASES:
             self._add(case, case.source)
         for (name, distribution, version, family), source, _ in REFUSED:
-            # On Debian 12 an engine runs, and no client builds.
+            # On Debian 12 an engine runs, but no client can build.
             running = name == "debian-12"
             case = Case(name, distribution, version, family, "", "", [], "", running=running)
             self._add(case, source)
@@ -247,7 +247,7 @@ class World:
         self.hosts[case.name] = {"docker_host_package_source": source}
 
     def run(self, *options: str) -> dict[str, Any]:
-        """Run the role on all hosts; the JSON of the run."""
+        """Run the role on all hosts; return the report of the run."""
         inventory = {
             "all": {
                 "hosts": self.hosts,
@@ -270,7 +270,7 @@ class World:
         ).report
 
     def calls(self, name: str) -> list[dict[str, Any]]:
-        """What was called on a host since the last time that this was asked."""
+        """Return the calls on a host since the last call of this method."""
         path = self.folder / f"{name}.json"
         state = json.loads(path.read_text())
         calls: list[dict[str, Any]] = state["calls"]
@@ -280,7 +280,7 @@ class World:
 
 
 class Runs(NamedTuple):
-    """Check mode on fresh hosts, the first run, and the second."""
+    """A run in check mode on fresh hosts, the first run, and the second."""
 
     results: list[dict[str, Any]]
     calls: list[dict[str, list[dict[str, Any]]]]
@@ -297,7 +297,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 def messages(result: dict[str, Any], host: str) -> str:
-    """All that a run said of a host."""
+    """Return all messages of a run about a host."""
     tasks = [task for play in result["plays"] for task in play["tasks"]]
     return json.dumps([task["hosts"].get(host, {}).get("msg", "") for task in tasks])
 

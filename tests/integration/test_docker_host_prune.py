@@ -1,7 +1,7 @@
 """Role docker_host, state pruned, restricted to labels: on the real engine.
 
-For Linux as it is. For Windows call-level, with the real engine behind the docker command (see
-windows_with_engine): both remove the same.
+On Linux directly; on Windows call-level, with a docker command that uses the real engine (see
+windows_with_engine). Both must remove the same objects.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MADE_FOR_US = "docker-ml-api.test-prune-container"
 
 
 class Scene:
-    """What is unused and ours, and what is not, on the engine."""
+    """Objects on the engine: unused ones with our labels, and others, which must stay."""
 
     def __init__(self, folder: Path, platform: str) -> None:
         self.folder = folder
@@ -48,9 +48,9 @@ class Scene:
             name=self.engine.name("gone"),
             labels={**self.labels, MADE_FOR_US: ""},
         )
-        # Run by hand from an image of ours: it has the image's labels and no more.
+        # Created manually from one of our images: it has only the labels of the image.
         create(self.engine.name("kept:1"), ["/content"], name=self.engine.name("by-hand"))
-        # Somebody else's container that was made from an image of ours: stopped, and its own.
+        # A stopped container from one of our images, with somebody else's label.
         create(
             self.engine.name("kept:1"),
             ["/content"],
@@ -61,11 +61,11 @@ class Scene:
             self.engine.client.networks.create(self.engine.name(name), labels=labels)
 
     def linux(self) -> dict[str, str]:
-        """This machine."""
+        """Return the variables of this machine."""
         return {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 
     def windows(self) -> dict[str, str]:
-        """A machine with Docker Desktop."""
+        """Return the variables of a machine with Docker Desktop."""
         World(self.folder / "world").add(catalogue.make("machine", "has-desktop"))
         return {
             "ansible_connection": "windows_with_engine",
@@ -75,7 +75,7 @@ class Scene:
         }
 
     def run(self, *options: str) -> tuple[list[str], str]:
-        """Prune; the tasks that changed something, and all that was said."""
+        """Prune; return the tasks that changed something, and the whole output."""
         inventory = {"all": {"hosts": {"machine": self.host}}}
         role = {
             "role": "docker_host",
@@ -98,7 +98,7 @@ class Scene:
         return run.changed, run.text
 
     def left(self) -> set[str]:
-        """The scene's things that are on the engine, by name."""
+        """Return the names of the scene's objects that are on the engine."""
         client, prefix = self.engine.client, self.engine.prefix
         tags = [tag for image in self.engine.listed_images() for tag in image["RepoTags"] or []]
         names = [c["Names"][0].removeprefix("/") for c in client.api.containers(all=True)]
@@ -126,7 +126,7 @@ OURS = {"unused:1", "unused:2", "gone", "net"}
 REMOVED = {
     "linux": [
         "docker_host : Remove stopped containers and unused networks",
-        # One image by both its names.
+        # One image, by its two names.
         *["docker_host : Remove unused images"] * 2,
     ],
     # One command for each of OURS.
@@ -146,7 +146,7 @@ def test_prune(scene: Scene) -> None:
     assert changed == REMOVED[scene.platform]
     assert "CONTAINER ID" in said
     assert "REPOSITORY" in said
-    # Both names of the image that a container stays with, the container's own among them.
+    # The image of a remaining container keeps both names, including the container's own.
     assert scene.left() == OTHERS
 
     assert scene.run()[0] == []

@@ -1,4 +1,4 @@
-"""The images that prove an engine on Windows: as they are in the role, on the real engine."""
+"""The role's images for testing an engine on Windows, on the real engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hash covers, compared with what the real builder sends."""
+"""The files that the hash covers, compared with those that the real builder sends."""
 
 import io
 import os
@@ -28,7 +28,7 @@ RULES = [
     "a.py?\n[R]EADME.md",
     "./app/../README.md",
 ]
-# Builders differ by age in these: they must send nothing that the hash leaves out.
+# Older and newer builders differ in these; neither may send a file that the hash omits.
 RULES_OF_NEWER_BUILDERS = ["*\n!**/*.csv", "**\n!app/**/*.txt"]
 
 

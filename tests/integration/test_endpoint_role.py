@@ -1,4 +1,4 @@
-"""The role endpoint by ansible-playbook, against small real servers."""
+"""Role endpoint, run by ansible-playbook against small real servers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def served(answers):
 
 @pytest.fixture
 def play(tmp_path):
-    """Run the role with inputs; returns exit status, tasks' results by name, all output."""
+    """Run the role with inputs; return the exit status, the tasks' results by name, the output."""
 
     def run(*arguments, playbook=PLAYBOOK, **inputs):
         values = tmp_path / "inputs.yml"
@@ -85,7 +85,7 @@ GOOD = {
 
 
 def apps(port):
-    """The project's own apps with their checks, all at one port."""
+    """Return the project's apps with their checks, all on one port."""
     facts = yaml.safe_load((ROOT / "inventory/group_vars/all/apps.yml").read_text())
     found = [{"name": app["name"], "checks": app["checks"]} for app in facts["apps"]]
     return [{**app, "published_port": port} for app in found]

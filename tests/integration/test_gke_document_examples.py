@@ -1,4 +1,4 @@
-"""The examples of docs/gke.md are clusters that can be had, and its prices can be read."""
+"""The examples in docs/gke.md are valid clusters and valid prices."""
 
 import yaml
 
@@ -33,7 +33,7 @@ def test_examples(tmp_path):
     plans = [result["plan"] for name, result in run.tasks if "plan" in result]
     actions = {plan["cluster"]: {row["action"] for row in plan["rows"]} for plan in plans}
     assert actions == {name: {"create"} for name in hosts}
-    # The example of prices leaves nothing of the defaults unknown.
+    # With the example of prices, no price of the default clusters is missing.
     assert "load balancers in europe-west1" not in {
         missing for plan in plans for missing in plan["missing"]
     }

@@ -1,7 +1,7 @@
-"""What affects a run on GKE: what the user reads, and what the next run makes of it.
+"""Faults during a run on GKE: the messages that the user reads, and what the next run does.
 
-Google's side is the double, the clusters' API server answers for an empty cluster, all else is
-what users run. A sentence that a user reads is here as a whole.
+Google is the double, and the clusters' API server answers like that of an empty cluster;
+everything else is what users run. Messages are compared in full.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ PROJECT = "docker-ml-api-rehearsal"
 
 @pytest.fixture
 def play(tmp_path: Path) -> Iterator[Play]:
-    """One cluster, that is not there yet."""
+    """One cluster, not created yet."""
     with gke_play.playing(tmp_path, "one") as made:
         yield made
 
 
 @pytest.fixture
 def plays(tmp_path: Path) -> Iterator[Play]:
-    """Two of them."""
+    """Two clusters, not created yet."""
     with gke_play.playing(tmp_path, "one", "two") as made:
         yield made
 
 
 def read(play: Play, *arguments: str, **environment: str) -> str:
-    """Let a run fail; return what the user reads, the operations' names left out."""
+    """Expect a run to fail; return what the user reads, with operation names replaced."""
     said = play.fail(*arguments, **environment)
-    # What goes for all clusters is said for each.
+    # A problem of all clusters is reported for each.
     said = "\n".join(dict.fromkeys(said.splitlines()))
     return re.sub(r"operation-\d[\w-]+", "operation-N", said)
 
 
 def answered(play: Play) -> list[tuple[str, int]]:
-    """What was asked of Google to be changed, with the answers' statuses (0: none came)."""
+    """Return the mutating requests to Google, with the responses' status (0: no response)."""
     found = play.google.mutations()
     return [(one["method_id"].rpartition("clusters.")[2], one["status"]) for one in found]
 
 
 def test_what_passes_is_waited_for(play: Play) -> None:
-    """429 and 503 of whatever asks, a token that is over, a default pool that does not go yet."""
+    """Responses 429 and 503, an expired token, a default pool that cannot be deleted yet."""
     fault = play.google.fault
     fault("unavailable", method="clusters.create$", count=None, lasting=3)
     fault("rate-limit", method="nodePools.create$", count=2, retry_after=1)
@@ -101,7 +101,7 @@ def test_a_lost_answer_makes_no_second_cluster(play: Play) -> None:
 
     run = play.succeed()
 
-    # It was done, and it was this run that did it.
+    # The requests took effect, and are reported as changes of this run.
     assert len(run.changed) == 4
     calls = play.calls()
     assert calls.count("create one") == calls.count("nodePools.create one/main") == 1
@@ -132,7 +132,7 @@ def test_refused_before_there_is_anything(plays: Play) -> None:
     play.direct("allow")
     assert play.state() == {}
 
-    # Enough for a cluster that has no pool yet.
+    # Enough for clusters without their node pools.
     play.direct("set", quotas={"CPUS": 5})
     play.variables["gke_nodes"] = 4
     assert read(play) == (
@@ -148,7 +148,7 @@ def test_refused_before_there_is_anything(plays: Play) -> None:
 
     play.variables["gke_nodes"] = 1
     run = play.succeed()
-    # The clusters are not made again.
+    # The clusters are not created again.
     assert sorted(play.calls()) == ["nodePools.create one/main", "nodePools.create two/main"]
     assert len(run.changed) == 2
     play.settled()
@@ -171,7 +171,7 @@ def test_a_token_that_cannot_be_renewed(play: Play) -> None:
 
 
 def test_a_name_that_is_taken(plays: Play) -> None:
-    """Nothing is made of the other cluster either, and a teardown leaves it alone."""
+    """The other cluster is not created either, and a teardown keeps the foreign cluster."""
     play = plays
     by_others(play, "two")
 
@@ -189,7 +189,7 @@ def test_a_name_that_is_taken(plays: Play) -> None:
 
 
 def by_others(play: Play, name: str) -> None:
-    """Let somebody else have a cluster of this name."""
+    """Create a cluster of this name that is not the project's."""
     google = play.google
     body = f'{{"cluster": {{"name": "{name}", "initialNodeCount": 1}}}}'
     request = urllib.request.Request(  # noqa: S310 - http, to this machine
@@ -198,7 +198,7 @@ def by_others(play: Play, name: str) -> None:
         body.encode(),
         {"Authorization": f"Bearer {google.access_token()}", "Content-Type": "application/json"},
     )
-    # Asked directly, whatever proxy the environment names.
+    # Without a proxy, even if the environment sets one.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     opener.open(request, timeout=10).close()
 
@@ -218,7 +218,7 @@ def test_creations_that_fail_or_never_end(plays: Play) -> None:
         "(gke_machine_type) or another location (gcp_location), and run the same command again; "
         "what is broken is made anew."
     )
-    # The one does not keep the other from being made.
+    # The failure of one does not prevent the creation of the other.
     assert state[f"{other}/main"] == "RUNNING"
 
     fault("operation-error", method="nodePools.create$", message="No disk could be attached.")
@@ -291,9 +291,9 @@ def test_changes_and_deletions_that_fail_or_never_end(play: Play) -> None:
 
 
 def test_killed(play: Play) -> None:
-    """During the creation of the cluster, of the pool, and during the deletion.
+    """Kill runs while the cluster or the pool is created, and while the cluster is deleted.
 
-    What Google was at goes on, and is still going on when the next run comes.
+    Google's operation continues, and is still running when the next run starts.
     """
     fault = play.google.fault
     for method in ("clusters.create", "nodePools.create", "clusters.delete"):
@@ -307,7 +307,7 @@ def test_killed(play: Play) -> None:
 
     with play.ending_what_is_waited_for():
         play.succeed()
-    # All that was left to do.
+    # The only remaining change.
     assert play.calls() == ["nodePools.delete one/default-pool"]
     assert play.state() == READY
     play.settled()
@@ -316,6 +316,6 @@ def test_killed(play: Play) -> None:
     assert play.state()["europe-west1-b/one"] == "STOPPING"
     with play.ending_what_is_waited_for():
         play.succeed()
-    # The cluster that went was not taken for one that is there.
+    # The cluster that was being deleted was not regarded as existing.
     assert play.calls() == CREATION
     assert play.state() == READY

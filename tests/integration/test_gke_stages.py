@@ -1,4 +1,4 @@
-"""The stages of site.yml on GKE: what is wanted, planned, reached, found, expired, taken down."""
+"""The stages of site.yml on GKE: inputs, plan, access, existing clusters, expiry, teardown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NODES = "nodes@docker-ml-api-rehearsal.iam.gserviceaccount.com"
 
 
 def shown(play: Play, *arguments: str) -> str:
-    """Run it and return what people read."""
+    """Run site.yml; return the output that users read."""
     play.google.forget_requests()
     done = subprocess.run(
         [PLAYBOOK, *play.arguments(*arguments)],
@@ -42,7 +42,7 @@ def shown(play: Play, *arguments: str) -> str:
 
 
 def found_by_google(play: Play, *arguments: str, **environment: str) -> Run:
-    """Run site.yml on the clusters that the project has."""
+    """Run site.yml on the clusters that exist in the project."""
     play.google.forget_requests()
     return run_playbook(
         f"--inventory={ROOT}/inventory/gke_clusters.yml",
@@ -54,7 +54,7 @@ def found_by_google(play: Play, *arguments: str, **environment: str) -> Run:
 
 
 def create(play: Play, name: str, monkeypatch: pytest.MonkeyPatch, **labels: str) -> None:
-    """Let there be a cluster with these labels, and ours if they say nothing of it."""
+    """Create a cluster with these labels, and with our label unless they override it."""
     body = {
         "name": name,
         "resourceLabels": {"managed-by": "docker-ml-api", **labels},
@@ -66,14 +66,14 @@ def create(play: Play, name: str, monkeypatch: pytest.MonkeyPatch, **labels: str
 
 
 def delete(play: Play, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Delete a cluster and nothing else, as people do by hand."""
+    """Delete a cluster and nothing else, like a user who deletes it manually."""
     with at_google(play, monkeypatch) as session:
         wait(session, session.request("DELETE", urls.cluster(session.project, LOCATION, name)))
 
 
 @contextlib.contextmanager
 def at_google(play: Play, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleSession]:
-    """Give a session at the double."""
+    """Open a session with the double."""
     login = {"auth_kind": "serviceaccount", "service_account_file": str(play.google.key_file)}
     with monkeypatch.context() as patch:
         for key, value in play.google.environment.items():
@@ -90,23 +90,23 @@ def wait(session: GoogleSession, operation: dict[str, Any]) -> None:
 
 
 def age(play: Play, name: str, hours: int = 9) -> None:
-    """Let a cluster be older."""
+    """Make a cluster older."""
     play.google.world.state.clusters[f"{LOCATION}/{name}"]["created"] -= 3600 * hours
 
 
 def live(play: Play) -> dict[str, dict[str, Any]]:
-    """What Google has: LOCATION/CLUSTER → the cluster, with its pools by name."""
+    """Return Google's clusters: LOCATION/CLUSTER → the cluster, with its pools by name."""
     return {
         where: {**record["live"], "pools": {k: v["live"] for k, v in record["pools"].items()}}
         for where, record in play.google.world.dump()["clusters"].items()
     }
 
 
-# --- What the inventory says
+# --- Inputs
 
 
 def test_every_fact_reaches_its_cluster(tmp_path: Path) -> None:
-    """Also what is given as text, by -e; what is left out is left to Google."""
+    """Also a fact given as text with -e; Google decides about what is omitted."""
     with playing(tmp_path, "pilot", "scaled", "wide", "seed") as play:
         play.clusters["pilot"] |= {
             "gke_mode": "autopilot",
@@ -172,12 +172,12 @@ def test_every_fact_reaches_its_cluster(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
-    """Two clusters that are wanted and not there."""
+    """Two clusters of the inventory that do not exist."""
     with playing(tmp_path_factory.mktemp("two"), "one", "other") as play:
         yield play
 
 
-# What is noticed together: what is wrong with a cluster (its variables), what the sentence names.
+# Problems that are detected together: the cluster's variables, and parts of the message.
 WRONG: dict[str, dict[str, tuple[dict[str, Any], list[str]]]] = {
     "what there is no login without": {
         "project": ({"gcp_project": ""}, ["gcp_project is empty", "GCP_PROJECT"]),
@@ -212,7 +212,7 @@ WRONG: dict[str, dict[str, tuple[dict[str, Any], list[str]]]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_not_filled_in_stops_all(two: Play, case: str) -> None:
-    """A sentence for each, and the clusters that nothing is wrong with are not begun either."""
+    """Each has its own message, and clusters without a problem are not created either."""
     wrong = WRONG[case]
     good = two.names
     two.clusters |= {name: variables for name, (variables, _) in wrong.items()}
@@ -232,7 +232,7 @@ def test_what_is_not_filled_in_stops_all(two: Play, case: str) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
-    """Two clusters that are there."""
+    """Two existing clusters."""
     with (
         playing(tmp_path_factory.mktemp("made"), "one", "other") as play,
         pytest.MonkeyPatch.context() as patch,
@@ -247,7 +247,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
 
 
 def test_before_anything_is_there(two: Play, tmp_path: Path) -> None:
-    """The whole run is foretold, and held to a budget with a price of one's own."""
+    """Check mode covers the whole run, and applies a budget with custom prices."""
     prices = tmp_path / "prices.yml"
     prices.write_text(PRICES)
     two.variables |= {"gke_prices_file": str(prices), "gke_budget_monthly": 180}
@@ -255,7 +255,7 @@ def test_before_anything_is_there(two: Play, tmp_path: Path) -> None:
     run = two.run("--check", "--diff", "--tags=all")
     assert run.status != 0
     assert (run.changed, two.calls()) == ([], [])
-    # For both together: each is within it.
+    # The budget is for both together; each alone is within it.
     assert "would cost 226.70 USD a month, more than gke_budget_monthly (180.00 USD)" in run.failure
     assert "one 113.35, other 113.35" in run.failure
 
@@ -288,7 +288,7 @@ def test_the_plan_of_a_change(made: Play) -> None:
         "other main keep 1 x e2-small, 50 GiB pd-balanced 22.10",
         "total at least 212.31",
     ]
-    # Amounts stand below one another: nothing is wrapped or quoted.
+    # The amounts are aligned: nothing is wrapped or quoted.
     assert len({len(line) for line in lines if line[-1].isdigit() and "→" not in line}) == 1
 
 
@@ -296,7 +296,7 @@ def test_the_plan_of_a_change(made: Play) -> None:
 
 
 def test_a_kubeconfig_for_people(made: Play, tmp_path: Path) -> None:
-    """It is the file's owner's alone, kubectl takes it, and no other file is touched."""
+    """Only the owner can read it, kubectl accepts it, and a foreign file is not changed."""
     mine, foreign = tmp_path / "mine", tmp_path / "foreign"
     foreign.write_text("apiVersion: v1\n")
     made.clusters["one"] = {"gke_cluster_kubeconfig_path": str(mine)}
@@ -325,14 +325,14 @@ def test_a_kubeconfig_for_people(made: Play, tmp_path: Path) -> None:
 def test_a_secret_given_as_a_variable_goes_with_the_run(
     made: Play, tmp_path: Path, secret: str
 ) -> None:
-    """Of a run that fails for all hosts, after it has used the secret."""
+    """Its file is removed even if the run fails for all hosts after using the secret."""
     token = secret.endswith("token")
     made.variables = {
         "gcp_auth_kind": "accesstoken" if token else "serviceaccount",
         "gcp_service_account_file": "",
         secret: made.google.access_token() if token else made.google.key_file.read_text(),
     }
-    # What a killed run has left.
+    # Left behind by a killed run.
     left = tmp_path / f"docker-ml-api-{os.getuid()}" / "run-4194305"
     left.mkdir(parents=True, mode=0o700)
     left.parent.chmod(0o700)
@@ -341,13 +341,13 @@ def test_a_secret_given_as_a_variable_goes_with_the_run(
         run = made.run("--tags=check", XDG_RUNTIME_DIR=str(tmp_path))
     finally:
         made.variables = {}
-    # The cluster was asked, and lacks the workload.
+    # The cluster was queried, and lacks the workload.
     assert run.status != 0
     assert "hello-web" in run.failure
     assert list(tmp_path.iterdir()) == []
 
 
-# --- Clusters that other inventories made
+# --- Clusters of other inventories
 
 
 def test_what_is_found_in_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,7 +388,7 @@ def test_what_is_found_in_the_project(tmp_path: Path, monkeypatch: pytest.Monkey
         assert "(1 others are left alone)" in words
 
 
-# --- The end
+# --- Expiry and teardown
 
 
 def test_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

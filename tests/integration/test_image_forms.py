@@ -1,4 +1,4 @@
-"""The image of a model carries what its form needs to predict and nothing else, and serves."""
+"""The image of a model serves it, and contains only what its form needs for predictions."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def locked(name: str) -> set[str]:
 
 @dataclass
 class Container:
-    """A container of an image, with two workers and as little of the machine as on a cluster."""
+    """A container of an image, with two workers, and restricted as on a cluster."""
 
     name: str
     image: str
@@ -105,13 +105,13 @@ class Container:
             time.sleep(0.005)
         answered = time.time()
         started = docker("inspect", "--format={{.State.StartedAt}}", self.name)
-        # Python before 3.11.4 takes no nanoseconds.
+        # Python before 3.11.4 does not accept nanoseconds.
         begun = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z", r"\1+00:00", started))
         return answered - begun.timestamp()
 
     def memory(self) -> float:
-        """Return the megabytes that the server takes, what its processes share counted once."""
-        # Beside it there may be a health check.
+        """Return the server's memory in megabytes; what its processes share is counted once."""
+        # A health check may be running, too.
         listed = [line.split() for line in docker("top", self.name, "-o", "pid,args").splitlines()]
         pids = [pid for pid, *command in listed if "model.main" in command]
         rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text("ascii") for pid in pids]
@@ -119,13 +119,13 @@ class Container:
         return sum(int(one[1]) for one in found if one) * 1024 / 1e6
 
     def python(self, program: str) -> Any:
-        """Return what a program in it prints, as JSON."""
+        """Run a Python program in the container; return its output, parsed as JSON."""
         return json.loads(docker("exec", self.name, "python", "-c", program))
 
 
 @pytest.fixture(scope="module")
 def images(site: Site) -> dict[str, str]:
-    """Return an image of each form: of the model as it is, and of another in its place."""
+    """Return an image of each form: one of the project's model, and one of another model."""
     site.run("--tags=images").ok()
     image = f"{site.prefix}diabetes:v1"
     linear = f"{site.prefix}linear:v1"
@@ -136,7 +136,7 @@ def images(site: Site) -> dict[str, str]:
 
 
 def size(image: str) -> float:
-    """Return an image's megabytes above its base."""
+    """Return how many megabytes an image adds to its base."""
     both = docker("image", "inspect", "--format={{.Size}}", image, BASE).split()
     return (int(both[0]) - int(both[1])) / 1e6
 
@@ -151,7 +151,7 @@ import json, pathlib
 folder = pathlib.Path("model/artifact")
 print(json.dumps([str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file()]))
 """
-# Of the modules that the server has in memory, those whose bytecode the image lacks.
+# Lists the modules that the server imports, but whose bytecode is missing in the image.
 UNCOMPILED = """
 import importlib.util, json, os, sys
 import model.service.serving.server
@@ -162,7 +162,7 @@ files = {spec.origin for spec in specs if spec and str(spec.origin).endswith(".p
 cached = importlib.util.cache_from_source
 print(json.dumps(sorted(file for file in files if not os.path.exists(cached(file)))))
 """
-# Whether columns of numbers are predicted from in machine code.
+# Returns whether machine code computes the predictions from columns of numbers.
 COMPILED = """
 import json, pathlib
 from model.service.contract.loading import load_predictor
@@ -193,10 +193,10 @@ def test_it_serves_with_what_its_form_needs(
                 f"\n{form}: image {size(image):.1f} MB above its base, first answer after "
                 f"{ready:.2f} s, {memory:.1f} MB of memory for 2 workers\n"
             )
-        # Exactly what was locked: of a line's image neither numpy nor scikit-learn is part.
+        # Exactly the locked packages: a linear model's image has neither numpy nor scikit-learn.
         assert set(container.python(PACKAGES)) == locked(REQUIREMENTS[form])
         assert container.python(UNCOMPILED) == []
-        # The model itself serves in another form.
+        # Without the estimator itself, since another form of it is served.
         assert {*container.python(FILES)} == {"card.json", *card["files"]} - {"model.skops"}
         assert container.python(COMPILED) is (form == "coefficients")
         if form == "coefficients":

@@ -1,4 +1,4 @@
-"""The role image on the real engine, with a real registry that wants a login."""
+"""The role image on the real engine, with a real registry that requires a login."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ IMAGES = "--tags=images"
 
 @pytest.fixture
 def scratch():
-    """A folder for temporary files, with a path short enough for Ansible's own socket in it."""
+    """A folder for temporary files, with a path short enough for Ansible's socket."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
@@ -86,7 +86,7 @@ def test_each_change_is_built_once(built):
                 "up_to_date": True,
             }
         }, name
-        assert built.images() == 1, name  # the one that was replaced is gone
+        assert built.images() == 1, name  # the replaced image was removed
     assert built.succeed(IMAGES).changed == []
 
 
@@ -144,7 +144,7 @@ def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path, scratch):
         "RUN --mount=type=secret,id=pip_conf,required=false"
         " --mount=type=secret,id=go_env,required=false"
         " --mount=type=secret,id=ca_bundle,required=false"
-        # The name keeps the builder from taking an earlier test's layer.
+        # The unique name prevents the builder from using an earlier test's layer.
         f" echo {play.engine.prefix} && cd /run/secrets && /busybox sha256sum * > /sums"
         ' && printf %s "$http_proxy" | /busybox sha256sum >> /sums\n'
     )
@@ -185,7 +185,7 @@ def test_the_build_gets_secrets_that_do_not_stay(play, tmp_path, scratch):
     assert play.succeed(IMAGES, **{**environment, "http_proxy": "http://other:1"}).changed == []
 
 
-# What: (what to set, part of the message)
+# Case: (what to set, part of the message)
 WRONG_INPUT = {
     "no tag": ({"image": "app"}, "must be a name in lower case with a tag"),
     "upper case": ({"image": "App:v1"}, "must be a name in lower case with a tag"),
@@ -264,7 +264,7 @@ def test_push_when_the_registry_lacks_it(private, registry, tmp_path, scratch):
     assert third.changed == [f"image : Build {private.image}", PUSH]
     assert third.facts["image_references"]["app"]["digest"] != facts["digest"]
 
-    # Neither the password nor a login is left behind, nor was it ever shown.
+    # Neither the password nor a login is shown or left behind.
     assert PASSWORD not in first.text + third.text
     assert list(scratch.glob("*.login")) == []
     assert not (tmp_path / "config" / "config.json").exists()
@@ -284,7 +284,7 @@ def test_the_login_of_docker_login(private, registry, tmp_path):
     assert (config / "config.json").read_text() == before
 
 
-# What: (what to set, part of the message)
+# Case: (what to set, part of the message)
 WRONG_REGISTRY = {
     "an account alone": ({"image_registry": "account"}, "image_registry must be a registry with"),
     "upper case": ({"image_registry": "docker.io/Me"}, "image_registry must be a registry with"),

@@ -1,4 +1,4 @@
-"""A run that is killed, wherever it stood, is made good by the next one."""
+"""A run that is killed at any point is completed by the next run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CMD ["busybox", "httpd", "-f", "-p", "8080", "-h", "/srv"]
 
 
 def small_app(site: Site) -> dict[str, object]:
-    """An app whose every stage is what any app's is, and short: what is killed is the run."""
+    """Return an app with the usual stages, but short ones: the test is about the run."""
     folder = site.folder / "small"
     folder.mkdir()
     (folder / "Dockerfile").write_text(DOCKERFILE, encoding="utf-8")
@@ -49,15 +49,15 @@ def small_app(site: Site) -> dict[str, object]:
 
 @pytest.fixture
 def fresh(site: Site, tmp_path: Path) -> Iterator[dict[str, object]]:
-    """A base image of this test's own, to be made from nothing, and an app on it."""
+    """Base images that only this test uses, to be bootstrapped, and an app based on one."""
     variables: dict[str, object] = {
         "apps": [small_app(site)],
-        # The import of the second takes long enough to be seen.
+        # The import of the second one takes long enough to be detected.
         "base_images_names": ["runtime", "python"],
         "base_images_source": "bootstrap",
         "base_images_repository": f"{site.prefix}base",
         "base_images_cache": str(tmp_path / "cache"),
-        # Something of its own in the recipes and so in the images that are built on them.
+        # Makes the recipes unique, and therefore the images that are built on them.
         "base_images_generation": site.prefix,
     }
     site.set(**variables)
@@ -94,6 +94,6 @@ def test_killed_at_five_points_the_next_run_brings_the_same_state(
     again = site.run()
     assert again.status == 0, again.failure
     assert again.changed == []
-    # Nothing half-made lies about.
+    # No incomplete files are left behind.
     left = {path.name for path in (tmp_path / "cache").iterdir() if path.suffix != ".tar"}
     assert left == {".lock"}

@@ -1,4 +1,4 @@
-"""The plain launch files are what the role renders, and kubectl apply takes them."""
+"""The plain launch files are what the role renders, and kubectl apply accepts them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.ansible_run import run_playbook
 if TYPE_CHECKING:
     from pathlib import Path
 
-# File: (the workload as the role names its file, the seed's names in it)
+# File: (the stem of the role's file, the objects in it with the seed's names)
 FILES = {
     "model/model_launch.yaml": (
         "test-ml-app-test-ml-score",
@@ -30,7 +30,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the files' heads say: the role's rendering, with the inventory's own variables."""
+    """Render as described in the head comments, with the inventory's variables."""
     folder: Path = tmp_path_factory.mktemp("rendered")
     variables = {
         "image_registry": "docker.io/ACCOUNT",
@@ -88,7 +88,7 @@ def test_the_seeds_facts() -> None:
 
 @pytest.mark.parametrize("path", FILES)
 def test_kubectl_apply_and_delete(path: str, cluster, tmp_path: Path) -> None:
-    """Under names of the test's own: other tests use the same cluster."""
+    """Use a separate namespace, since other tests use the same cluster."""
     with cluster.namespace() as namespace:
         image = cluster.image("web")
         secret = cluster.pull_secret(namespace)
@@ -100,7 +100,7 @@ def test_kubectl_apply_and_delete(path: str, cluster, tmp_path: Path) -> None:
             if document["kind"] == "Deployment":
                 spec = document["spec"]["template"]["spec"]
                 spec["imagePullSecrets"] = [{"name": secret}]
-                # What the files tell people to do.
+                # As the files instruct users.
                 spec["containers"][0]["image"] = image
                 for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                     spec["containers"][0][probe]["httpGet"]["path"] = "/"

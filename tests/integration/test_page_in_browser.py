@@ -1,4 +1,4 @@
-"""The pages in a real Chromium, from the real server: by hand, keyboard and screen reader."""
+"""The pages in a real Chromium, from the real server: by mouse, keyboard and screen reader."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ LIMIT = 60.0  # seconds
 PATHS = ("/", "/model", "/docs")
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
-# Playwright's own 5 seconds are short for a machine with much else to do.
+# Playwright's default of 5 seconds is too short for a busy machine.
 expect.set_options(timeout=LIMIT * 1000)
 
-# Summed over what moved without anybody's doing.
+# The sum of the layout shifts that no input caused.
 LAYOUT_SHIFT = """
 new Promise((resolve) => {
   let sum = 0;
@@ -50,7 +50,7 @@ addEventListener("securitypolicyviolation", (event) =>
 
 
 class Service:
-    """A server process and what its API says."""
+    """A server process and the answers of its API."""
 
     def __init__(self, folder: Path) -> None:
         self.port = ports.free()
@@ -145,7 +145,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Tab:
-    """A page of its own context, with all that it asked for and complained about."""
+    """A page in a separate browser context, with its requests, errors and warnings."""
 
     def __init__(self, browser: Browser, **options: Any) -> None:
         self.context = browser.new_context(**{"viewport": WIDE, **options})
@@ -167,13 +167,13 @@ class Tab:
 
 @pytest.fixture
 def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
-    """What opens an empty tab."""
+    """A function that opens an empty tab."""
     with ExitStack() as opened:
 
         def open_one(**options: Any) -> Tab:
             tab = Tab(browser, **options)
             opened.callback(tab.context.close)
-            # A handler that outlives its tab fails in whatever is done next, in another test even.
+            # A handler that outlives its tab would fail later, possibly in another test.
             opened.callback(tab.page.unroute_all, behavior="wait")
             return tab
 
@@ -182,7 +182,7 @@ def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
 
 @pytest.fixture
 def open_page(open_tab: Callable[..., Tab]) -> Iterator[Callable[..., Page]]:
-    """What opens a page that may ask nobody but its server, and may not complain."""
+    """A function that opens a page, which must request only its server and log no errors."""
     visited: list[tuple[Tab, Service]] = []
 
     def visit(service: Service, path: str = "/", **options: Any) -> Page:
@@ -206,7 +206,7 @@ def answered(page: Page) -> Locator:
 
 
 def expect_answer(page: Page, prediction: Any) -> None:
-    """Wait until the page shows what the API says; the title has all of its digits."""
+    """Wait until the page shows the API's prediction; the title has all of its digits."""
     expect(answered(page)).to_have_attribute("title", str(prediction))
 
 
@@ -253,7 +253,7 @@ def test_a_number_typed(line: Service, open_page: Callable[..., Page]) -> None:
     expect_f(page, line, 0.05)
     expect(page.locator("#value")).to_have_text("199.605")
     assert page.get_by_role("slider").input_value() == "0.05"
-    # What a screen reader is told, when it has come to rest.
+    # Announced by a screen reader once the value no longer changes.
     expect(page.locator("#status")).to_have_text(re.compile(r"^Prediction: 199\.605\."))
     # The point is on the line.
     (x, y), curve = asked_point(page), page.locator("#chart .curve").get_attribute("points") or ""
@@ -516,7 +516,7 @@ def test_a_screen_scrolls_one_way(
     open_details(page)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= viewport["width"]
     if path == "/" and viewport is NARROW:
-        # The answer stays in sight while the inputs are changed.
+        # The prediction stays visible while the inputs are changed.
         page.get_by_role("spinbutton").first.focus()
         expect(page.locator("#value")).to_be_in_viewport()
 
@@ -558,7 +558,7 @@ def test_every_control_is_reached_by_keys_and_seen(
 
 @contextmanager
 def below_a_prefix(service: Service) -> Iterator[str]:
-    """Let a reverse proxy have the service below a prefix of its own: its URL without a slash."""
+    """Serve the service below a prefix of a reverse proxy; yield the URL without a final slash."""
     prefix = "/some/prefix"
 
     class Relay(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The cluster that tests share behaves as any Kubernetes does, in what the project relies on."""
+"""The shared cluster behaves like any Kubernetes in everything that the project relies on."""
 
 import contextlib
 import json
@@ -71,7 +71,7 @@ def pods(cluster, namespace, app):
 
 @pytest.fixture(scope="module", autouse=True)
 def rehearsal(cluster):
-    """What is tested is the rehearsal's own cluster."""
+    """Return the rehearsal's layout; skip these tests on any other cluster."""
     return cluster.rehearsal("address")
 
 
@@ -129,7 +129,7 @@ def test_cluster_address_answers(cluster, served):
 
 @pytest.mark.parametrize("name", ["web", "web.{}", "web.{}.svc.cluster.local"])
 def test_pods_reach_services_by_name(cluster, served, name):
-    # Often enough that a pod is sent to itself, too.
+    # Often enough that the pod's own endpoint is selected, too.
     url = f"http://{name.format(served)}/"
     said = in_pod(cluster, served, f"for i in 1 2 3 4 5 6 7 8; do timeout 10 wget -qO- {url}; done")
     assert said == "ok\n" * 8
@@ -170,7 +170,7 @@ def test_logs(cluster, served):
     wanted = "loading the model\ncannot load the model: no such file\n"
 
     def logged():
-        with contextlib.suppress(AssertionError):  # its next container takes over
+        with contextlib.suppress(AssertionError):  # while the next container starts
             return cluster.kubectl("logs", "-n", served, name) == wanted
         return False
 
@@ -200,7 +200,7 @@ def test_port_forward(cluster, served):
 
 def test_metrics(cluster, served):
     def measured(*what):
-        with contextlib.suppress(AssertionError):  # nothing yet
+        with contextlib.suppress(AssertionError):  # no metrics yet
             return cluster.kubectl("top", *what, "--no-headers")
         return ""
 
@@ -235,7 +235,7 @@ def test_quota_is_enforced(cluster):
                 return str(error)
             return ""
 
-        names = (f"c{number}" for number in range(1000))  # the quota is counted in a moment
+        names = (f"c{number}" for number in range(1000))  # the usage is counted with a delay
         until(lambda: "exceeded quota: few" in created(next(names)), "the quota does not hold")
 
 
@@ -256,7 +256,7 @@ def test_pull_without_a_login_is_refused(cluster):
 
 
 def test_load_balancer_that_the_cloud_refuses(cluster):
-    """As a cloud does: the Service's events say why; what is asked again is given."""
+    """As in a cloud, the Service's events tell the reason, and a later attempt succeeds."""
     annotation = "rehearsal.docker-ml-api/load-balancer-error"
     with cluster.namespace() as namespace:
         document = {
@@ -280,7 +280,7 @@ def test_load_balancer_that_the_cloud_refuses(cluster):
 
 def test_address_of_a_deleted_service_is_given_again(cluster):
     with cluster.namespace() as namespace:
-        # The last one: other tests are given the first one that is free, this one's when it goes.
+        # The last address: other tests get the first free one, which could be a released one.
         wanted = "127.0.10.254"
         create = ("create", "service", "loadbalancer", "web", "-n", namespace, "--tcp=80")
         document = json.loads(cluster.kubectl(*create, "--dry-run=client", "--output=json"))
@@ -324,7 +324,7 @@ def test_registry_asks_for_a_login(cluster):
 @pytest.mark.parametrize("port", [443, 2379, 5000, 10250, 10257, 10259])
 def test_nothing_listens_on_the_machines_own_addresses(cluster, port):  # noqa: ARG001
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing: the route names the address
+        probe.connect(("192.0.2.1", 9))  # sends nothing: the route selects the address
         own = probe.getsockname()[0]
     with socket.socket() as client:
         client.settimeout(2)

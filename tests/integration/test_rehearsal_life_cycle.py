@@ -1,4 +1,4 @@
-"""Up, again, killed, down: a cluster in a network of its own, beside the one that tests share."""
+"""Up, up again, killed, down: a cluster in a separate network, in parallel to the shared one."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ WITHIN = 60.0
 
 
 class Machine:
-    """Commands on one cluster, and what of it shows on the machine."""
+    """Commands on one cluster, and its traces on the machine."""
 
     def __init__(self, folder, network_inode):
         self.paths = Layout(folder)
@@ -36,7 +36,7 @@ class Machine:
         return __main__.main([command, *self.options])
 
     def start(self, command):
-        """Run it as a process that can be killed."""
+        """Run a command as a process that can be killed."""
         return subprocess.Popen(
             [sys.executable, "-m", "rehearsal.kubernetes", command, *self.options],
             cwd=ROOT,
@@ -52,7 +52,7 @@ class Machine:
         return {each.component.name: each.pid for each in runner.status(self.paths) if each.pid}
 
     def each_runs_once(self):
-        """Whether each component is one process; one that is just starting a command is two."""
+        """Return whether each component is one process; while starting a command it is two."""
         cgroups = Cgroups.of_this_machine(self.paths.cgroup)
         running = {}
         for each in runner.status(self.paths):
@@ -62,12 +62,12 @@ class Machine:
         return len(running) == 12 and all(len(pids) == 1 for pids in running.values())
 
     def writes(self):
-        """The runner's own requests that may change something."""
+        """Return the runner's mutating requests."""
         by_runner = self.cluster().audit('"rehearsal-runner"')
         return [event for event in by_runner if event["verb"] not in {"get", "list", "watch"}]
 
     def traces(self):
-        """What the cluster changes on the machine."""
+        """Return everything that the cluster changes on the machine."""
         name = self.paths.cgroup
         return {
             "processes": sorted(self._processes()),
@@ -82,7 +82,7 @@ class Machine:
         }
 
     def assert_as(self, before):
-        """Hold against what was; a process that was killed takes a moment to be gone."""
+        """Compare with the earlier traces; killed processes take a moment to disappear."""
         end = time.monotonic() + WITHIN
         while self.traces() != before and time.monotonic() < end:
             time.sleep(0.1)
@@ -98,7 +98,7 @@ class Machine:
                 command = (process / "cmdline").read_text().replace("\0", " ")
                 ours = self.paths.cgroup in (process / "cgroup").read_text()
             except OSError:
-                continue  # it has ended, or is the machine's first
+                continue  # it has ended, or is PID 1
             if int(process.name) != os.getpid() and (inside or ours or self._names(command)):
                 yield f"{process.name} {command}"
 
@@ -108,7 +108,7 @@ class Machine:
         yield from Path("/run").glob(f"{self.paths.cgroup}*")
         yield from Path("/var/lib/cni").glob(f"**/{self.paths.cgroup}*")
         for link in Path("/var/log/containers").glob("*"):
-            with contextlib.suppress(FileNotFoundError):  # another cluster's that has just gone
+            with contextlib.suppress(FileNotFoundError):  # another cluster's, just removed
                 if self._names(str(link.readlink())):
                     yield link
 
@@ -129,7 +129,7 @@ def _json(*command):
 
 
 def _rules(command):
-    """All rules, chains and policies, but not the empty chains that the kernel has anyway."""
+    """Return all rules, chains and policies, except the kernel's built-in empty chains."""
     saved = subprocess.run([command], capture_output=True, text=True, check=True).stdout
     found, table = [], ""
     for line in saved.splitlines():
@@ -152,10 +152,10 @@ def _until(true, what):
 @pytest.fixture
 def machine():
     build.ensure_built(build.cache_folder(os.environ), print)
-    # pytest's own folders are too deep for a socket.
+    # The paths of pytest's folders are too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="dma-", dir="/tmp"))
     foreign = (
-        # As a Docker engine leaves a machine, and rules of somebody else's.
+        # The policy that a Docker engine sets, and foreign rules.
         "-P FORWARD DROP",
         "-N MINE",
         "-A FORWARD -j MINE",
@@ -164,7 +164,7 @@ def machine():
     with private_network.entered() as inode:
         for rule in foreign:
             subprocess.run(["iptables", "--wait", *rule.split()], check=True)
-        # A new network has the machine's settings, which the shared cluster may have changed.
+        # A new network inherits the machine's settings, which the shared cluster may have changed.
         for setting in ("ip_forward", "conf/all/route_localnet"):
             Path("/proc/sys/net/ipv4", setting).write_text("0")
         made = Machine(folder / "rehearsal", inode)
@@ -176,7 +176,7 @@ def machine():
 
 
 def _serve(cluster):
-    """Two pods behind a load balancer; return its address when it answers."""
+    """Run two pods behind a load balancer; return its address once it answers."""
     image = cluster.image("web", "served\n")
     pulling = {"imagePullSecrets": [{"name": cluster.pull_secret("default")}]}
     cluster.kubectl("patch", "serviceaccount", "default", f"--patch={json.dumps(pulling)}")
@@ -211,7 +211,7 @@ def test_down_leaves_nothing(machine, capsys):
     assert _serve(machine.cluster()) == "127.0.10.1"
     pids, during = machine.pids(), machine.traces()
     assert len(pids) == 12
-    # The comparison can fail: while the cluster is up, each kind of trace is there.
+    # The comparison can fail: while the cluster is up, there are traces of each kind.
     assert {kind for kind in before if before[kind] == during[kind]} == set()
     tasks = machine.paths.containerd / "state/io.containerd.runtime.v2.task"
     sockets = {path.read_text().removeprefix("unix://") for path in tasks.glob("*/*/address")}
@@ -253,7 +253,7 @@ def test_up_brings_back_what_was_killed(machine, capsys):
     assert {name for name in pids if pids[name] != after[name]} == set(killed)
     assert _answer(address) == b"served\n"
 
-    # Everything dies at once, pods included, as when a machine's power goes.
+    # Everything is killed at once, including the pods, as in a power failure.
     Cgroups.of_this_machine(machine.paths.cgroup).end_all()
     assert machine.run("up") == 0
     _until(lambda: _answer(address) == b"served\n", "the pods do not come back")
@@ -300,7 +300,7 @@ def test_killed_down_converges(machine, after):
 
 
 def test_machine_that_was_restarted(machine):
-    """What the machine's last start left is not taken for running."""
+    """State from before the machine's restart is not regarded as running."""
     assert machine.run("up") == 0
     address = _serve(machine.cluster())
     Cgroups.of_this_machine(machine.paths.cgroup).end_all()
@@ -309,7 +309,7 @@ def test_machine_that_was_restarted(machine):
     state = runner.State.read(machine.paths.state)
     state.boot = "another"
     state.write(machine.paths.state)
-    # Records of that time name processes that exist: somebody else's now.
+    # The old records name existing processes, which are now those of others.
     for record in machine.paths.processes.iterdir():
         record.write_text(Path("/proc/self/stat").read_text())
 

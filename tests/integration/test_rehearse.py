@@ -1,6 +1,6 @@
-"""make rehearse and make rehearse-stop, in a network and folders of their own.
+"""make rehearse and make rehearse-stop, in a separate network and separate folders.
 
-What they run is told apart from how they run it: molecule's scenario gke has the real site.yml.
+These tests replace ansible-playbook; molecule's scenario gke runs the real site.yml.
 """
 
 import json
@@ -21,7 +21,7 @@ from rehearsal.run import __main__
 from rehearsal.run.runner import Rehearsal, entries
 from support import private_network
 
-# In ansible-playbook's place: does what an argument says, and writes down how it was called.
+# Replaces ansible-playbook: does what an argument says, and records how it was called.
 PLAYBOOK = """\
 #!{python}
 import json, os, pathlib, socket, sys, urllib.request
@@ -52,7 +52,7 @@ sys.exit(4 if "fail" in arguments else 0)
 
 
 class Machine:
-    """A rehearsal of one's own and what of it shows."""
+    """A separate rehearsal and its traces."""
 
     def __init__(self, folder, network_inode):
         self.folder = folder
@@ -66,14 +66,14 @@ class Machine:
         return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
 
     def processes(self):
-        """Those in this network but for this one and what it waits for."""
+        """Return the processes in this network or of this folder, except the current one."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 inside = (process / "ns/net").stat().st_ino == self.network
                 command = (process / "cmdline").read_text()
             except OSError:
-                continue  # it has ended, or is the machine's first
+                continue  # it has ended, or is PID 1
             if (inside and int(process.name) != os.getpid()) or str(self.folder) in command:
                 found.append(command)
         return found
@@ -93,7 +93,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch):
-    # Sockets' paths are short ones; what is in /tmp may be mounted without programs.
+    # A short path, since it is that of sockets. Not fixed to /tmp, which may be mounted noexec.
     folder = Path(tempfile.mkdtemp(prefix="rehearse-"))
     programs = folder / "bin"
     programs.mkdir()
@@ -104,7 +104,7 @@ def machine(monkeypatch):
         playbook.write_text(text)
         playbook.chmod(0o755)
         monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-        # What leads to the real Google or to another cluster.
+        # Variables that refer to the real Google or to another cluster.
         monkeypatch.setenv("KUBECONFIG", "/elsewhere")
         monkeypatch.setenv("GCP_ACCESS_TOKEN", "real")
         monkeypatch.setenv("NO_PROXY", "example.com")
@@ -138,7 +138,7 @@ def test_up_again_and_down(machine, capfd):
     ):
         assert part in said.out
 
-    # It is up: what is said now is of the second run alone, which fails and leaves it up.
+    # It is up: the summary covers only the second run, which fails and leaves it up.
     assert rehearsal.up(["--tags=fail"], watch=True) == 4
     said = capfd.readouterr().out
     assert "Requests to Google: 0; 0 mutating requests" in said
@@ -157,7 +157,7 @@ def test_up_again_and_down(machine, capfd):
     rehearsal._note.write_text('{"containers": []}')
     assert rehearsal.down() == 0
     assert machine.calls()[-1]["arguments"].endswith("--tags=teardown --limit=docker_hosts")
-    # A process that was killed takes a moment to be gone.
+    # Killed processes take a moment to disappear.
     end = time.monotonic() + 60
     while machine.remains() != before and time.monotonic() < end:
         time.sleep(0.1)

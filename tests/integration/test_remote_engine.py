@@ -1,6 +1,6 @@
-"""The real site.yml with another machine's engine: by ssh, and by TLS.
+"""The real site.yml with another machine's engine: by SSH, and by TLS.
 
-The engine is a second dockerd, which this machine's own clients do not find by themselves.
+The engine is a second dockerd, which this machine's clients do not find by default.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
     from support.ansible_run import Run
 
-# Whatever is not led to the engine that the inventory names finds none.
+# A client that does not use the inventory's engine finds no engine.
 ASTRAY = {"DOCKER_HOST": "unix:///nonexistent.sock"}
 
 
 @dataclass
 class Machine:
-    """Another machine: its engine and its sshd; and the apps, as this one has them."""
+    """Another machine with an engine and an sshd, and the apps on this machine."""
 
     engine: remote_engine.Engine
     sshd: remote_engine.Sshd
     site: Site
 
     def by_ssh(self, **others: Any) -> dict[str, Any]:
-        """Return an inventory's variables."""
+        """Return the inventory's variables for SSH."""
         return {
             "docker_engine": self.sshd.url,
             "docker_engine_ssh_args": self.sshd.arguments(),
@@ -42,7 +42,7 @@ class Machine:
         } | others
 
     def by_tls(self, **others: Any) -> dict[str, Any]:
-        """Return an inventory's variables."""
+        """Return the inventory's variables for TLS."""
         return {
             "docker_engine": self.engine.url,
             "docker_engine_tls": str(self.engine.tls),
@@ -64,7 +64,7 @@ class Machine:
         return self.site.run(*arguments, **ASTRAY)
 
     def state(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Return what the engine has and runs."""
+        """Return the engine's containers and images."""
         return self.engine.containers(), self.engine.images()
 
 
@@ -78,25 +78,25 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         (folder / "site").mkdir()
         site = Site(folder / "site", f"it{uuid.uuid4().hex[:8]}-")
         yield Machine(engine, sshd, site)
-        # Nothing came to this machine's own engine.
+        # This machine's own engine was not used.
         assert site.state() == {}
 
 
 @pytest.fixture(scope="module")
 def first(machine: Machine) -> Run:
-    """Everything, from nothing, by ssh."""
+    """The first run of everything, by SSH."""
     return machine.run(**machine.by_ssh()).ok()
 
 
 def checked(run: Run) -> list[str]:
-    """What the last stage says that it asked."""
+    """Return the checks that the last stage reports."""
     (said,) = [item["msg"] for name, item in run.items if name.endswith("Say what was checked")]
     lines: list[str] = said["checked"]
     return lines
 
 
 def to_try(run: Run) -> list[str]:
-    """What the last stage says to try by hand."""
+    """Return the commands that the last stage suggests."""
     (said,) = [item["msg"] for name, item in run.items if name.endswith("Say what was checked")]
     lines: list[str] = said["try"]
     return lines
@@ -111,7 +111,7 @@ def test_all_by_ssh(machine: Machine, first: Run) -> None:
         f"{prefix}diabetes:v1",
         *(f"{prefix}base/{name}:base" for name in ("golang", "python", "runtime")),
     } <= set(machine.engine.images())
-    # Nothing but the machine itself can ask them, and it was asked there.
+    # Only the machine itself can access the apps, so the checks ran there.
     assert [line.split(" answered ")[0] for line in checked(first)] == [
         f"http://127.0.0.1:{hello}/",
         f"http://127.0.0.1:{api}/isAlive",
@@ -137,7 +137,7 @@ def test_a_second_run_by_ssh_changes_nothing(machine: Machine) -> None:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[real_registry.Registry]:
-    """A registry with a login, which the other machine's engine pushes to."""
+    """A registry that requires a login, to which the other machine's engine pushes."""
     with real_registry.running(tmp_path / "registry") as running:
         yield running
 
@@ -193,7 +193,7 @@ def test_prune_on_that_engine_alone(machine: Machine) -> None:
 
 
 def refusals(machine: Machine) -> dict[str, tuple[dict[str, Any], list[str]]]:
-    """What is wrong: the variables, and words of the sentence."""
+    """Return wrong inputs by name: the variables, and words of the message."""
     ssh, tls = machine.by_ssh, machine.by_tls
     arguments, port = machine.sshd.arguments, machine.sshd.port
     closed = f"ssh://{machine.sshd.user}@{remote_engine.SSH_ADDRESS}:1"

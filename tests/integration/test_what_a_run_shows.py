@@ -1,4 +1,4 @@
-"""What docs/output.md shows is what runs show."""
+"""The output in docs/output.md is that of real runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MOMENTS = re.compile(r"\b\d+(\.\d+)? ms\b")
 
 
 def plain(text: str) -> list[str]:
-    """Return what does not differ from run to run."""
+    """Return the lines, without durations, which differ from run to run."""
     return MOMENTS.sub("1 ms", SECONDS.sub("", text)).splitlines()
 
 
 def usual(site: Site, text: str) -> list[str]:
-    """Return what a run of this set shows, by the names and ports that users see."""
+    """Return the output of a run of this set, with the names and ports that users see."""
     names = {site.prefix: "", str(site.folder): "/home/ada/docker-ml-api"}
     names |= {str(port): usual for port, usual in zip(site.ports, ("8080", "9000"), strict=True)}
     for own, usual in names.items():
@@ -33,12 +33,12 @@ def usual(site: Site, text: str) -> list[str]:
 
 
 def change(site: Site) -> None:
-    """Change a file of the service, and nothing that it does."""
+    """Change a file of the service, but not its behavior."""
     path = site.folder / "model" / "service" / "serving" / "settings.py"
     path.write_text(f"{path.read_text()}# changed\n")
 
 
-# Each after those before it.
+# Each run depends on those before it.
 RUNS = {
     "Check mode": (["--check"], 0),
     "The main job": ([], 0),

@@ -1,4 +1,4 @@
-"""inventory/windows.yml, call-level: each wrong input, and whose engine this machine uses."""
+"""inventory/windows.yml, call-level: each wrong input, and the engine that this machine uses."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FILLED_IN = {
     "ansible_user": "ada",
     "docker_host_windows_accept_license": True,
 }
-# Nothing answers there: an engine of this machine must not be taken for the other's.
+# Nothing answers there: this machine's own engine must not be mistaken for the other's.
 NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 
 
 class Site:
-    """The inventory, with a machine of a kind instead of the real one."""
+    """The inventory, with a double of some kind instead of the real machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,7 +64,7 @@ class Site:
 
     @property
     def called(self) -> int:
-        """How often something was called on the machine."""
+        """The number of calls on the machine."""
         return len(self.world.calls("windows-machine"))
 
 

@@ -1,6 +1,6 @@
-"""An installation on Windows that is killed, and the run after it: call-level.
+"""An installation on Windows that is killed, and the next run: call-level.
 
-No Windows is here: what is proven is what is called, on which state of a machine.
+Without a real Windows, the tests prove what is called, depending on the machine's state.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 
 from support.windows_play import INSTALLER, WindowsPlay
 
-# After which call the run is killed, and what had changed the machine by then.
+# The call after which the run is killed, and the calls that had changed the machine by then.
 KILLED = {
     "after-feature": ("win_optional_feature", ["win_optional_feature"]),
     "in-restart": ("win_reboot", ["win_optional_feature", "win_reboot"]),
@@ -31,7 +31,7 @@ KILLED = {
         ],
     ),
 }
-# What a run must never do a second time.
+# Calls that must never be repeated.
 ONCE = {"win_reboot", "win_get_url", "win_package"}
 
 
@@ -42,7 +42,7 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> WindowsPlay:
         made.add(name, **INSTALLER)
         with made.world.machine(name) as machine:
             machine.faults.held_after = f'"ansible.windows.{module}"'
-    # Each in a run of its own: a machine that is held holds up all others of its run.
+    # A separate run for each, since a machine that is held blocks all others of its run.
     runs = [made.start(f"--limit={name}") for name in KILLED]
     try:
         until = time.monotonic() + 180
@@ -54,7 +54,7 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> WindowsPlay:
         for run in runs:
             run.kill()
             run.wait()
-    # By the next run the machine is up again.
+    # The machine is up again before the next run.
     with made.world.machine("in-restart") as machine:
         assert machine.down_for
         machine.down_for = None

@@ -1,4 +1,4 @@
-"""The real PSRP connection, to a port where no Windows answers: it is told, and nothing hangs."""
+"""The real PSRP connection, to a port where no Windows answers: an error, and no hang."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Refuses(http.server.BaseHTTPRequestHandler):
-    """A WinRM service that knows nobody."""
+    """A WinRM service that refuses every request."""
 
-    # The same connection is kept while it is negotiated.
+    # The connection is kept open during the negotiation.
     protocol_version = "HTTP/1.1"
-    # A body would wait until its headers are acknowledged, for 40 ms.
+    # Otherwise, a body waits for 40 ms until its headers are acknowledged.
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
@@ -50,20 +50,20 @@ def run(port: int) -> Run:
         "--tags=docker",
         "--limit=windows-machine",
         f"--extra-vars=ansible_port={port}",
-        # The plainest there is: with HTTPS and Kerberos only more could be wrong.
+        # The simplest options: HTTPS and Kerberos would only add possible errors.
         "--extra-vars=ansible_psrp_protocol=http ansible_psrp_auth=basic",
         "--extra-vars=ansible_psrp_message_encryption=never",
         '--extra-vars={"docker_host_windows_accept_license": true}',
         WINDOWS_CONNECTION="psrp",
         WINDOWS_HOST="127.0.0.1",
         WINDOWS_USER="ada",
-        WINDOWS_PASSWORD="a-wrong-one",  # noqa: S106 - nobody's
+        WINDOWS_PASSWORD="a-wrong-one",  # noqa: S106 - not a real one
         no_proxy="127.0.0.1",
     )
 
 
 def told(ended: Run) -> str:
-    """What was said of the machine, which could not be reached and of which nothing was done."""
+    """Check that the machine was unreachable and not changed; return the output."""
     stats = ended.report["stats"]["windows-machine"]
     assert (stats["unreachable"], stats["failures"], stats["changed"]) == (1, 0, 0), ended.text
     assert "a-wrong-one" not in ended.text

@@ -1,4 +1,4 @@
-"""A kubeconfig that clients read by different rules: the whole run goes by those of kubectl."""
+"""A kubeconfig that clients interpret differently: the whole run uses the rules of kubectl."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ELSEWHERE = {
 def test_all_goes_by_the_first_file_its_proxy_and_its_user(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    """The official client takes the last file's context, and reads neither proxy-url nor `as`."""
+    """The official client uses the last file's context, and ignores proxy-url and `as`."""
     config = yaml.safe_load(cluster.kubeconfig.read_text(encoding="utf-8"))
     [there] = [one["cluster"] for one in config["clusters"]]
     [user] = [one["user"] for one in config["users"]]

@@ -35,7 +35,7 @@ def ask_for_everything(play):
         disruption_budget={"max_unavailable": 1},
         network_policy=True,
         labels={"env": "prod"},
-        # So much that what these tests ask does not make it scale.
+        # Large enough that the requests of these tests do not cause scaling.
         resources={"requests": {"cpu": "150m"}},
     )
 
@@ -66,13 +66,13 @@ def test_what_the_first_run_made(play):
     for name in play.workloads:
         [status] = play.pods(name)[0]["status"]["containerStatuses"]
         assert status["ready"]
-        # By the digest that the registry has.
+        # Pinned to the digest in the registry.
         image = play.pods(name)[0]["spec"]["containers"][0]["image"]
         assert image.partition("@")[2] == status["imageID"].partition("@")[2] != ""
     assert ask(play.address("full-http")) == "one"
     assert play.answer("plain") == "one"
     assert play.answer("old") == "one"
-    # A namespace of somebody else's is used as it is.
+    # A foreign namespace is used unchanged.
     labels = play.cluster.get("namespace", play.namespace)["metadata"]["labels"]
     assert labels == {"kubernetes.io/metadata.name": play.namespace}
 
@@ -188,6 +188,6 @@ def test_the_autoscalers_number_stays(play):
     play.succeed()
     after = play.get("deployment", "full")
     assert after["spec"]["replicas"] == 2
-    # One change of the specification: nobody had to put the number right afterwards.
+    # One change of the specification: the number did not have to be corrected afterwards.
     assert after["metadata"]["generation"] == generation + 1
     play.settled()

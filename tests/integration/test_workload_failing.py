@@ -1,4 +1,4 @@
-"""Releases that are no good: told soon, in the pods' own words; what served before serves on."""
+"""Failing releases: reported soon, with the pods' messages; the earlier release still serves."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ DENY = "nobody-may-say-denied"
 @pytest.fixture
 def play(cluster, tmp_path):
     with playing(cluster, tmp_path) as made:
-        # The cluster, not the registry, is to find out which image is not there.
+        # The cluster, not the registry, is to detect a missing image.
         made.variables = {"workload_pin_digests": False, "workload_progress_deadline": 30}
         made.app("app", "one")
         yield made
@@ -22,7 +22,7 @@ def play(cluster, tmp_path):
 
 @pytest.fixture
 def refusing_policy(play):
-    """Refuses Deployments of the namespace that have the label `denied`."""
+    """A policy that refuses Deployments with the label `denied` in the namespace."""
     name = f"{play.namespace}-policy"
     policy = {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -84,12 +84,12 @@ def refusing_policy(play):
 
 
 def sentence(failure, name):
-    """Return what a failed run says about a workload, up to the next one."""
+    """Return the message of a failed run about one workload."""
     parts = ("\n" + failure).split("\nWorkload ")
     return "\n".join(part for part in parts if part.startswith(f"{name} in "))
 
 
-# Workload: what the run says of it, each part in the cluster's own words
+# Workload: parts of the run's message, each as the cluster reports it
 BAD = {
     "crashing": ["cannot load the model: no such file"],
     "wrong-tag": ["no-such-image:v9", "not found"],
@@ -153,7 +153,7 @@ def test_bad_releases_among_good_ones(play):
     assert play.releases("good") == ["one", "two"]
     assert len(play.releases("better")) == 2
 
-    # What is there is what served before, unchanged, once the failed pods are gone.
+    # The pods that served before are still there.
     for name in set(BAD) - {"wrong-answer"}:
         assert pods[name] <= {one["metadata"]["uid"] for one in play.pods(name)}
     del play.workloads["first"]
@@ -177,7 +177,7 @@ def test_no_going_back_unless_wanted(play):
     assert play.answer("web") == "one"
     assert play.answer("controller") == "one"
 
-    # By hand: back to what was good, which is the newest on record.
+    # A manual rollback restores the last good release, the newest on record.
     play.succeed("--tags=rollback")
     for name in play.workloads:
         assert play.releases(name) == ["one"]
@@ -193,7 +193,7 @@ def test_the_check_alone_judges(play):
     message = play.refuse("--tags=check")
     assert message.startswith(f"Workload web in {play.namespace}: ")
     assert 'answered "one", expected "two"' in message
-    # Check mode tells it, and ends well.
+    # Check mode reports it, but does not fail.
     assert play.succeed("--tags=check", "--check").changed == []
 
 
@@ -206,7 +206,7 @@ def test_a_login_that_the_registry_refuses(play):
     assert "401" in failure or "unauthorized" in failure.lower()
     assert play.answer("web") == "one"
 
-    # With digests the registry is asked before anything is changed.
+    # With digests, the registry is queried before anything is changed.
     play.variables["workload_pin_digests"] = True
     failure = play.refuse()
     assert "image_registry_password" in failure or "login" in failure

@@ -1,4 +1,4 @@
-"""More than one cluster in an inventory, and one name in two namespaces."""
+"""Two clusters in an inventory, and one name in two namespaces."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def play(cluster, tmp_path):
 
 
 def test_two_clusters_and_a_limit(play):
-    """The second is another context of the same cluster, with a namespace of its own."""
+    """The second host is the same cluster, with another namespace."""
     play.workload("web")
     play.workload("second")
     strict = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -38,7 +38,7 @@ def test_two_clusters_and_a_limit(play):
         assert play.answer("web", other) == "one"
         play.settled()
 
-        # A trouble of one keeps no other back.
+        # A problem of one cluster does not affect the other.
         play.more_hosts["other"]["image_registry_password"] = play.cluster.password[::-1]
         play.app("app", "two")
         message = play.fail()
@@ -67,7 +67,7 @@ def test_one_name_in_two_namespaces(play):
         assert play.answer("web", other) == "two"
         play.settled()
 
-        # One of the two is bad: the other is delivered.
+        # One of the two fails; the other is rolled out.
         play.app("app", "five")
         play.app("another", "", image=play.image(kind="crash"))
         message = play.fail()
@@ -84,7 +84,7 @@ def test_one_name_in_two_namespaces(play):
 
 
 def test_of_a_cluster_that_nobody_described_those_are_asked_that_are_there(play):
-    """As of one that the inventory plugin found; what is there has to answer as anywhere."""
+    """As for clusters found by the inventory plugin; existing workloads must answer as usual."""
     play.workload("web")
     play.workload("gone")
     play.workload("unknown")
@@ -103,7 +103,7 @@ def test_of_a_cluster_that_nobody_described_those_are_asked_that_are_there(play)
     assert f"{play.namespace}/unknown is on kubernetes, but not among the workloads" in said
 
     play.app("app", "one")
-    # Without a registry, too: nothing is pulled.
+    # Even without a registry, since nothing is pulled.
     play.variables["image_registry"] = ""
     run = play.succeed(*check)
     [report] = [
@@ -113,5 +113,5 @@ def test_of_a_cluster_that_nobody_described_those_are_asked_that_are_there(play)
     ]
     [checked] = report["checked"]
     assert "web" in checked
-    # An inventory that says what is there is held to it.
+    # Without the option, every workload of the inventory must exist.
     assert "gone" in play.fail("--tags=check", "-e", "workload_check_deadline=2")

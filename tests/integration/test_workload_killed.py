@@ -1,4 +1,4 @@
-"""A run that is killed, wherever it stood, is made good by the next one."""
+"""A run that is killed at any point is completed by the next run."""
 
 import pytest
 

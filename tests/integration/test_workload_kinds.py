@@ -33,7 +33,7 @@ def test_from_one_kind_to_the_other_and_back(play):
 
 
 def test_services_that_have_no_address(play):
-    """A load balancer that nobody serves is a cluster without one."""
+    """A load balancer class without a controller stands for a cluster without load balancers."""
     play.workload("inside", expose="ClusterIP")
     play.workload("node", expose="NodePort")
     play.workload("outside", expose="LoadBalancer", load_balancer_class="example.com/none")

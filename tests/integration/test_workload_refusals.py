@@ -22,7 +22,7 @@ def as_it_was(play):
     play.apps, play.workloads, play.variables = json.loads(kept)
 
 
-# What: (the inventory's variables, what the run says)
+# Case: (the inventory's variables, parts of the message)
 VARIABLES = {
     "no registry": ({"image_registry": ""}, ["image_registry is empty", "docker.io/ACCOUNT"]),
     "a password that is part of a name": (
@@ -45,7 +45,7 @@ VARIABLES = {
     "not a number": ({"workload_replicas": "many"}, ["workload_replicas", "many"]),
     "no such state": ({"workload_expose": "Ingress"}, ["workload_expose", "Ingress"]),
 }
-# What: (the workload's options, what the run says)
+# Case: (the workload's options, parts of the message)
 OPTIONS = {
     "no such app": ({"app": "nothing"}, ["web", "nothing"]),
     "an unknown key": ({"replica": 3}, ["replica"]),
@@ -113,7 +113,7 @@ def test_objects_of_somebody_elses(play):
     assert "workload_adopt" in message
     assert play.kubectl("get", "service/web", "deployment/web", "--output=name") == before
 
-    # Asked for, they are taken over: the Deployment's selector is that of `kubectl create` too.
+    # With this option they are adopted: our selector equals that of `kubectl create`.
     play.variables["workload_adopt"] = True
     play.succeed()
     assert play.answer("web") == "one"

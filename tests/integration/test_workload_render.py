@@ -64,13 +64,13 @@ def test_files_are_what_is_applied(play, tmp_path):
     for one in documents:
         metadata = one["metadata"]
         if metadata["name"] == play.namespace:
-            continue  # that one was there before
+            continue  # it existed before
         inside = [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
         live = play.cluster.get(one["kind"], metadata["name"], *inside)
         assert live["metadata"]["annotations"][annotation] == metadata["annotations"][annotation]
         if "namespace" not in metadata or one["kind"] == "Deployment":
-            continue  # the number of pods that an autoscaler starts from is not in the file
-        # Sent as it is, a file finds nothing to change.
+            continue  # the file does not have an autoscaler's initial number of pods
+        # Applying the file changes nothing.
         difference = play.cluster.kubectl(
             "apply", "--server-side", "--field-manager=docker-ml-api", "--filename=-",
             "--output=jsonpath={.metadata.generation}", *inside, stdin=yaml.safe_dump(one),
@@ -105,7 +105,7 @@ def test_check_mode_tells_and_changes_nothing(play):
     assert play.mutations(own) == []
     assert play.objects() | play.objects(own) == before
 
-    # An image that this run would only have pushed.
+    # An image that this run would have pushed first.
     play.app("app", "two", image="not-pushed-yet:v1")
     run = play.succeed("--check", "--diff")
     assert "not-pushed-yet:v1" in str([item.get("diff") for _, item in run.items])

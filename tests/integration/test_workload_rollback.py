@@ -1,4 +1,4 @@
-"""--tags rollback: one release back, and back again."""
+"""--tags rollback: to the previous release, and back again."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_back_and_forth(play, kind):
         f"Workload {name} in {play.namespace}: it has no earlier release to go back to."
     )
 
-    # The new version is asked for its own answer, the earlier one for its own.
+    # Each version is checked for its own answer.
     play.app("app", "two")
     play.workloads[name]["network_policy"] = True
     play.succeed()

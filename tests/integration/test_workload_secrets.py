@@ -1,4 +1,4 @@
-"""The registry's password: only in the pull secret, and the right one there."""
+"""The registry's password is only in the pull secret, and correct there."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ def stored(play):
 
 
 def watched(command):
-    """Run a command; return all that it wrote, and all that was in any argv meanwhile."""
+    """Run a command; return its output, and the arguments of all processes in the meantime."""
     seen = set()
     stop = threading.Event()
 
@@ -59,7 +59,7 @@ def test_nowhere_but_in_the_pull_secret(play):
     encoded = base64.b64encode(f"{play.cluster.username}:{password}".encode()).decode()
     written, arguments = watched([PLAYBOOK, *play.arguments("-vvv", "--diff")])
     assert stored(play) == password
-    # What was looked at was there to be seen.
+    # The arguments and the output were captured.
     assert "ansible-playbook" in arguments
     assert "workload : Apply the objects" in written
     for text in (written, arguments):
@@ -103,7 +103,7 @@ def test_a_foreign_secret_of_the_same_name_is_not_touched(play):
 
 
 def test_the_docker_clients_login_does_for_the_digests(play, tmp_path):
-    """Without a login for the cluster it is the nodes' business to pull."""
+    """Without a login for the cluster, the nodes pull with their own credentials."""
     login = f"{play.cluster.username}:{play.cluster.password}"
     auth = base64.b64encode(login.encode()).decode()
     config = {"auths": {play.cluster.registry: {"auth": auth}}}

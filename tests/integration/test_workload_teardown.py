@@ -1,4 +1,4 @@
-"""--tags teardown: all of ours, nothing of anybody else's."""
+"""--tags teardown removes all objects of this project, and nothing else."""
 
 import re
 
@@ -37,7 +37,7 @@ def test_what_goes_and_what_stays(play):
     play.cluster.kubectl("create", "configmap", "somebodys", f"--namespace={shared}")
     play.kubectl("create", "configmap", "somebodys")
 
-    # Only what the inventory has.
+    # Only the workloads in the inventory.
     kept = play.workloads.pop("other")
     run = play.succeed("--tags=teardown")
 
@@ -45,13 +45,13 @@ def test_what_goes_and_what_stays(play):
     try:
         ask(address)
     except OSError as error:
-        assert re.search("refused|timed out|No route", str(error))  # noqa: PT017 - or it is given
+        assert re.search("refused|timed out|No route", str(error))  # noqa: PT017 - or reused
     else:
-        # The cluster gives addresses anew, so somebody else may answer there by now.
+        # The cluster reuses addresses, so another Service may answer there already.
         assert address in play.addresses()
     assert play.kubectl("get", "service", "web", "--ignore-not-found") == ""
     assert {one for one in play.objects() if "other" not in one} == {
-        # Its last user is still there.
+        # The last workload that uses it still exists.
         "Secret/docker-ml-api-registry"
     }
     assert play.answer("other") == "one"
@@ -69,10 +69,10 @@ def test_what_goes_and_what_stays(play):
     assert play.succeed("--tags=teardown").changed == [REMOVE]
     assert play.objects() == set()
     assert play.get("configmap", "somebodys")
-    # The namespace was there before us.
+    # The namespace existed before the first run.
     assert play.cluster.get("namespace", play.namespace)["status"]["phase"] == "Active"
 
-    # From nothing again.
+    # A new deployment works.
     play.succeed()
     assert play.answer("other") == "one"
 

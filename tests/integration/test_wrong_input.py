@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module", autouse=True)
 def running(site: Site) -> dict[str, str]:
-    """The apps run already: what a wrong input must not disturb."""
+    """The running apps, which wrong input must not affect."""
     run = site.run()
     assert run.status == 0, run.failure
     return site.state()
