@@ -180,6 +180,8 @@ class GoogleSession:
             raise _untrusted(_host(url), error) from error
         except requests.exceptions.ProxyError as error:
             raise _proxy(url, error) from error
+        except requests.exceptions.InvalidSchema as error:
+            raise _unusable_proxy(error) from error
         except requests.exceptions.RequestException as error:
             unsent = isinstance(error, requests.exceptions.ConnectTimeout) or _unconnected(error)
             raise _TroubleError(
@@ -207,6 +209,8 @@ def _login_failure(error: auth_errors.GoogleAuthError) -> Exception:
     if "CERTIFICATE_VERIFY_FAILED" in said:
         untrusted: Exception = _untrusted("Google's token endpoint", error)
         return untrusted
+    if isinstance(error.__cause__, requests.exceptions.InvalidSchema):
+        return _unusable_proxy(error)
     if error.retryable or isinstance(error, auth_errors.TransportError):
         failure = _no_connection("Google's token endpoint", error)
         return _TroubleError(failure, handled_perhaps=False)
@@ -321,6 +325,19 @@ def _untrusted(what: str, error: Exception) -> GoogleError:
         f"The certificate that answers for {what} is not trusted ({said.rstrip('.')}): "
         "behind a proxy that opens TLS set REQUESTS_CA_BUNDLE to its certificate.",
     )
+
+
+def _unusable_proxy(error: Exception) -> Exception:
+    """Return the failure of a proxy that requests cannot use, as the URLs of the API are right."""
+    said = _said(error)
+    failure: Exception = GoogleError(
+        0,
+        google_errors.NO_ANSWER,
+        said,
+        f"HTTPS_PROXY does not name an HTTP proxy ({said.rstrip('.')}): set it to "
+        "http://HOST:PORT.",
+    )
+    return failure
 
 
 def _proxy(url: str, error: Exception) -> Exception:

@@ -147,8 +147,7 @@ class Access:
     @property
     def shown_proxy(self) -> str:
         """The proxy without its credentials; empty for none."""
-        parts = urllib.parse.urlsplit(self.proxy)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return _without_credentials(self.proxy)
 
 
 def access(kubeconfig: Kubeconfig, context: str = "") -> Access:
@@ -181,7 +180,8 @@ def access(kubeconfig: Kubeconfig, context: str = "") -> Access:
     proxy = str(values.get("proxy-url") or "") or proxy_of(server)
     if proxy and urllib.parse.urlsplit(proxy).scheme not in {"http", "https"}:
         raise ClusterError(
-            f"{place}, context {context}: the proxy {proxy} is no http:// or https:// URL."
+            f"{place}, context {context}: the proxy {_without_credentials(proxy)} is no http:// or "
+            "https:// URL: name an HTTP proxy by proxy-url in this file, or by HTTPS_PROXY."
         )
     return Access(
         context=context,
@@ -276,6 +276,11 @@ def _pem(entry: Entry, key: str, place: str) -> str:
     except (binascii.Error, UnicodeDecodeError) as error:
         raise ClusterError(f"{place}: its {key} is no PEM text ({_one_line(error)}).") from error
     return ""
+
+
+def _without_credentials(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def proxy_of(server: str) -> str:

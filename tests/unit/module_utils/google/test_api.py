@@ -253,6 +253,28 @@ def test_a_proxy_that_refuses(session, clock, monkeypatch, status, slept):
     assert bool(clock.slept) is slept
 
 
+@pytest.mark.parametrize("login", ["token", "key"])
+def test_a_proxy_that_is_none(google, clock, monkeypatch, login):
+    """Waiting would not fix it, neither for the API nor for the token endpoint."""
+    params = {
+        "token": TOKEN,
+        "key": {
+            "project": google.project,
+            "auth_kind": "serviceaccount",
+            "service_account_file": str(google.key_file),
+        },
+    }[login]
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    session = google_api.GoogleSession(params, clock=clock.read, sleep=clock.sleep)
+    with pytest.raises(GoogleError, match="HTTPS_PROXY does not name an HTTP proxy .*SOCKS"):
+        session.get("https://container.googleapis.com/v1")
+    session.close()
+    assert clock.slept == []
+
+
 # --- Logins
 
 

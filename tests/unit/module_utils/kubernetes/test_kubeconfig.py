@@ -188,9 +188,9 @@ GIVEN = "The kubeconfig given as a mapping"
         (configuration("10.0.0.1"), "", "server must be https://HOST:PORT, but it is '10.0.0.1'"),
         (configuration(""), "", "server must be https://HOST:PORT, but it is ''"),
         (
-            configuration(SERVER, proxy_url="socks5://a:1"),
+            configuration(SERVER, proxy_url="socks5://ada:secret@a:1"),
             "",
-            "the proxy socks5://a:1 is no http:// or https:// URL",
+            "the proxy socks5://a:1 is no http:// or https:// URL: name an HTTP proxy by proxy-url",
         ),
         (
             configuration(SERVER, {"as": "a", "as-uid": "7"}),
