@@ -1,4 +1,4 @@
-"""Which parts of the project import which: downwards only, and never in a circle."""
+"""The imports between the project's parts: only downwards, and never in a circle."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FOLDERS = {
     "tests/support": "support",
 }
 ROW = re.compile(r"^\| `(?P<package>\w+)` \|.*\| (?P<allowed>[^|]+) \|$", re.MULTILINE)
-# Of the model's folder: what each room imports of the others.
+# The parts of the model's folder: what each imports from the others.
 ROOMS = {
     "model.main": {"contract", "serving"},
     "model.train": {"training"},
@@ -44,7 +44,7 @@ def named(path: Path, folder: str) -> str:
 
 @functools.cache
 def modules() -> dict[str, Path]:
-    """Return the project's modules but those of tests and of Ansible's flat folders."""
+    """Return the project's modules, except those of tests and of Ansible's flat folders."""
     return {
         named(path, folder): path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")
     }
@@ -72,10 +72,10 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
 @functools.cache
 def graph() -> dict[str, set[str]]:
-    """Return for each module those of the project that it imports."""
+    """Return for each module the project's modules that it imports."""
     found: dict[str, set[str]] = {}
     for module, path in modules().items():
-        # What is imported of a module, or the module itself.
+        # The name is a module, or imported from a module.
         names = {one for name, _ in imports(path) for one in (name, name.rpartition(".")[0])}
         whole = {name for name in names if name in modules() and name != module}
         found[module] = {one for one in whole if not any(of.startswith(f"{one}.") for of in whole)}

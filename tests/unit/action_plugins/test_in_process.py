@@ -1,4 +1,4 @@
-"""Modules run in the process of their task give what they give when they are sent."""
+"""Modules that run in the process of their task return the same as those that are sent."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def test_links(link):
 
 @pytest.fixture(scope="module")
 def other_python(tmp_path_factory):
-    """The same Python by another name."""
+    """Return the same Python under another path."""
     path = tmp_path_factory.mktemp("python") / "python"
     path.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     path.chmod(0o700)
@@ -41,7 +41,7 @@ def play(folder, python, *tasks, environment=None, **variables):
 
 
 def delegating_play(folder, here, there, task):
-    """Run a task for a host at another machine, with the Python `there`; `here` is localhost's."""
+    """Run a task of a host with the Python `there`, delegated to localhost with `here`."""
     hosts = {
         "localhost": {"ansible_connection": "local", "ansible_python_interpreter": here},
         "elsewhere": {"ansible_connection": "ssh", "ansible_python_interpreter": there},
@@ -54,7 +54,7 @@ def delegating_play(folder, here, there, task):
 
 
 def both(folder, other_python, *tasks):
-    """Return the results in the process, and sent to the other Python."""
+    """Return the results of tasks run in the process, and sent to the other Python."""
     found = []
     for python in (sys.executable, other_python):
         run = play(folder, python, *tasks)
@@ -64,7 +64,7 @@ def both(folder, other_python, *tasks):
 
 
 def without_exceptions(results):
-    """As JSON, without where in the code a failure comes from."""
+    """Return the results as JSON, without the tracebacks of failures."""
     for result in results:
         for item in [result, *result.get("results", [])]:
             item.pop("exception", None)
@@ -152,14 +152,14 @@ def test_an_option_that_there_is_not(tmp_path, other_python):
 
 
 def test_a_module_that_breaks(tmp_path, other_python):
-    """An error of ours ends the task, not the run's process."""
+    """An unexpected error in a module ends its task, not the process of the run."""
     broken = {"kubernetes_access": {}, "environment": {"KUBECONFIG": str(tmp_path)}}
     here, _ = both(tmp_path, other_python, {**broken, "ignore_errors": True}, RENDERING)
     assert here[0]["failed"]
     assert here[1]["workloads"]
 
 
-# By the program that users call: the tests' own has them in process as well.
+# Run by the program that users call, as the tests' server runs these in the process anyway.
 OF_COLLECTIONS = {
     "no engine": {
         "community.docker.docker_host_info": {"images": True},
@@ -194,7 +194,7 @@ def test_modules_of_community_docker(tmp_path, other_python):
 
 
 class Session(requests.Session):
-    """One whose end is seen."""
+    """A session that counts how often one was closed."""
 
     closed = 0
 
@@ -204,7 +204,7 @@ class Session(requests.Session):
 
 
 def test_connections_that_a_module_leaves_open_are_closed():
-    """The items of a loop are done in one process."""
+    """All items of a loop run in one process."""
     left = []
 
     def main():

@@ -18,7 +18,7 @@ MODEL = Prepared(
 
 @contextlib.contextmanager
 def answering(body, status=200):
-    """Lend the port of a server that answers everything so, and what it was sent."""
+    """Yield the port of a server with this response, and the request bodies that it gets."""
     sent = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -29,7 +29,7 @@ def answering(body, status=200):
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET  # noqa: N815 - as the class of the library has it
+        do_POST = do_GET  # noqa: N815 - the name that the library calls
 
         def log_message(self, *_):
             pass
@@ -100,7 +100,7 @@ def test_what_vegeta_says():
 
 @pytest.fixture
 def generator(tmp_path, monkeypatch):
-    """A generator whose wrk says what it is told to."""
+    """Return a function that makes a load generator whose wrk prints the given counts."""
     program = tmp_path / "wrk"
     said = tmp_path / "said"
     program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\ncat {said}\n', encoding="utf-8")
@@ -146,7 +146,7 @@ def test_what_is_not_answered_is_no_measurement(generator, counts):
 
 
 class Slow:
-    """A generator and a server that answer so many requests, one run after the other."""
+    """A load generator and its server; each run answers the next number of requests."""
 
     def __init__(self, *answered):
         self._answered = iter(answered)

@@ -48,7 +48,7 @@ def test_commands_are_pinned_where_there_are_cpus_to_share():
     assert processes.pinned(["a", "b"], []) == ["a", "b"]
 
 
-# A child in a session of its own, that does not end when it is asked to, and loses its parent.
+# A child in its own session that ignores SIGTERM and outlives its parent.
 STUBBORN = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -67,7 +67,7 @@ def test_a_server_ends_with_all_that_it_started(tmp_path, monkeypatch):
     log = tmp_path / "log"
     with Server([sys.executable, "-c", STUBBORN], tmp_path, os.environ, log) as server:
         deadline = time.monotonic() + 20
-        # The kernel counts in ticks of 10 ms, each process by itself.
+        # The kernel counts each process separately, in ticks of 10 ms.
         while server.cpu_seconds() < 0.25 and time.monotonic() < deadline:
             time.sleep(0.05)
         server.check_running()

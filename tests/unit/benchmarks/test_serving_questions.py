@@ -36,7 +36,7 @@ def test_what_is_asked(form, columns, path, body):
     assert question.method == ("POST" if body else "GET")
     if body:
         assert json.loads(question.body) == body
-        # wrk is given one request a line, path and body with a tab between.
+        # wrk reads one request per line: path and body, separated by a tab.
         assert not set("\t\n") & set(question.path + question.body)
 
 

@@ -115,7 +115,7 @@ def test_tables_have_the_medians():
     _, heads, rows = tables[0]
     assert rows[0][: heads.index("req/s") + 1] == ["docker-ml-api", "20", "40,000"]
     assert rows[1][heads.index("req/s")] == "-"
-    # Who takes no batches is not in their table.
+    # Servers that accept no batches are not in the table of batches.
     assert [row[0] for row in tables[1][2]] == [
         KINDS[name].title for name in LINEAR if "batch_1000_ns" in LINEAR[name]
     ]

@@ -93,7 +93,7 @@ def test_models_that_stand_in_for_train(model):
     path = environments.SERVING / "trainings" / f"{model}.py"
     code = compile(path.read_text(encoding="utf-8"), str(path), "exec")
     names = {}
-    exec(code, names)  # noqa: S102 - as a copy of the project is given it
+    exec(code, names)  # noqa: S102 - it replaces train.py in a copy of the project
     training = names["train"]()
     assert isinstance(training, Training)
     assert all(training.metrics[name] >= floor for name, floor in training.floors.items())
@@ -133,7 +133,7 @@ def test_nginx_is_missing(monkeypatch):
 
 @pytest.fixture
 def requirements(tmp_path, monkeypatch):
-    """The requirements of every environment: a file that is empty."""
+    """Make an empty file the requirements of every environment; return it."""
     file = tmp_path / "requirements.txt"
     file.touch()
     monkeypatch.setattr(environments, "requirements", lambda _: [file])
@@ -156,7 +156,7 @@ def test_an_environment_is_made_once_and_anew_when_its_requirements_change(tmp_p
     assert not first.exists()
     assert (cache / "go-1").exists()
 
-    # As if it had been stopped half-way.
+    # As if the installation had been interrupted.
     (second / environments.STAMP).unlink()
     environments.ensure_environment(cache, "go-kart", said.append)
     assert len(said) == 3

@@ -213,7 +213,7 @@ def test_the_idle_playbook_has_as_many_tasks():
     assert play["hosts"] == "localhost"
     assert [next(iter(one)).rsplit(".", 1)[-1] for one in play["tasks"]] == [
         "assert",
-        "assert",  # runs in the process of its task, so it costs no more
+        "assert",  # the module runs in the process of its task, so it costs no more
         "ping",
         "ping",
     ]

@@ -1,4 +1,4 @@
-"""wrk's report, and the real wrk against a server that errs in a way that is known."""
+"""wrk's report, and the real wrk against a server with known errors."""
 
 import contextlib
 import http.server
@@ -40,7 +40,7 @@ def test_parse_without_counts(report, sentence):
         (wrk.Counts(sent=5, answered=5), 0, 0, ""),
         (wrk.Counts(sent=5, answered=4), 1, 1, "1 unanswered"),
         (wrk.Counts(sent=5, answered=3, read=1, write=1), 0, 2, "1 read, 1 write"),
-        # A connection that breaks between two requests is lost, too.
+        # A connection that breaks between two requests counts as lost, too.
         (wrk.Counts(sent=5, answered=5, read=1), 0, 1, "1 read"),
         (wrk.Counts(sent=0, connect=8), 0, 8, "8 connect"),
         (wrk.Counts(sent=5, answered=5, status=2, example="HTTP status 500"), 0, 2,
@@ -87,7 +87,7 @@ def test_wrk_that_is_missing(monkeypatch):
 
 
 class Erring(http.server.BaseHTTPRequestHandler):
-    """Errs on request 100, in the way that the path says."""
+    """Fails request 100 in the way that the path names."""
 
     protocol_version = "HTTP/1.1"
     release = threading.Event()

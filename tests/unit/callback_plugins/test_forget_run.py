@@ -11,7 +11,7 @@ PLUGIN = Path(__file__).resolve().parents[3] / "callback_plugins/forget_run.py"
 
 @pytest.fixture
 def begin(monkeypatch, tmp_path):
-    """Begin a run; returns what Ansible's process does at its end."""
+    """Begin a run; return the function that Ansible's process calls at its exit."""
     specification = importlib.util.spec_from_file_location("forget_run", PLUGIN)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)

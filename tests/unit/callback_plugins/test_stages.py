@@ -1,4 +1,4 @@
-"""What a run shows, by playbooks of one's own: test_what_a_run_shows.py has site.yml."""
+"""The output of runs of small playbooks; test_what_a_run_shows.py tests that of site.yml."""
 
 import importlib.util
 import os
@@ -39,7 +39,7 @@ INVENTORY = {
 
 @pytest.fixture
 def show(tmp_path):
-    """Show the run of plays, each on host one unless it says so."""
+    """Return a function that runs plays, by default on host one; it returns status and lines."""
     inventory = tmp_path / "inventory.yml"
     inventory.write_text(yaml.safe_dump(INVENTORY))
 
@@ -322,7 +322,7 @@ def on_a_terminal(command, **environment):
     ) as process:
         os.close(theirs)
         written = b""
-        # At the end Linux has an error for whoever reads on.
+        # At the end of a terminal, reading raises an error on Linux.
         try:
             while part := os.read(ours, 65536):
                 written += part
@@ -344,7 +344,7 @@ def test_a_terminal_shows_what_is_going_on(show, tmp_path):
         re.fullmatch(r"Images: Build, \d s: \[stage 2/2\] RUN step 2", line) for line in live
     )
     assert all(len(line) < 60 for line in live)
-    # Each is taken away before a line that stays, and at the end.
+    # The live line is erased before each permanent line, and at the end.
     after = text[text.rindex(live[-1]) + len(live[-1]) :]
     assert after.startswith("\r\x1b[K")
     assert "changed: Build" in after

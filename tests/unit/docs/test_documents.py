@@ -1,4 +1,4 @@
-"""What the documents tell people to type, to set and to open is there."""
+"""The commands, settings and links in the documents exist."""
 
 import itertools
 import re
@@ -11,7 +11,7 @@ import yaml
 from support import ROOT, documents
 from support.documents import DOCUMENTS, Document
 
-# What runs everything that site.yml has.
+# The commands that run playbooks.
 PLAYBOOKS = {"ansible-playbook", ".venv/bin/ansible-playbook"}
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
@@ -20,7 +20,7 @@ TAGS = {
     for play in yaml.safe_load((ROOT / "site.yml").read_text(encoding="utf-8"))
     for tag in play.get("tags", [])
 } - {"never"}
-# Wherever a variable can come from, or be read.
+# All files that can set or read a variable.
 SOURCES = "\n".join(
     path.read_text(encoding="utf-8")
     for folder in ("inventory", "roles", "playbooks")
@@ -59,7 +59,7 @@ def test_playbook_runs_name_what_is_there(path):
         files = [*option(words, "-i", "--inventory"), *(one for one in words if one == "site.yml")]
         tags = {tag for value in option(words, "--tags") for tag in value.split(",")}
         variables = [value.partition("=")[0] for value in option(words, "-e") if "{" not in value]
-        # Or it is shown there what to write into it.
+        # A file need not exist if the document shows its content.
         shown = re.findall(r"^```yaml\n# (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
         wrong += [file for file in files if not (ROOT / file).is_file() and file not in shown]
         wrong += sorted(tags - TAGS)
@@ -68,7 +68,7 @@ def test_playbook_runs_name_what_is_there(path):
 
 
 def test_playbook_runs_are_recognized():
-    # Or the test above would hold of nothing.
+    # Otherwise, the test above would check nothing.
     found = {
         tag
         for path in DOCUMENTS
@@ -95,7 +95,7 @@ def test_make_and_python_run_what_is_there(path):
 
 
 def module(name):
-    """The file of one of the project's modules that can be run."""
+    """Return the file that `python -m` runs for one of the project's modules."""
     there = ROOT / Path(*name.split("."))
     return there / "__main__.py" if there.is_dir() else there.with_suffix(".py")
 
@@ -121,7 +121,7 @@ def test_variables_of_tables_are_read_somewhere(path, heading):
     names = []
     for first, *_ in Document(path).rows(heading):
         for word in documents.words_of(first):
-            # `_password` beside `image_registry_username`
+            # `_password` after `image_registry_username` is short for `image_registry_password`.
             names.append(names[-1].rpartition("_")[0] + word if word.startswith("_") else word)
     assert len(names) > 10
     assert [name for name in names if not re.search(rf"\b{name}\b", SOURCES)] == []

@@ -1,4 +1,4 @@
-"""docs/gke.md on what changes in place and what permissions are needed, against what is so."""
+"""docs/gke.md is right about changes in place, required permissions and messages."""
 
 import re
 
@@ -10,7 +10,7 @@ from support import ROOT, gke_double, gke_examples
 from support.documents import Document, words_of
 
 DOCUMENT = Document(ROOT / "docs/gke.md")
-# Another value of each option than the one in LIVE.
+# For each option, a value that differs from the live cluster's.
 CLUSTER = {
     "mode": "autopilot",
     "release_channel": "RAPID",
@@ -53,13 +53,13 @@ POOL = {
     "auto_upgrade": False,
     "upgrade": {"strategy": "BLUE_GREEN", "max_surge": 1, "max_unavailable": 0, "soak_seconds": 9},
 }
-# Of which the range of the control plane can differ.
+# Options of the live cluster that allow the control plane's range to differ.
 LIVE = {"private_nodes": True, "control_plane_range": "172.16.0.0/28"}
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """What becomes of a live cluster when one option is another: its paths, by how."""
+    """Yield a function that returns which options of a cluster change in place or are refused."""
     folder = tmp_path_factory.mktemp("gke-document")
     with (
         gke_double.running(folder, clock=StandingClock()) as google,
@@ -86,7 +86,7 @@ def _option(path):
 
 
 def _documented(what):
-    """The options of the row of the table: those that change in place, those that do not."""
+    """Return the options in a row of the table: those that change in place, and the others."""
     rows = {row[0]: row[1:] for row in DOCUMENT.rows("What can change later")}
     in_place, refused = ([re.sub(r" .*", "", one) for one in words_of(cell)] for cell in rows[what])
     return set(in_place), set(refused)
@@ -102,7 +102,7 @@ def test_option_of_a_cluster(compared, name):
     cluster = {**gke_examples.wanted(**LIVE), name: CLUSTER[name]}
     if name == "mode":
         cluster["node_pools"] = []
-    # Its label is where deletion_protection and ttl are kept.
+    # The options deletion_protection and ttl are stored in labels.
     shown = "labels" if name in {"deletion_protection", "ttl"} else name
     found = compared(cluster)
     assert (name in in_place, name in refused) == (
@@ -150,7 +150,7 @@ def test_what_is_read_is_what_is_said():
         *(ROOT / "roles").rglob("*.yml"),
     ]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    # Sentences go on in the next line: of Python in another string, of YAML folded.
+    # Sentences continue on the next line: in Python in another string, in YAML folded.
     text = " ".join(re.sub(r'"\s*\n\s*f?"', "", text).split())
     messages = [
         part.strip()

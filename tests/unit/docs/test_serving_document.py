@@ -1,4 +1,4 @@
-"""docs/serving.md and model/README.md on what the service answers and takes, against what is so."""
+"""docs/serving.md and model/README.md are right about the service's interface."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from support.documents import Document, words_of
 
 README = Document(ROOT / "model/README.md")
 SERVING = Document(ROOT / "docs/serving.md")
-# Read beside those of Flask.
+# Settings that are read in addition to Flask's.
 CUSTOMARY = {"PORT": "8080", "WEB_CONCURRENCY": "1", "INSTANCE_NAME": ""}
 
 

@@ -1,4 +1,4 @@
-"""The hello-world app, by Go's own means."""
+"""The hello-world app, checked by Go's own tools."""
 
 import os
 import subprocess

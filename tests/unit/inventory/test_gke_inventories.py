@@ -1,11 +1,11 @@
-"""The rehearsal's inventory is the one for Google, but for where the doubles are."""
+"""The rehearsal's inventory equals the one for Google, except for the way to the doubles."""
 
 from pathlib import Path
 
 import yaml
 
 INVENTORY = Path(__file__).resolve().parents[3] / "inventory"
-# What a person fills in, and what leads to the doubles.
+# Variables that a user fills in, and those that point to the doubles.
 WHERE = {
     "gcp_project",
     "gcp_auth_kind",
@@ -29,6 +29,6 @@ def test_the_rehearsal_is_the_same_run():
     assert {key: value for key, value in given.items() if key not in WHERE} == {
         key: value for key, value in asked.items() if key not in WHERE
     }
-    # What is asked for is given, and nothing but the way there is added.
+    # The rehearsal sets all variables, and adds only those that point to the doubles.
     assert set(asked) <= set(given)
     assert set(given) - set(asked) <= {"rehearsal_folder", "gke_cluster_environment"}

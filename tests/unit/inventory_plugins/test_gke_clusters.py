@@ -38,7 +38,7 @@ def _environment(monkeypatch):
 
 @pytest.fixture(scope="module")
 def google(tmp_path_factory):
-    """A project with two clusters of ours and one of somebody else's."""
+    """Yield a project with two clusters of ours and one of another owner."""
     folder = tmp_path_factory.mktemp("google")
     with gke_double.running(folder, clock=StandingClock()) as running:
         with pytest.MonkeyPatch.context() as patch:
@@ -51,7 +51,7 @@ def google(tmp_path_factory):
 
 
 def create(google, name, location, nodes=2, **fields):
-    """Make a cluster as anybody may; its operation is over when this returns."""
+    """Create a cluster by a request to the API, and end its operation."""
     login = {
         "project": google.project,
         "auth_kind": "serviceaccount",
@@ -77,7 +77,7 @@ def at_google(google, monkeypatch):
 
 @pytest.fixture
 def read(tmp_path):
-    """Read an inventory of the plugin's; returns hosts with their variables, and the groups."""
+    """Return a function that reads an inventory with the plugin and returns hosts and groups."""
 
     def parse(*, flush=False, **options):
         path = tmp_path / "gke_clusters.yml"
@@ -95,7 +95,7 @@ def read(tmp_path):
 
 
 def members(found):
-    """The hosts of each group, those of its children included."""
+    """Return the hosts of each group, including those of its children."""
     return {
         name: sorted(str(host) for host in group.get_hosts())
         for name, group in found.groups.items()
@@ -173,7 +173,7 @@ def test_ours_by_another_label(read):
     assert members(read(managed_by="somebody"))["gke_clusters"] == []
 
 
-# What: locations, and the clusters there
+# Case: (locations, the clusters there)
 LOCATIONS = {
     "anywhere": ([], ["hello-cluster", "model-test-cluster"]),
     "a zone": (["europe-west1-b"], ["hello-cluster"]),
@@ -231,7 +231,7 @@ def test_the_cache(at_google, read, tmp_path, monkeypatch):
     first = members(read(**options))
     assert at_google.requests() != []
     at_google.forget_requests()
-    # The filters hold for what was kept, too.
+    # The filters apply to cached clusters, too.
     assert members(read(**options)) == first
     assert members(read(**options, locations=["us-central1"]))["gke_clusters"] == [
         "model-test-cluster"
@@ -240,7 +240,7 @@ def test_the_cache(at_google, read, tmp_path, monkeypatch):
     kept = "".join(path.read_text() for path in (tmp_path / "cache").iterdir())
     assert "hello-cluster" in kept
     assert "PRIVATE KEY" not in kept
-    # --flush-cache, and another project behind the same file
+    # --flush-cache, and another project with the same inventory file
     read(flush=True, **options)
     assert at_google.requests() != []
     at_google.forget_requests()
@@ -308,7 +308,7 @@ def test_a_limit_of_requests_is_waited_for(at_google, read):
 
 @pytest.fixture
 def telling(monkeypatch):
-    """A server that tells clusters in Google's place, whatever Google has."""
+    """Return functions that serve a list of clusters, and replace Google's API by a server."""
 
     @staticmethod
     def _serve(answer):
@@ -371,7 +371,7 @@ def test_clusters_with_the_same_name(telling, read):
 
 
 def test_zones_that_did_not_answer(telling, read):
-    """What is there may not look as if it were not: a teardown would leave it."""
+    """An incomplete list is an error: a teardown would leave the missing clusters."""
     serve, patch = telling
     answer = {"clusters": [told("seen", "europe-west1-b")], "missingZones": ["us-east1-b"]}
     with serve(answer) as server:
@@ -393,13 +393,13 @@ def test_as_ansible_reads_the_file_of_the_repository(at_google):
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    # Ansible shows what Google said as text that is no template.
+    # Ansible marks values from Google as text that is not a template.
     found = json.loads(run.stdout, object_hook=lambda one: one.get("__ansible_unsafe", one))
     assert found["gke_clusters"]["hosts"] == ["hello-cluster", "model-test-cluster"]
     assert found["gke_status_running"]["hosts"] == found["gke_clusters"]["hosts"]
     host = found["_meta"]["hostvars"]["model-test-cluster"]
     assert host["gke_cluster_location"] == "us-central1"
-    # The variables of inventory/group_vars/clusters.yml hold for them.
+    # The variables of inventory/group_vars/clusters.yml apply to them.
     assert host["workload_labels"]
 
 
@@ -449,7 +449,7 @@ def test_a_pool_is_told_as_far_as_it_costs_money(telling, read):
     assert found.get_host("pilot").get_vars()["gke_cluster_options"]["node_pools"] == []
 
 
-# What: options, and what is said when there is none
+# Case: (options, the warning if there is no cluster)
 NONE = {
     "of ours": (
         {"managed_by": "tom"},
@@ -482,7 +482,7 @@ def test_that_there_is_none_is_said(telling, read, case, monkeypatch):
 
 
 def test_the_options_are_what_is_there(tmp_path, monkeypatch, capsys, read):
-    """Those of Autopilot are no change; of others there is a plan of what they cost."""
+    """An Autopilot cluster's options change nothing; those of others yield a plan with prices."""
     labels = LABELS | {"deletion-protection": "true", "ttl": "none"}
     with gke_double.running(tmp_path, clock=StandingClock()) as google:
         for name, value in google.environment.items():

@@ -18,7 +18,7 @@ from support import ROOT, models
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], Training]], Path]:
-    """What makes the folder of a model, once: `built(models.forest)`."""
+    """Return a function that builds a model's folder, only once: `built(models.forest)`."""
 
     @functools.cache
     def build(train: Callable[[], Training]) -> Path:
@@ -35,7 +35,7 @@ SUMS = ROOT / "model" / "image" / "weighted_sum.c"
 
 @pytest.fixture(scope="session")
 def compile_sums(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """What compiles the weighted sums as an image's build does, with other text in them."""
+    """Return a function that compiles the weighted sums like an image build, with changes."""
 
     def build(old: str = "", new: str = "") -> Path:
         folder = tmp_path_factory.mktemp("sums")

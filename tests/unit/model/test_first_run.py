@@ -28,7 +28,7 @@ QUERY = "/prediction/?size=1.5&rooms=2&lift=false&place=a%2C+b"
 
 
 class Service(http.server.BaseHTTPRequestHandler):
-    """Answers everything but what `failing` says."""
+    """Answers each request with the card, and with status 500 if its path is `failing`."""
 
     failing = ""
     asked: list[str]
@@ -41,16 +41,16 @@ class Service(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(CARD).encode())
 
-    do_POST = do_GET  # noqa: N815 - the handler's name
+    do_POST = do_GET  # noqa: N815 - the name that the library calls
 
     def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - as inherited
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def service() -> Iterator[tuple[type[Service], int]]:
     class Handler(Service):
-        asked: list[str] = []  # noqa: RUF012 - of this test's own
+        asked: list[str] = []  # noqa: RUF012 - one list per test
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     with loopback.answering(server):

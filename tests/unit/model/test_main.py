@@ -1,6 +1,6 @@
 """The real server, over a socket: answers, limits, draining, and how it fails to start.
 
-A leave ends with the last connection; where a client stays, its limit is set short.
+Draining ends with the last connection; where a client stays, the test sets a short limit.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ app.load_predictor = lambda _: Slow()
 main.main()
 """
 
-# A server that has only what the image of a linear model has.
+# A server with only the packages in the image of a linear model.
 BARE = """
 import sys
 for name in ("numpy", "scipy", "sklearn", "pandas", "skops", "onnxruntime", "matplotlib"):
@@ -74,7 +74,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A group of its own, so that its workers can be ended with it.
+            # A separate process group, so that its workers can be killed with it.
             start_new_session=True,
         )
         self.output = ""
@@ -93,7 +93,7 @@ class Server:
     def wait_ready(self) -> None:
         """Return when the first worker has started and a connection is accepted."""
         self.read_until("Started worker-1")
-        # A worker says so just before it listens; the timer bounds this loop.
+        # A worker logs this just before it listens; the timer limits this loop.
         while self.process.poll() is None:
             with contextlib.suppress(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", self.port), LIMIT).close()
@@ -124,7 +124,7 @@ class SlowServer(Server):
         pipes = folder / "begun", folder / "end"
         for pipe in pipes:
             os.mkfifo(pipe)
-        # Open both ways: neither opening waits for the other side.
+        # Opened for reading and writing, so that no open waits for the other side.
         self._begun, self._end = (os.open(pipe, os.O_RDWR) for pipe in pipes)
         super().__init__("-c", SLOW, *pipes, **environment)
 
@@ -149,7 +149,7 @@ def environment(
 ) -> dict[str, str | Path]:
     return {
         "PREDICTION_MODEL_FOLDER": model_folder,
-        # Bytecode for the many starts, whatever the environment says.
+        # Cached bytecode for the many starts, whatever the environment sets.
         "PYTHONPYCACHEPREFIX": tmp_path_factory.mktemp("bytecode"),
         "PYTHONDONTWRITEBYTECODE": "",
     }
@@ -233,10 +233,10 @@ def test_errors_are_problems(server: Server, method: str, path: str, status: int
 def test_what_is_no_good_request_is_refused_and_the_server_lives(
     server: Server, request_: bytes
 ) -> None:
-    """Answered 4xx by the service or the server, or hung up on."""
+    """The service or the server answers with status 4xx, or closes the connection."""
     answered = b""
     with socket.create_connection(("127.0.0.1", server.port), LIMIT) as connection:
-        # It may be reset before all was sent or read.
+        # The connection may be reset before everything was sent or read.
         with contextlib.suppress(ConnectionError):
             connection.sendall(request_)
         with contextlib.suppress(OSError):
@@ -265,7 +265,7 @@ def test_an_answer_can_be_found_in_the_log(server: Server) -> None:
 
 
 class RawConnection:
-    """A connection on which each byte is ours."""
+    """A connection on which the test controls each byte."""
 
     def __init__(self, port: int, limit: float = LIMIT) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), limit)
@@ -282,7 +282,7 @@ class RawConnection:
         self._socket.sendall(body)
 
     def read(self, *, head: bool = False) -> tuple[str, http.client.HTTPMessage, bytes]:
-        """Return an answer's status, headers and body, of which HEAD has none."""
+        """Return a response's status, headers and body; a response to HEAD has no body."""
         status = self._answers.readline().decode().split(" ", 2)[1]
         headers = http.client.parse_headers(self._answers)
         return status, headers, b"" if head else self._answers.read(int(headers["Content-Length"]))
@@ -317,7 +317,7 @@ def test_a_connection_is_kept(connection: RawConnection) -> None:
             assert headers["Content-Length"] == (length or headers["Content-Length"])
             assert len(body) == (0 if method == "HEAD" else int(headers["Content-Length"]))
             assert headers["Connection"] is None
-    # A body that nobody asked for.
+    # A GET request with a body.
     connection.send("GET /prediction/?f=0.05 HTTP/1.1\nHost: x\nContent-Length: 5", b"12345")
     assert connection.read()[2] == b"[199.60524718]"
     connection.send(f"{CHUNKED}", b"%x\r\n%b\r\n0\r\n\r\n" % (len(DOCUMENT), DOCUMENT))
@@ -367,7 +367,7 @@ def test_the_server_itself_refuses(connection: RawConnection, request_: str) -> 
 def test_a_server_that_is_busy_says_so_and_predicts(
     environment: dict[str, str | Path],
 ) -> None:
-    """Clients that do not send what they announced hold no thread that predictions need."""
+    """Clients that do not send the announced body block no thread that predictions need."""
     server = Server(
         **environment, PREDICTION_CONCURRENCY="2", PREDICTION_THREADS="1", WEB_CONCURRENCY="1"
     )
@@ -379,8 +379,8 @@ def test_a_server_that_is_busy_says_so_and_predicts(
         ]
         for client in clients:
             client.send(f"{head}Content-Length: {len(DOCUMENT)}", DOCUMENT[:5])
-        # Until both hold a thread each, and nothing has got on for a while. granian starts
-        # another thread only when two requests wait for one.
+        # Until both clients block a thread each, and no request has made progress for a
+        # while. granian starts another thread only when two requests wait for one.
         refused: list[http.client.HTTPMessage] = []
         for _ in range(100):
             late = [
@@ -399,7 +399,7 @@ def test_a_server_that_is_busy_says_so_and_predicts(
         assert (refused[0]["Retry-After"], refused[0]["Connection"]) == ("1", "close")
         assert ask(server.port, "/prediction/?f=0.05")[2] == "[199.60524718]"
         assert ask(server.port, "/v2/health/ready")[0] == 200
-        # One goes away, the other goes on: their threads are free again.
+        # One client disconnects, the other sends the rest: their threads are free again.
         clients[0].close()
         clients[1].send_rest(DOCUMENT[5:])
         assert clients[1].read()[0] == "200"
@@ -434,7 +434,7 @@ BATCHES = [
 
 
 def test_counts_are_right_whichever_worker_is_asked(start: StartServer) -> None:
-    """One of them is killed in between, and its successor counts on."""
+    """One worker is killed in between, and its successor continues the counts."""
     server = start(WEB_CONCURRENCY="2")
     pid = int(json.loads(server.read_until("Spawning worker-1"))["message"].rpartition(" ")[2])
     server.wait_ready()
@@ -455,7 +455,7 @@ def test_counts_are_right_whichever_worker_is_asked(start: StartServer) -> None:
 
 
 def wait_for_workers(port: int, known: set[str]) -> set[str]:
-    """Return the names of both workers, once there are two of which one at most is known."""
+    """Return the names of both workers, once there are two, at least one not in `known`."""
     workers: set[str] = set()
     while len(workers) < 2 or workers == known:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
@@ -466,7 +466,7 @@ def wait_for_workers(port: int, known: set[str]) -> set[str]:
 
 
 def ask_many(port: int, requests: int) -> None:
-    """Ask on 20 connections, and 40 times more without a number."""
+    """Send the requests on 20 connections, and a tenth more without a number."""
 
     def work() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
@@ -553,12 +553,12 @@ def test_requests_under_way_are_finished_after_sigterm(
     assert answers == [(200, "text/plain; charset=utf-8", "[7.]")]
 
 
-# Of 24 clients, so that 1,000 requests are sent before the server is told to stop.
+# Per client: 24 clients send 1,000 requests before the server is told to stop.
 WARM = 42
 
 
 class Client:
-    """Asks again and again, on one connection as long as that is kept, until it is refused."""
+    """Sends requests, on one connection as long as it is kept, until it is refused."""
 
     REQUEST = b"GET /prediction/?f=0.05 HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -606,7 +606,7 @@ class Client:
 
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_no_request_is_lost_when_it_stops_under_load(start: StartServer, workers: str) -> None:
-    # Time for each client of a busy machine to be told.
+    # Enough time to tell each client, even on a busy machine.
     server = start(WEB_CONCURRENCY=workers, PREDICTION_LEAVE_SECONDS="3")
     server.wait_ready()
     clients = [Client(server.port) for _ in range(24)]
@@ -624,8 +624,8 @@ def test_no_request_is_lost_when_it_stops_under_load(start: StartServer, workers
 
 
 def test_a_client_that_keeps_its_connection_is_told_to_go(start: StartServer) -> None:
-    """Its request of the leave is answered, and the server ends as soon as it has gone."""
-    # Long enough that only the client's leaving can end the server.
+    """Its request during the drain is answered; the server ends when the client has left."""
+    # Long enough that only the client's disconnection can end the server.
     server = start(PREDICTION_LEAVE_SECONDS="1800", PREDICTION_DRAIN_SECONDS="1800")
     server.wait_ready()
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT)
@@ -635,7 +635,7 @@ def test_a_client_that_keeps_its_connection_is_told_to_go(start: StartServer) ->
         assert (before.read(), before.headers["Connection"]) == (b"true", None)
         server.process.send_signal(signal.SIGTERM)
         server.read_until("Draining connections")
-        # The log line comes just before the leave begins; the kept connection is used on.
+        # The log line comes just before the drain begins; until then, the connection is kept.
         headers: list[str | None] = [None]
         while headers[-1] is None:
             connection.request("GET", "/isAlive")
@@ -647,7 +647,7 @@ def test_a_client_that_keeps_its_connection_is_told_to_go(start: StartServer) ->
 
 
 def test_two_requests_at_once_in_the_leave_get_one_answer(start: StartServer) -> None:
-    """Of pipelined requests the first is answered, and says that no other will be."""
+    """The first of the pipelined requests is answered; its response closes the connection."""
     server = start(PREDICTION_LEAVE_SECONDS="1800", PREDICTION_DRAIN_SECONDS="1800")
     server.wait_ready()
     with socket.create_connection(("127.0.0.1", server.port), LIMIT) as staying:
@@ -663,12 +663,12 @@ def test_two_requests_at_once_in_the_leave_get_one_answer(start: StartServer) ->
 
 
 def pipelined(port: int) -> str:
-    """Send two requests in one packet and return all that comes."""
+    """Send two requests in one packet and return everything received."""
     answered = b""
     request = b"GET /isAlive HTTP/1.1\r\nHost: x\r\n"
     with socket.create_connection(("127.0.0.1", port), LIMIT) as connection:
         connection.sendall(request + b"\r\n" + request + b"X-Last: yes\r\n\r\n")
-        # It closes with the second request unread, which resets the connection.
+        # The server closes the connection with the second request unread, which resets it.
         with contextlib.suppress(ConnectionResetError):
             while received := connection.recv(4096):
                 answered += received
@@ -686,7 +686,7 @@ def test_without_a_leave_it_stops_at_once(start: StartServer) -> None:
 
 
 def test_ctrl_c_ends_it_at_once(start: StartServer) -> None:
-    """A terminal sends it to the workers as well, so there is nobody left to drain."""
+    """A terminal sends the signal to the workers as well, so no worker is left to drain."""
     server = start(PREDICTION_LEAVE_SECONDS="1800")
     server.wait_ready()
     with socket.create_connection(("127.0.0.1", server.port), LIMIT):
@@ -714,7 +714,7 @@ def test_a_worker_that_dies_is_replaced(start: StartServer) -> None:
     server = start(WEB_CONCURRENCY="2")
     first = json.loads(server.read_until("Spawning worker-1 with PID: "))["message"]
     server.read_until("Started worker-2")
-    # granian takes a death within 5.5 seconds of a respawn for a loop; this is the first.
+    # For granian, a death within 5.5 seconds of a respawn is a loop; this death is the first.
     os.kill(int(first.rpartition(" ")[2]), signal.SIGKILL)
     server.read_until("Respawning worker-1")
     server.wait_ready()
@@ -742,7 +742,7 @@ def test_sigterm_ends_it_while_it_starts(start: StartServer) -> None:
         ),
         ({"PORT": "http"}, "PORT must be a whole number from 1 to 65535, not 'http'.\n"),
         ({"INSTANCE_NAME": "pod\n1"}, "INSTANCE_NAME must be at most 253 printable ASCII"),
-        # Of the documentation's range: no machine has it.
+        # An address reserved for documentation, which no machine has.
         (
             {"PREDICTION_HOST": "192.0.2.1", "PORT": "8080"},
             "PREDICTION_HOST 192.0.2.1, PORT 8080: Cannot assign requested address",
@@ -799,7 +799,7 @@ def test_each_setting_reaches_the_server(
             given.update(options, leave=settings.leave_seconds, drain=settings.drain_seconds)
 
         def serve(self, **_: object) -> None:
-            """End at once."""
+            """Return at once."""
 
     port = ports.free()
     for name, value in {

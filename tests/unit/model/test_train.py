@@ -20,7 +20,7 @@ def test_it_is_fitted_on_all_rows_of_one_feature(training: Training) -> None:
 
 
 def test_metrics_are_of_rows_held_out(training: Training) -> None:
-    """Worse than on the rows it was fitted on, better than always saying the mean."""
+    """They are worse than on the training rows, and better than always predicting the mean."""
     residuals = training.target - training.estimator.predict(training.frame)
     fitted = float(np.sqrt(np.mean(residuals**2)))
     assert fitted < training.metrics["root_mean_squared_error"] < np.std(training.target)
@@ -31,7 +31,7 @@ def test_metrics_are_of_rows_held_out(training: Training) -> None:
 def test_held_out_predictions_are_those_that_were_measured(training: Training) -> None:
     assert training.held_out
     errors = training.held_out.target - training.held_out.prediction
-    # One root over all rows, rather than the mean of each fold's.
+    # One root over all rows, not the mean of the folds' roots.
     together = float(np.sqrt(np.mean(errors**2)))
     assert together == pytest.approx(training.metrics["root_mean_squared_error"], rel=0.01)
 

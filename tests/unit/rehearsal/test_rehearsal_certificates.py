@@ -1,4 +1,4 @@
-"""The public key infrastructure, held against what TLS and RBAC ask of it."""
+"""The public key infrastructure meets the requirements of TLS and RBAC."""
 
 import ssl
 from ipaddress import IPv4Address
@@ -48,7 +48,7 @@ def test_each_subject_has_its_certificate(folder, name):
     usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     wanted = {Usage.CLIENT_AUTH} if subject.client else set()
     assert set(usages) == wanted | ({Usage.SERVER_AUTH} if subject.hosts else set())
-    # The key belongs to it: else this raises.
+    # This raises if the key does not belong to the certificate.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
 

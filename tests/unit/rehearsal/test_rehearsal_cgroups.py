@@ -76,7 +76,7 @@ def test_enabled_controllers_are_disabled_again(tmp_path):
 
 @pytest.fixture
 def real():
-    """A group of this machine's own."""
+    """Yield a real control group of this machine."""
     made = Cgroups.of_this_machine(f"docker-ml-api-test-{uuid.uuid4().hex[:8]}")
     made.create()
     yield made
@@ -98,7 +98,7 @@ def until(true):
 
 
 def test_children_are_known_and_ended(real):
-    # The child leaves session and parent behind, as a daemon does.
+    # The child leaves its session and parent, like a daemon.
     process = start_in(real, "sh", "-c", "setsid --fork sleep 600; exec sleep 601")
     until(lambda: len(real.processes("component")) == 2)
     assert process.pid in real.processes()
@@ -129,7 +129,7 @@ def test_process_that_joins_late_is_ended_before_its_group_is_removed(real):
 
 
 def test_process_that_does_not_end_is_named(tmp_path, monkeypatch):
-    """Only a process in the kernel's hands does not end: here it is one that is not there."""
+    """Only a process blocked in the kernel survives; here, a missing one stands in for it."""
     group = tmp_path / "ours"
     group.mkdir()
     gone = subprocess.Popen(["true"])

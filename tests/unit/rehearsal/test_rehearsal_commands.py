@@ -1,4 +1,4 @@
-"""Commands of the runner, and what holds its lock while one of them outlives it."""
+"""Commands of the runner, and its lock, which is held while a command outlives it."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from rehearsal.kubernetes import commands
 from rehearsal.kubernetes.errors import RehearsalError
 from support import ROOT
 
-# Begins a command and is killed by it, as a runner may be before the command ends with it.
+# Starts a command that kills this runner, before the command is set to end with it.
 RUNNER = """
 import fcntl, sys
 from rehearsal.kubernetes import commands
@@ -41,7 +41,7 @@ def test_the_lock_is_held_until_the_last_command_has_ended(tmp_path):
         with pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         lasts.write_text("", encoding="ascii")
-        # Waits for the command, and for nothing else.
+        # Waits only for the command.
         fcntl.flock(file, fcntl.LOCK_EX)
 
 

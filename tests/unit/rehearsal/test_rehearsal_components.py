@@ -1,4 +1,4 @@
-"""What a component's own answer says of it."""
+"""The state of a component, according to its own response."""
 
 import contextlib
 import http.server
@@ -83,7 +83,7 @@ def test_other_certificates_are_not(serve, folder, tmp_path_factory):
 
 
 def test_unix_socket(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # a path may be as long as 107 characters
+    monkeypatch.chdir(tmp_path)  # a socket's path has at most 107 characters
     path = tmp_path.__class__("socket")
     assert components._connects(path) == "socket does not answer: No such file or directory"
     with socket.socket(socket.AF_UNIX) as server:

@@ -1,4 +1,4 @@
-"""What the components are told: nobody listens where others reach it, all agree on the paths."""
+"""The components' configuration: none is reachable from other machines, and all paths agree."""
 
 import base64
 import json
@@ -55,7 +55,7 @@ def test_each_listener_is_one_of_those_that_must_be_free():
     "name", [each.name for each in components.all_components(PATHS, INSTALLED)]
 )
 def test_everything_lies_in_the_folder(files, name):
-    """Each path that a component is given is below the folder: /var/lib/kubelet is nobody's."""
+    """Each path in a component's arguments is in the folder; none uses /var/lib/kubelet."""
     (component,) = [each for each in all_components() if each.name == name]
     paths = re.findall(r"(?:^|=)(/\S.*)$", "\n".join(component.arguments), re.MULTILINE)
     assert [path for path in paths if not path.startswith(str(PATHS.folder))] == []

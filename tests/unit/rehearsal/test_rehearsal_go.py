@@ -1,4 +1,4 @@
-"""The programs of our own, by Go's own means."""
+"""The project's own Go programs, checked by Go's own tools."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def run(program, *arguments):
 
 @pytest.mark.parametrize("package", MODULE.programs.values())
 def test_programs(package):
-    # Flags as in the build, whose cache then serves: without, all of Kubernetes is compiled anew.
+    # The build's flags, to use its cache: otherwise, all of Kubernetes is compiled again.
     for command in (["vet"], ["test", "-vet=off"]):
         done = run("go", *command, "-trimpath", "-mod=readonly", "-buildvcs=false", package)
         assert done.returncode == 0, done.stdout

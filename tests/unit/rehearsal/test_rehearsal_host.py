@@ -38,7 +38,7 @@ def test_mounts_are_unmounted_the_innermost_first(tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", outer], check=True)
     inner.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", inner], check=True)
-    with (inner / "held").open("w"):  # one that is in use goes, too
+    with (inner / "held").open("w"):  # a mount in use is removed, too
         host.unmount_below(tmp_path)
     assert list(outer.iterdir()) == []
 
@@ -87,7 +87,7 @@ def write_installer(tmp_path, monkeypatch, script):
 
 def test_packages_of_missing_programs_are_installed(bare, tmp_path, monkeypatch):
     write_installer(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/asked')
-    # A containerd of another packager is there: Debian's would replace it.
+    # A containerd from another source is installed: Debian's package would replace it.
     for program in ("containerd", "containerd-shim-runc-v2", "ctr", "runc"):
         (bare / program).touch(mode=0o755)
     host.install_missing()
@@ -131,7 +131,7 @@ def test_programs_of_the_system_are_found_by_anybody(monkeypatch, path):
 
 
 def test_traces_of_others_stay(tmp_path, monkeypatch):
-    """Sockets, results and links are removed: those that are the cluster's."""
+    """Only the cluster's own sockets, results and links are removed."""
     paths = Layout(tmp_path / "cluster")
     shared = tmp_path / "shared"
     (shared / "results").mkdir(parents=True)
@@ -173,7 +173,7 @@ def test_command_that_fails_says_why():
 
 
 def test_command_ends_with_the_runner(tmp_path):
-    """One that outlived a killed runner could undo what `down` did since."""
+    """A command that outlives a killed runner could undo what `down` did."""
     script = "from rehearsal.kubernetes import commands; commands.run(['sh', '-c', {!r}])"
     pid = tmp_path / "pid"
     inner = f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 600"

@@ -1,4 +1,4 @@
-"""The command line as a user meets it, who is not root."""
+"""The command line for a user who is not root."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from rehearsal.kubernetes.layout import Layout
 
 
 @pytest.fixture
-def not_root(tmp_path, monkeypatch):  # noqa: ARG001 - pytest makes its folder as who it is
+def not_root(tmp_path, monkeypatch):  # noqa: ARG001 - pytest creates it as the real user
     monkeypatch.setattr(os, "getuid", lambda: 1000)
 
 

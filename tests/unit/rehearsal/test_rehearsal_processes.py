@@ -1,4 +1,4 @@
-"""Processes are known for good: by ID and time of their start."""
+"""Processes are identified uniquely, by ID and start time."""
 
 import contextlib
 import os
@@ -67,7 +67,7 @@ def start(group, folder, *command):
 
 
 def is_the_program(pid, folder):
-    """Not what starts it any more, which has a process beside it that puts the record there."""
+    """Return whether it no longer is the start script, which runs `mv` as another process."""
     with contextlib.suppress(OSError):
         return str(folder / "record").encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
@@ -107,7 +107,7 @@ def test_program_does_not_start_outside_of_its_group(group, tmp_path, monkeypatc
 
 
 def test_program_that_is_no_longer_wanted_does_not_start(group, tmp_path, monkeypatch):
-    """Its runner was killed before it joined its group; another has taken over since."""
+    """Its runner was killed before it joined its group, and another one has taken over."""
     hold = tmp_path / "hold"
     os.mkfifo(hold)
     real = group.joined_by
@@ -116,7 +116,7 @@ def test_program_that_is_no_longer_wanted_does_not_start(group, tmp_path, monkey
     monkeypatch.setattr(Cgroups, "joined_by", lambda _, name: real(name))
     identity = start(group, tmp_path, "sleep", "600")
 
-    late = int(hold.read_text())  # the first goes on
+    late = int(hold.read_text())  # the first script continues
     until(lambda: processes.read_stat(late) is None)
     assert processes.recorded(tmp_path / "record") == identity
     assert identity.running

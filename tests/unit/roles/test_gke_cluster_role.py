@@ -1,4 +1,4 @@
-"""The inputs of the role gke_cluster: what is documented holds, and nothing else is used."""
+"""The variables of the role gke_cluster: their documentation is correct and complete."""
 
 import re
 
@@ -7,7 +7,7 @@ import yaml
 from support import ROOT
 
 ROLE = ROOT / "roles/gke_cluster"
-# Facts that it sets for the plays behind it.
+# Facts that the role sets for later plays.
 FACTS = {"gke_cluster_kubeconfig"}
 _NAME = re.compile(r"(?<![\w.])gke_cluster_[a-z_]+\b")
 
@@ -21,7 +21,7 @@ DEFAULTS = read("defaults/main.yml")
 
 
 def names_in(*paths):
-    """The variables' names in files, without the modules' names and the sentences for people."""
+    """Return the names of the role's variables in files, without the names of modules."""
     modules = {path.stem for path in (ROOT / "library").glob("*.py")}
     text = "\n".join(path.read_text() for path in paths)
     return set(_NAME.findall(text)) - modules

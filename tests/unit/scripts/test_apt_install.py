@@ -1,4 +1,4 @@
-"""scripts/apt-install beside whoever else uses apt; apt-get and dpkg-query are in its place."""
+"""scripts/apt-install while others use apt; with replacements for apt-get and dpkg-query."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ import pytest
 from support import ROOT
 
 PROGRAM = ROOT / "scripts" / "apt-install"
-# As apt 2.6: a lock of the package lists that somebody holds is an error at once.
+# Like apt 2.6: if another process has locked the package lists, it fails at once.
 APT_GET = """\
 #!/bin/sh
 for last; do case $last in update|install) what=$last;; esac; done
@@ -26,7 +26,7 @@ flock --nonblock 9 || {{
 
 @pytest.fixture
 def installing(tmp_path, monkeypatch):
-    """Start scripts/apt-install with an apt-get whose update does this."""
+    """Return a function that starts scripts/apt-install; `update`: what `apt-get update` runs."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     def start(update=":"):
@@ -53,7 +53,7 @@ def test_lists_that_somebody_updates_are_waited_for(tmp_path, installing):
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = installing()
-        # The first has failed when there is a second.
+        # A second call means that the first one has failed.
         while not (tmp_path / "calls").exists() or len(calls(tmp_path)) < 2:
             assert process.poll() is None
     said = process.communicate()[1]

@@ -1,4 +1,4 @@
-"""Runs that are forked from a server are what `ansible-playbook` gives."""
+"""Runs forked from a server give the same results as `ansible-playbook`."""
 
 import base64
 import contextlib
@@ -33,10 +33,10 @@ TASKS = [
     # Its client writes the keys of a kubeconfig to files.
     {"kubernetes.core.k8s_info": {"kind": "Pod", "kubeconfig": "{{ folder }}/kubeconfig"}},
 ]
-# Of when and where, not of what.
+# They depend on when and where a task ran, not on what it did.
 VARYING = {"start", "end", "delta", "exception", "src", "_original_basename"}
 
-# What is decided without a process of its own, by two hosts with variables of their own.
+# Tasks that need no separate process, on two hosts with different variables.
 DECIDING = [
     {"ansible.builtin.set_fact": {"own": "{{ inventory_hostname }}"}},
     {"ansible.builtin.set_fact": {"list": "{{ (list | default([])) + [item] }}"}, "loop": [1, 2]},
@@ -72,7 +72,7 @@ DECIDING = [
 
 
 def plain(*arguments):
-    """Run the real program: with one more of Ansible's settings a run is not forked."""
+    """Run the real program: with another setting of Ansible, a run is not forked."""
     return run_playbook(*arguments, **PLAIN)
 
 
@@ -86,7 +86,7 @@ def without_varying(value, folder):
 
 @pytest.fixture
 def book(tmp_path):
-    """A playbook of tasks that say what modules give, failures among them."""
+    """Return a playbook of tasks that report what modules return, including failures."""
     variables = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
@@ -105,7 +105,7 @@ def book(tmp_path):
 
 def temporary_files_with(text):
     for path in Path(tempfile.gettempdir()).glob("tmp*"):
-        # Others have theirs there, and remove them.
+        # Other processes create and remove such files, too.
         with contextlib.suppress(OSError):
             if text in path.read_bytes():
                 yield path
@@ -125,7 +125,7 @@ def test_modules_give_what_they_give_when_they_are_sent(book, tmp_path):
     here, there = ([without_varying(one, tmp_path) for one in results] for results in found)
     assert here[0]["stdout_lines"] == ["hello", "FOLDER"]
     assert [one["changed"] for one in here[4:6]] == [True, False]
-    # Where an exception came through is not the same.
+    # The last message includes where the exception was raised, which differs.
     assert ["Connection refused" in one.pop()["msg"] for one in (here, there)] == [True, True]
     assert here == there
     assert [*temporary_files_with(str(tmp_path).encode())] == []
@@ -133,7 +133,7 @@ def test_modules_give_what_they_give_when_they_are_sent(book, tmp_path):
 
 @pytest.fixture
 def deciding(tmp_path):
-    """A playbook that only decides."""
+    """Return a playbook of tasks that need no separate process."""
     late = {
         "name": "Of {{ own }}",
         "ansible.builtin.set_fact": {"late": "{{ given | default(item) }}"},
@@ -153,7 +153,7 @@ def deciding(tmp_path):
 
 
 def decided(report, folder):
-    """Return what each task gave each host; hosts come as they are done."""
+    """Return the result of each task by host; the order in which hosts finish varies."""
     found = [
         (task["task"]["name"], host, without_varying(result, folder))
         for play in report["plays"]
@@ -164,7 +164,7 @@ def decided(report, folder):
 
 
 def test_tasks_decide_what_they_decide_in_processes_of_their_own(deciding, tmp_path):
-    # What the first one compiled, the second one finds.
+    # The second run uses what the first one compiled.
     first, forked = (run_playbook("--inventory=localhost,other", deciding) for _ in range(2))
     assert decided(first.report, tmp_path) == decided(forked.report, tmp_path)
     sent = plain("--inventory=localhost,other", deciding)
@@ -214,8 +214,8 @@ def test_status_and_output(server):
 @pytest.mark.parametrize("server", [{"ANSIBLE_NOCOLOR": "1"}], indirect=True)
 def test_what_is_said_of_an_item_while_the_next_one_is_done_stays_output(server, tmp_path):
     items = [str(number) for number in range(10)]
-    # In the process of its task it takes standard output for itself; its result takes a while to
-    # write.
+    # A module in the process of its task redirects standard output; its result takes a while
+    # to write.
     task = {"ansible.builtin.command": {"argv": ["seq", "2000"]}, "loop": items}
     there = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     play = {"hosts": "localhost", "gather_facts": False, "vars": there, "tasks": [task]}
@@ -242,7 +242,7 @@ def test_a_run_has_its_own_environment_and_leaves_no_files(tmp_path):
                 made.run(command, environment | {"OF_THIS_RUN": value}, stdout, stderr)
                 stdout.seek(0)
                 assert f'"msg": "{value}"' in stdout.read().decode()
-        # The server's own folder stays as long as it does.
+        # The server's own folder stays until the server ends.
         assert len([*folder.iterdir()]) == 1
     finally:
         made.close()

@@ -1,4 +1,4 @@
-"""What a suite leaves behind is seen."""
+"""What a suite leaves behind is detected."""
 
 import subprocess
 import sys
@@ -48,5 +48,5 @@ def test_what_a_stopped_engine_has_is_seen_when_it_is_started(monkeypatch):
     there = {"image diabetes:v1 1", "container api of diabetes:v1", "link veth1", "file /tmp/dma-1"}
     monkeypatch.setattr(leftovers, "seen", lambda: there)
     before = leftovers.of_started_engine()
-    # No engine puts this there.
+    # An engine does not create this file.
     assert leftovers.after(before) == ["file /tmp/dma-1"]

@@ -1,4 +1,4 @@
-"""Which fixtures are tried again, by pytest's own runs."""
+"""Which fixtures are tried again, in runs of pytest itself."""
 
 import pytest
 
@@ -43,9 +43,9 @@ AGAIN = ["tried", "tried"]
             AGAIN,
             {"passed": 3, "warnings": 1},
         ),
-        # Twice is no passing reason; each of its tests says so.
+        # A second failure is not transient; each of the fixture's tests reports it.
         (("module", "ConnectionError()", 9), AGAIN, {"passed": 1, "errors": 2, "warnings": 1}),
-        # What the product does is right the first time.
+        # The product must work at the first attempt.
         (("module", "AssertionError()", 1), ["tried"], {"passed": 1, "errors": 2}),
         (("function", "OSError()", 1), [*AGAIN, "removed"], {"passed": 2, "errors": 1}),
     ],

@@ -1,4 +1,4 @@
-"""Molecule's scenarios run side by side: what one removes by name is its own."""
+"""Molecule's scenarios run in parallel: what one removes by name belongs to no other."""
 
 import pytest
 import yaml
@@ -7,7 +7,7 @@ from support import ROOT
 
 
 def prefixes(value):
-    """Return the values of apps_prefix, however deep."""
+    """Return the values of apps_prefix at any depth."""
     if isinstance(value, dict):
         own = [value["apps_prefix"]] if "apps_prefix" in value else []
         return own + [found for inner in value.values() for found in prefixes(inner)]

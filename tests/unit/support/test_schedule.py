@@ -60,7 +60,7 @@ def two(tmp_path):
 
 
 def free(path, mode):
-    """Whether a third process would get the turn at once."""
+    """Return whether a third process would get the lock at once."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, mode | fcntl.LOCK_NB)

@@ -31,7 +31,7 @@ UNIT = "tests/unit/module_utils"
     ("what", "chosen", "others"),
     [
         ("docker/tcp_ports.py", ["docker/test_tcp_ports.py"], ["docker/test_engine.py"]),
-        # It has no test of its own name; nor is every `http` its.
+        # No test is named after urls.py, and not every module named http is checks/http.py.
         ("gke/urls.py", ["gke/test_creation.py"], ["gke/test_cost.py", "checks/test_http.py"]),
         ("checks/http.py", ["checks/test_http.py"], ["registry/test_access.py"]),
         ("registry", ["registry/test_access.py"], ["gke/test_cost.py"]),

@@ -14,7 +14,7 @@ WSL_FEATURES = [windows.WSL, windows.VM_PLATFORM]
 
 
 def installed(**values):
-    """A machine on which everything was done, but the start of the engine."""
+    """Return a machine with everything installed, and the engine not started."""
     made = Machine("a", **values)
     made.enable(WSL_FEATURES, parents=True)
     made.restart()
@@ -138,7 +138,7 @@ def test_files():
     ("kind", "key", "name", "value"),
     [
         ("win10-home", windows.CURRENT_VERSION, "EditionID", "Core"),
-        ("win11-pro", windows.CURRENT_VERSION, "ProductName", "Windows 10 Pro"),  # as it is
+        ("win11-pro", windows.CURRENT_VERSION, "ProductName", "Windows 10 Pro"),  # the real one
         ("server-2022", windows.CURRENT_VERSION, "InstallationType", "Server"),
         ("has-desktop", windows.UNINSTALL + r"\Docker Desktop", "DisplayVersion", "4.39.0"),
         ("has-desktop", windows.LXSS_MSI, "Version", windows.WSL_VERSION),

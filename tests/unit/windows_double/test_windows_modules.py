@@ -1,4 +1,4 @@
-"""What modules answer: each answer has only keys that the real module documents."""
+"""What modules return: each result has only keys that the real module documents."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PACKAGE = {
     "product_id": "Docker Desktop",
     "arguments": ["install", "--quiet", "--accept-license"],
 }
-# Of every module; skipped and the output of programs are said without being documented.
+# Returned by any module; `skipped` and the output of programs are not documented.
 COMMON = {"changed", "failed", "msg", "rc", "skipped", "ansible_facts", "stdout", "stderr"}
-# Returned by the real modules' sources, and in none of their documentations.
+# Returned by the real modules, but not documented.
 UNDOCUMENTED = {
     "win_command": {"start", "end", "delta", "cmd"},
     "win_copy": {"files", "directories", "symlinks", "operation"},
@@ -221,7 +221,7 @@ def test_features():
     made = machine()
     first = ask(made, "win_optional_feature", name=FEATURES, include_parent=True)
     again = ask(made, "win_optional_feature", name=FEATURES, include_parent=True)
-    # As the real one: what waits for a restart is enabled once more, and still waits.
+    # Like the real module: a feature that waits for a restart is enabled again, and still waits.
     assert first == again == {"changed": True, "reboot_required": True}
     made.restart()
     last = ask(made, "win_optional_feature", name=FEATURES, include_parent=True)
@@ -294,7 +294,7 @@ def test_commands():
     ("faults", "rc", "reboot", "failed"),
     [
         ({}, 0, False, None),
-        # By failed=False a restart's exit code is no failure to Ansible.
+        # With failed=False, Ansible does not treat an exit code for a restart as a failure.
         ({"installer_exit": 3010}, 3010, True, False),
         ({"installer_exit": 1603, "installer_exits": 1}, 1603, False, True),
     ],

@@ -1,4 +1,4 @@
-"""What programs say and do on a machine."""
+"""What programs print and do on a machine."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_wsl_writes_utf_16():
     assert ran.read("utf-16-le").stdout.startswith("The Windows Subsystem")
     told = run("win11-pro", "wsl.exe", "--status", environment={"WSL_UTF8": "1"})
     assert told.read("utf-8").stdout.startswith("The Windows Subsystem")
-    # What runs in a distribution writes what it writes.
+    # The output of a program in a distribution is not converted.
     inside = run("has-wsl-engine", "wsl.exe", "--exec", "docker", "version", *JSON)
     assert json.loads(inside.read("utf-8").stdout)["Server"]
 

@@ -51,7 +51,7 @@ def script(begin, *pairs):
             script(PROCESSOR, "a = $p.VirtualizationFirmwareEnabled"),
             {"a": False},
         ),
-        # What was not asked for is not there.
+        # A property that was not requested is missing.
         (
             "win11-pro",
             script(PROCESSOR, "a = $p.SecondLevelAddressTranslationExtensions"),

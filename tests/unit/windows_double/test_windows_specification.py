@@ -1,4 +1,4 @@
-"""What a module accepts, read of its documentation and of its own source."""
+"""What a module accepts, read from its documentation and its own source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The estimator on disk: same bytes each time, and nothing loaded that was not meant to be."""
+"""The estimator on disk: the same bytes each time, and only what is trusted is loaded."""
 
 import functools
 import hashlib
@@ -75,7 +75,7 @@ def test_any_model_is_read_as_it_was(train: Callable[[], Training]) -> None:
 )
 def test_types_of_scikit_learn_are_trusted(estimator: Any) -> None:
     target = TARGET > 1.5
-    # SciPy 1.18 deprecates what a regressor makes of truth values.
+    # SciPy 1.18 deprecates what a regressor computes from Boolean targets.
     model = estimator.fit(ROWS, target.astype(float) if is_regressor(estimator) else target)
     assert np.allclose(restore(dump(model)).predict(ROWS), model.predict(ROWS), rtol=1e-12)
 
@@ -88,7 +88,7 @@ def test_what_skops_cannot_write_is_told() -> None:
 
 
 def forged(estimator: Any, change: Callable[[Any], None]) -> bytes:
-    """The file of an estimator whose arrays were changed."""
+    """Return the file of an estimator whose arrays were changed."""
     with zipfile.ZipFile(io.BytesIO(dump(estimator))) as archive:
         members = {member: archive.read(member) for member in archive.namelist()}
     for name, content in members.items():
@@ -110,7 +110,7 @@ def packed(members: dict[str, bytes]) -> bytes:
 
 
 def setting(field: str, place: int, value: int) -> Callable[[Any], None]:
-    """What sets a field of the records that have it."""
+    """Return a function that sets a field of the record arrays that have it."""
 
     def change(array: Any) -> None:
         if field in (array.dtype.names or ()):
@@ -120,7 +120,7 @@ def setting(field: str, place: int, value: int) -> Callable[[Any], None]:
 
 
 def setting_whole_numbers(value: int) -> Callable[[Any], None]:
-    """What sets the last number of arrays that number the rows."""
+    """Return a function that sets the last number of arrays that contain row numbers."""
 
     def change(array: Any) -> None:
         if array.dtype == np.int64 and array.shape == (len(ROWS),):
@@ -174,13 +174,13 @@ def sha256(content: bytes) -> str:
 
 
 def replaced_model(content: bytes, card: dict[str, Any]) -> tuple[bytes, bytes]:
-    """A forged model, with a card forged to match."""
+    """Return a forged model, with a card forged to match."""
     files = card["files"] | {"model.skops": sha256(content)}
     return content, json.dumps(card | {"files": files}).encode()
 
 
 def renamed_class(model: bytes, module: str, name: str) -> bytes:
-    """The model's file with the estimator's class replaced in its schema."""
+    """Return the model's file with the estimator's class replaced in its schema."""
     with zipfile.ZipFile(io.BytesIO(model)) as archive:
         members = {member: archive.read(member) for member in archive.namelist()}
     schema = json.loads(members["schema.json"])

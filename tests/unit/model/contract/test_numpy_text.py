@@ -16,9 +16,9 @@ DECIMALS = st.builds(
     st.integers(-(10**17), 10**17),
     st.integers(-330, 290),
 )
-# Exactly in the middle of two numbers of eight digits.
+# Exactly halfway between two numbers of eight digits.
 HALVES = st.builds(lambda whole, power: whole / 2**power, st.integers(0, 2**40), st.integers(1, 45))
-# Where the shortest digits and eight digits change places.
+# Around the limits of the ranges that are formatted differently.
 COARSE = st.floats(2.0**25, 2.0**27) | st.floats(9e-5, 2e-4)
 SUBNORMAL = st.integers(0, 2**52).map(lambda bits: bits * 5e-324)
 

@@ -63,7 +63,7 @@ def test_the_tutorials_example(predictor: Predictor) -> None:
     assert answer(predictor, "f=0.05") == "[199.60524718]"
 
 
-# What else is in the query is ignored, and any notation of it is the same.
+# Other parameters are ignored, and all notations of a value are equivalent.
 SAME_QUERIES = ["f=1&g=2", "g=2&f=1&F=3", "&&f=1&", "%66=1", "f=%31", "f=1.", "g&f=1e0", "f=%2B1"]
 
 
@@ -159,7 +159,7 @@ VALUES = {
 @pytest.mark.parametrize(("feature", "text", "value"), VALUES.values(), ids=VALUES)
 def test_values(feature: Feature, text: str, value: Value) -> None:
     assert parser((feature,))(f"x={text}") == [value]
-    # With what makes it take the careful way.
+    # The additional parameter selects the careful parser.
     assert parser((feature,))(f"y&x={text}") == [value]
     assert type(parser((feature,))(f"x={text}")[0]) is type(value)
 
@@ -170,7 +170,7 @@ def test_a_value_that_may_be_missing(kind: Kind) -> None:
     assert parser((number("f"), feature))("f=1") == [1.0, None]
 
 
-# What: (the feature, its text in the URL or None, the detail)
+# Case: (the kind of feature, its text in the URL or None, the detail)
 FAULTS = {
     "no whole number": ("integer", "1.0", "is not a whole number such as 3 or -1"),
     "an integer too large": (
@@ -251,7 +251,7 @@ def test_both_ways_say_the_same(texts: list[str], order: list[int], complete: bo
 
 
 class Overflowing:
-    """A model whose predictions are no numbers."""
+    """A model whose predictions overflow."""
 
     features = (number("f"), category("red"))
 

@@ -94,7 +94,7 @@ def test_another_method_is_not_allowed(client: FlaskClient, path: str, method: s
 
 
 class Broken:
-    """A model that fails in a way nobody thought of."""
+    """A model that fails with an unexpected exception."""
 
     features = (Feature(name="f", column="f", kind="number"),)
     form = "estimator"

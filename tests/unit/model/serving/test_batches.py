@@ -21,7 +21,7 @@ def feature(kind: Kind, **fields: Any) -> Feature:
 
 
 CLOSED = feature("category", closed=True, categories=("a", "b"))
-# Feature, column, the column as the model takes it.
+# (feature, column, the column as passed to the model)
 GOOD = [
     (feature("number"), [0.5, -1e308], [0.5, -1e308]),
     (feature("number"), [1, 2.5, 2**63], [1.0, 2.5, 2.0**63]),
@@ -105,7 +105,7 @@ class Doubling:
 
 
 class Counted:
-    """Metrics that remember."""
+    """Metrics that record their calls."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
@@ -132,7 +132,7 @@ def test_rows_without_a_prediction_are_named(made: Any) -> None:
         3: (ParameterError("g", "is not a text"),),
         4: (ParameterError("f", MISSING), ParameterError("g", "is not a text")),
     }
-    # Only what can be predicted is asked, and only what was predicted is counted.
+    # The model gets only valid rows, and only predicted rows are counted as predictions.
     assert model.asked == [[[1e308], ["c"]]]
     assert metrics.calls == [5]
 
@@ -179,7 +179,7 @@ def test_what_is_not_asked_for_is_not_made() -> None:
     ids=str,
 )
 def test_no_prediction_is_beyond_the_largest_number(made: list[Any], places: list[int]) -> None:
-    """Whatever a prediction is: numbers, labels, several numbers."""
+    """This holds for numbers, labels and several numbers."""
     model = Doubling(lambda _: made)
     predicted = predict(model, None, [[0.5] * 3, ["a"] * 3], 3)
     expected = [made[row] if row in places else None for row in range(3)]

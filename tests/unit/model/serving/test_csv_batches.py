@@ -1,4 +1,4 @@
-"""Tables in, tables out, block by block."""
+"""CSV requests and responses, block by block."""
 
 import io
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ F, G = feature("f"), feature("g", "text", nullable=True)
 
 
 def read(table: str | bytes, *features: Feature) -> tuple[list[list[Any]], dict[int, str]]:
-    """Return all rows of a table by column, and the details of what is wrong with rows."""
+    """Return all rows of a table by column, and the errors of faulty rows."""
     columns: list[list[Any]] = [[] for _ in features]
     faulty = {}
     data = table.encode() if isinstance(table, str) else table
@@ -80,7 +80,7 @@ def test_a_row_of_another_width_is_faulty() -> None:
         2: "has 3 fields where the header line has 2",
         3: "has 0 fields where the header line has 2",
     }
-    # Of one column, an empty line is an empty field.
+    # In a table with one column, an empty line is an empty field.
     assert read('f\n\n"1"\n\n2\n1,2\n', F) == (
         [[None, 1, None, 2, None]],
         {4: "has 2 fields where the header line has 1"},
@@ -127,7 +127,7 @@ def test_values_are_made_of_texts(taker: Feature, texts: list[str], values: list
 
 
 class Shape:
-    """What a table's columns depend on."""
+    """The properties of a model that a table's columns depend on."""
 
     weighted_sum = None
 

@@ -21,7 +21,7 @@ LIMIT = 60.0
 ANSWER = [b"answer"]
 
 
-# What: (the family that is listened on, the address asked)
+# Case: (the family of the listening socket, the address that clients connect to)
 FAMILIES = {
     "IPv4": (socket.AF_INET, "127.0.0.1"),
     "IPv6": (socket.AF_INET6, "::1"),
@@ -39,7 +39,7 @@ def line(local, state):
     return f"   0: {local} 0100007F:D431 {state} 00000000:00000000 00:00000000 00000000 0 0 7\n"
 
 
-# What: (the table's lines, whether port 8080 has a connection)
+# Case: (the table's lines, whether port 8080 has a connection)
 TABLES = {
     "none": ([], False),
     "the listening socket": ([line("00000000:1F90", "0A")], False),
@@ -107,7 +107,7 @@ def test_each_answer_of_the_leave_ends_its_connection(protocol, added):
 
 @pytest.mark.parametrize(("family", "host"), FAMILIES.values(), ids=FAMILIES)
 def test_who_is_accepted_in_the_last_call_is_heard(family, host, monkeypatch):
-    """The kernel gives a connection that is completed after the refusal the listener's limit."""
+    """The kernel applies the listener's limit to connections completed after the refusal."""
     monkeypatch.setattr(drain, "LAST_CALL", 0.1)
     dual = family == socket.AF_INET6
     with (
@@ -123,7 +123,7 @@ def test_who_is_accepted_in_the_last_call_is_heard(family, host, monkeypatch):
             with pytest.raises(TimeoutError):
                 accepted.recv(99)
             Drain(address[1])._refuse(drain.REFUSE, None)
-            # The client's kernel sends it again.
+            # The client's kernel retransmits it.
             accepted.settimeout(LIMIT)
             assert accepted.recv(99) == b"request"
 
@@ -150,7 +150,7 @@ def test_those_who_wait_are_accepted_and_nobody_else(family, host):
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
-        # Refused as soon as nobody listens: at the kernel's next attempt.
+        # Without a listener, the kernel's next attempt is refused.
         listener.close()
         assert select.select([], [late], [], LIMIT)[1]
         assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
@@ -175,7 +175,7 @@ def test_looking_for_listeners_opens_nothing(listener):
 
 
 class Clock:
-    """A clock that only sleeping moves."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self):
         self.now = 0.0
@@ -187,7 +187,7 @@ class Clock:
         return self.now
 
 
-# What: (leave, most, whether a client stays, the seconds it takes)
+# Case: (leave, most, whether a client stays, the seconds it takes)
 LEAVES = {
     "nobody there": (3, 8, False, (drain.QUIET - 1) * drain.INTERVAL),
     "a client that stays": (3, 8, True, 3 + drain.LAST_CALL),
@@ -208,7 +208,7 @@ def test_how_long_a_leave_is(listener, leave, most, stays, takes):
 
 
 def test_a_client_that_comes_back_at_once_is_waited_for(listener):
-    """One look in which it has no connection does not end the leave."""
+    """A single poll without a connection does not end the leave."""
     clock = Clock()
     address = listener.getsockname()
     clients = []

@@ -15,13 +15,13 @@ SETTINGS = replace(server_settings(DEFAULTS, {}), host="127.0.0.1", port=9)
 
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The exit code of each time that granian's own shutdown was reached."""
+    """Replace granian's own shutdown; return the exit codes that it is called with."""
     codes: list[int] = []
     monkeypatch.setattr(Server, "shutdown", lambda _, code: codes.append(code))
     return codes
 
 
-# What: (the signal, PREDICTION_LEAVE_SECONDS, whether clients are told to go)
+# Case: (the signal, PREDICTION_LEAVE_SECONDS, whether the server drains)
 STOPS = {
     "SIGTERM": (signal.SIGTERM, 3, True),
     "SIGTERM without a leave": (signal.SIGTERM, 0, False),
@@ -56,7 +56,7 @@ def test_what_drains(
     server.shutdown(1)
     assert stopped == [1]
     assert asked == ([([], leave, 8)] if drains else [])
-    # What is left of the time is the workers'.
+    # The workers get the rest of the time.
     assert server.workers_kill_timeout == (5.5 if drains else 8)
 
 

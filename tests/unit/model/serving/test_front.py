@@ -1,4 +1,4 @@
-"""The short path, and what is in front of everything else; test_main asks the real server."""
+"""The fast path, and what applies to all requests; test_main tests the real server."""
 
 import io
 import json
@@ -28,7 +28,7 @@ LIMIT = 60.0
 
 
 class Double:
-    """A model that doubles; it breaks at 13, and what is beyond 1e300 overflows."""
+    """A model that doubles its input; it fails at 13 and overflows above 1e300."""
 
     form = "coefficients"
     task = "regression"
@@ -58,7 +58,7 @@ class Double:
 
 
 class Asked:
-    """An answer."""
+    """A response."""
 
     def __init__(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
         self.status = int(status[:3])
@@ -68,7 +68,7 @@ class Asked:
 
 
 class Service:
-    """A front with its application, asked without a server."""
+    """A front with its application, called without a server."""
 
     def __init__(self, log: RequestLog, **options: Any) -> None:
         self.predictor: Any = Double()
@@ -98,7 +98,7 @@ class Service:
 
 
 class PipedLog(RequestLog):
-    """A log that is read back."""
+    """A log that writes to a pipe, from which it can be read."""
 
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
@@ -123,7 +123,7 @@ def service(log: PipedLog) -> Service:
 
 
 def begin(front: Front, path: str, **changes: Any) -> tuple[list[Any], Iterable[bytes]]:
-    """Return what start_response was given, and what comes of it."""
+    """Return the arguments of start_response, and the body."""
     path, _, query = path.partition("?")
     environ = {
         "REQUEST_METHOD": "GET",
@@ -165,7 +165,7 @@ def test_the_short_path_answers_as_the_application(service: Service, path: str, 
         assert (asked.status, asked.body) == (200, expected.data)
         assert asked.body == (text.encode() if method == "GET" else b"")
         assert asked.headers["content-type"] == expected.content_type
-        # A server tells the length of what it sends whole.
+        # The server adds the Content-Length of a response that it sends in one piece.
         assert asked.headers.get("content-length", "4") == str(expected.content_length)
 
 
@@ -180,7 +180,7 @@ def test_errors_are_the_applications(
     assert document.pop("request_id") == "abc"
     theirs = json.loads(expected.data)
     if query == "?f=13":
-        # Each has its own words for it, and none tells more.
+        # The wording differs, and neither reveals the cause.
         assert "secret" not in document.pop("detail") + theirs.pop("detail")
         assert "RuntimeError: secret" in caplog.text
     assert (asked.status, document) == (expected.status_code, theirs)
@@ -193,7 +193,7 @@ def test_errors_are_the_applications(
 
 def test_the_short_path_calls_no_flask(service: Service) -> None:
     front = service.front()
-    front.app = None  # type: ignore[assignment] # whatever calls it fails
+    front.app = None  # type: ignore[assignment] # calling it fails
     for path in ("/isAlive", "/prediction/?f=1", "/prediction?f=a", "/prediction/?f=13"):
         for method in ("GET", "HEAD"):
             assert ask(front, path, REQUEST_METHOD=method).status in (200, 400, 500)
@@ -225,7 +225,7 @@ def test_a_usual_batch_is_answered_without_flask(
     expected = service.app.test_client().post("/v1/predictions", data=body, content_type=JSON)
     before = service.samples()
     front = service.front()
-    front.app = None  # type: ignore[assignment] # whatever calls it fails
+    front.app = None  # type: ignore[assignment] # calling it fails
     asked = post(front, body, **({"HTTP_ACCEPT": accept} if accept else {}))
     assert (asked.status, asked.body) == (200, expected.data)
     assert asked.headers["content-type"] == expected.content_type
@@ -240,7 +240,7 @@ def test_a_usual_batch_is_answered_without_flask(
     assert after["http_request_duration_seconds_count", "/v1/predictions", "POST", "2xx"] == 1
 
 
-# What makes a batch one for the application, and how it is answered there.
+# Batches for the application: (the body, changes to the request, the status)
 UNUSUAL: dict[str, tuple[bytes, dict[str, Any], int]] = {
     "another type": (b"f\n1\n", {"CONTENT_TYPE": "text/csv"}, 200),
     "a charset": (BATCH, {"CONTENT_TYPE": f"{JSON}; charset=utf-8"}, 200),
@@ -394,7 +394,7 @@ def test_without_a_request_log(log: PipedLog, service: Service) -> None:
     assert not log._queue
 
 
-# What: (the request, whether the connection ends with the answer)
+# Case: (the request, whether the response closes the connection)
 LARGE: dict[str, tuple[dict[str, Any], bool]] = {
     "by its length": ({"CONTENT_LENGTH": "101"}, True),
     "by far": ({"CONTENT_LENGTH": "9" * 30}, True),
@@ -408,7 +408,7 @@ def test_a_body_that_is_too_large(
     service: Service, path: str, changes: dict[str, Any], closes: bool
 ) -> None:
     front = service.front()
-    front.app = None  # type: ignore[assignment] # refused before
+    front.app = None  # type: ignore[assignment] # refused before it is called
     asked = ask(front, path, REQUEST_METHOD="POST", **changes)
     assert asked.status == 413
     assert asked.headers.get("connection") == ("close" if closes else None)
@@ -424,7 +424,7 @@ def test_a_body_that_is_too_large(
         assert document["request_id"] == asked.headers["x-request-id"]
 
 
-# How a view may read the body.
+# Ways in which a view may read the body.
 READS: dict[str, Callable[[], Iterable[bytes]]] = {
     "all by Flask": lambda: [request.get_data()],
     "parts by Flask": lambda: iter(lambda: request.stream.read(7), b""),
@@ -452,7 +452,7 @@ def test_a_body_that_does_not_tell_its_length(
 
 
 class Busy:
-    """A view that is under way until it is told to end."""
+    """A view whose requests last until `end` is set."""
 
     def __init__(self, service: Service) -> None:
         self.begun = threading.Semaphore(0)
@@ -465,7 +465,7 @@ class Busy:
         return "done"
 
     def ask(self, front: Front) -> threading.Thread:
-        """Return the thread of a request that has begun."""
+        """Start a request; return its thread when the view is running."""
         thread = threading.Thread(target=ask, args=(front, "/busy"), daemon=True)
         thread.start()
         assert self.begun.acquire(timeout=LIMIT)
@@ -512,7 +512,7 @@ def test_one_waits_for_its_turn_while_others_get_on(
 
 
 def stream(service: Service, chunks: Iterable[bytes], **options: Any) -> list[str]:
-    """Serve a stream; return what will say that it was closed."""
+    """Add a view that streams; return a list that gets an item when the stream is closed."""
     closed: list[str] = []
 
     @stream_with_context
@@ -574,7 +574,7 @@ def test_a_stream_that_breaks_off(service: Service, caplog: pytest.LogCaptureFix
 
 
 def test_small_answers_are_lists(service: Service) -> None:
-    """The server sends these at once."""
+    """The server sends a list in one piece."""
     service.app.add_url_rule("/gone", "gone", lambda: ("", 204))
     front = service.front()
     for path in ("/isAlive", "/prediction/?f=1", "/prediction/", "/nope", "/model", "/gone"):
@@ -612,13 +612,13 @@ def test_errors_are_logged_with_the_requests_id(service: Service) -> None:
         logging.getLogger().removeHandler(handler)
     lines = [json.loads(line) for line in handler.lines]
     assert [line["request_id"] for line in lines] == ["idf", "idp"]
-    # What is logged later is not of that request.
+    # Later log records do not belong to that request.
     assert not request_id.CURRENT.get()
     assert all("RuntimeError: secret" in line["traceback"] for line in lines)
 
 
 class Collecting(logging.Handler):
-    """What is logged, as it would be written."""
+    """A handler that collects the formatted log records."""
 
     def __init__(self) -> None:
         super().__init__()

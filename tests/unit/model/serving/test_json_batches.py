@@ -1,4 +1,4 @@
-"""JSON documents of numbers, which machine code predicts from: as Python does, or not at all."""
+"""Machine code for JSON documents of numbers: it predicts as Python does, or not at all."""
 
 import json
 from array import array
@@ -23,7 +23,7 @@ F, G = (
 )
 WHOLE = Feature(name="f", column="f", kind="integer")
 
-# What: the document and its columns.
+# Case: (the document, its columns)
 GOOD = {
     "as is": ('{"columns":{"f":[1.5,-2e3],"g":[0,7]}}', [[1.5, -2e3], [0.0, 7.0]]),
     "in another order": ('{"columns":{"g":[1],"f":[2]}}', [[2.0], [1.0]]),

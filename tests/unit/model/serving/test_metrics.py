@@ -73,7 +73,7 @@ def test_there_is_room_for_so_many_endpoints(metrics: Metrics) -> None:
     assert last + module.SERIES == metrics._words
 
 
-# What: (a row, the features whose value is out of range)
+# Case: (a row, the features whose value is out of range)
 ROWS = {
     "inside": ([0.0, "red", True, "x"], ()),
     "at the other end": ([10.0, "blue", False, ""], ()),
@@ -147,7 +147,7 @@ def test_a_great_batch_is_counted_exactly_and_its_drift_estimated() -> None:
     assert samples(metrics)["predictions_total",] == 10_000
 
 
-# What: (values, whether they are taken to have drifted)
+# Case: (values, whether they count as drift)
 DRIFTS = {
     "like the training data": ([1.0, 3.0, 6.0, 9.0], False),
     "all in one bin": ([1.0], True),
@@ -166,10 +166,10 @@ def test_drift(values: list[float], drifted: bool) -> None:
 
 def test_stability_index() -> None:
     assert stability_index((0.5, 0.5), [50, 50, 0]) == pytest.approx(0)
-    # As textbooks have it: the sum of (now - was) * ln(now / was).
+    # The textbook formula: the sum of (now - was) * ln(now / was).
     expected = (0.6 - 0.5) * math.log(0.6 / 0.5) + (0.4 - 0.5) * math.log(0.4 / 0.5)
     assert stability_index((0.5, 0.5), [60, 40, 0]) == pytest.approx(expected)
-    # What was missing in training is in no bin.
+    # Values that were missing in training are in no bin.
     assert stability_index((0.25, 0.25), [60, 40, 0]) == pytest.approx(expected)
     assert stability_index((1.0,), [0, 10]) > 1
 

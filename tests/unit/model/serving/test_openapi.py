@@ -1,4 +1,4 @@
-"""The description: valid, about this model, and true of what the service does."""
+"""The API's description: valid, about this model, and true of what the service does."""
 
 import contextlib
 import json
@@ -87,7 +87,7 @@ def test_it_is_valid_and_complete(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("app", ["line", "mixed"], indirect=True)
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_the_service_does_what_it_says(app: Any, mode: GenerationMode) -> None:
-    """Whatever is asked, as described and otherwise: no server errors, nothing undescribed."""
+    """Valid and invalid requests cause no server errors, only responses as described."""
     front = Front(
         app,
         app.extensions["predictor"],
@@ -114,12 +114,12 @@ def test_the_service_does_what_it_says(app: Any, mode: GenerationMode) -> None:
         def ask(case: Any) -> None:
             case.validate_response(case.call(), checks=CHECKS)
 
-        # What has no inputs cannot be asked otherwise.
+        # An operation without inputs has no invalid requests.
         with contextlib.suppress(Unsatisfiable):
             ask()
             asked.add(operation.path)
     if mode is GenerationMode.POSITIVE:
-        # schemathesis leaves the path out that it has read.
+        # schemathesis omits the path that it read the description from.
         assert sorted(asked) == sorted({*PATHS} - {"/openapi.json"})
     else:
         assert asked >= WITH_INPUTS

@@ -1,4 +1,4 @@
-"""The pages by Flask's client: what is on them, and what their headers let them do."""
+"""The pages through Flask's client: their content, and what their headers allow."""
 
 import html.parser
 import json
@@ -163,7 +163,7 @@ DOCUMENT = {
 
 
 class Page(html.parser.HTMLParser):
-    """A page's elements, each with its attributes, and its text; well-formed or refused."""
+    """A page's elements with their attributes, and its text; it must be well-formed."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -320,7 +320,7 @@ def test_the_form_has_a_field_for_each_feature_set_to_what_is_usual(client: Flas
     shown = Page(client.get("/").text)
     number, slider = shown.one("input", id="f0"), shown.one("input", id="f0-slider")
     assert (number["name"], number["type"], number["value"]) == ("f", "number", "-0.007")
-    # The slider stays within what the training data had; the number may go beyond.
+    # The slider has the range of the training data; the number may exceed it.
     assert (slider["min"], slider["max"], slider["step"]) == ("-0.090", "0.170", "0.001")
     assert "name" not in slider
     assert "min" not in number
@@ -337,7 +337,7 @@ def test_the_form_has_a_field_for_each_feature_set_to_what_is_usual(client: Flas
     assert shown.one("select", id="f3")["name"] == "island"
     assert shown.one("select", id="f4")["name"] == "sex"
     means = [option["data-means"] for option in shown.all("option") if "data-means" in option]
-    assert means == ["missing", "other"]  # both of sex: island takes nothing but its own
+    assert means == ["missing", "other"]  # both of sex: island accepts only its own values
     assert shown.one("input", id="f5")["value"] == "fine"
     assert f"Training data: {page.MINUS}0.0903 to 0.1706" in shown.text
 

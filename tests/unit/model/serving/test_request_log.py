@@ -1,4 +1,4 @@
-"""Lines of the log: whole, complete, and never in anybody's way."""
+"""Lines of the log: whole, complete, and never blocking a request."""
 
 import json
 import logging
@@ -72,7 +72,7 @@ def test_what_is_not_known_is_left_out() -> None:
     assert not {"served_by", "trace_id"} & set(line)
 
 
-# What a client may send: (the path as WSGI has it, as it is logged)
+# Paths that a client may send: (as in WSGI, as logged)
 PATHS = {
     "quotes": ('/"\\', '/"\\'),
     "control characters": ("/\r\n\0{}", "/\r\n\0{}"),
@@ -118,7 +118,7 @@ def test_what_there_is_no_room_for_is_dropped_and_counted(pipe: tuple[int, int])
 
 
 def test_nobody_waits_for_a_reader_that_does_not_read(pipe: tuple[int, int]) -> None:
-    """The thread does, and goes on when there is one."""
+    """Only the log's thread waits; it continues when there is a reader."""
     dropped: list[int] = []
     log = RequestLog(dropped.append, descriptor=pipe[1])
     log.start()
@@ -136,7 +136,7 @@ def test_nobody_waits_for_a_reader_that_does_not_read(pipe: tuple[int, int]) -> 
 
 
 def drained(descriptor: int) -> bytes:
-    """Return all that comes until nobody writes any more."""
+    """Return everything that is written until the pipe has no writer."""
     return b"".join(iter(lambda: os.read(descriptor, 1 << 20), b""))
 
 
@@ -167,7 +167,7 @@ def test_a_descriptor_that_does_not_wait(pipe: tuple[int, int]) -> None:
     assert received.count(b"\n") == 1000
 
 
-# Several processes, whose lines come one after the other; none of them closes its log.
+# Several processes that write to the same output; none of them closes its log.
 WORKERS = """
 import multiprocessing
 from model.service.serving.request_log import RequestLog

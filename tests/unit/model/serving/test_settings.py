@@ -1,4 +1,4 @@
-"""Settings: what is taken, and what is said of the rest."""
+"""Settings: accepted values, and the error messages for all others."""
 
 from typing import Any
 

@@ -12,11 +12,11 @@ from model.service.serving.csv_batches import KEPT_BYTES
 from support.model_server import LIMIT, ModelServer, serving
 
 PATH = "/v1/predictions"
-# Beside the answer that is kept: blocks that are worked on.
+# Memory for blocks in progress, in addition to the buffered response.
 WORKING = 24 << 20
 VALUE = "-0.0123456\n"
 PIECE = (VALUE * 1000).encode()
-# Rows of which the answer is kept, and of which it is not.
+# Numbers of rows: with a response that is buffered whole, and with one that is not.
 KEPT_ROWS, MORE_ROWS = 1_000_000, 5_000_000
 
 
@@ -35,7 +35,7 @@ def pieces(rows: int, broken: str = "") -> Iterator[bytes]:
 
 
 def begin(server: ModelServer, body: Iterator[bytes]) -> tuple[http.client.HTTPConnection, bytes]:
-    """Open a connection and ask for CSV; return it and the body to be sent on it."""
+    """Open a connection and send the headers of a CSV request; return it and the body."""
     data = b"".join(body)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT)
     connection.putrequest("POST", PATH)
@@ -61,7 +61,7 @@ def test_memory_does_not_depend_on_the_length(server: ModelServer) -> None:
         assert read_lines(connection.getresponse())[0] == 1001
     before = server.peak()
 
-    # Sends all of it before it reads.
+    # The client sends the whole table before it reads.
     connection, data = begin(server, pieces(KEPT_ROWS))
     with contextlib.closing(connection):
         connection.send(data)
@@ -74,7 +74,7 @@ def test_memory_does_not_depend_on_the_length(server: ModelServer) -> None:
     assert last.endswith(b",\n")
     assert server.peak() - before < KEPT_BYTES + WORKING
 
-    # Reads while it sends.
+    # The client reads while it sends.
     connection, data = begin(server, pieces(MORE_ROWS))
     with contextlib.closing(connection):
         sender = threading.Thread(target=connection.send, args=(data,), daemon=True)
@@ -89,7 +89,7 @@ def test_memory_does_not_depend_on_the_length(server: ModelServer) -> None:
 
 
 def test_what_is_broken_in_the_last_row_is_told(server: ModelServer) -> None:
-    """By the status, or in the last line once the answer has begun."""
+    """The status tells it, or the last line if the response has begun."""
     connection, data = begin(server, pieces(10_000, '"'))
     with contextlib.closing(connection):
         connection.send(data)
@@ -111,7 +111,7 @@ def test_what_is_broken_in_the_last_row_is_told(server: ModelServer) -> None:
 
 
 def test_a_client_that_leaves_keeps_nothing(server: ModelServer) -> None:
-    """Neither in the middle of its table, nor of its answer; permits are given back."""
+    """A client that leaves while it sends or reads releases its permit."""
     for rows, answered in ((100_000, False), (KEPT_ROWS, True)):
         for _ in range(12):
             connection, data = begin(server, pieces(rows))

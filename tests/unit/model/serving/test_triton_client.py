@@ -1,6 +1,6 @@
-"""A client of the Open Inference Protocol that nobody here wrote, against the real server.
+"""A third-party client of the Open Inference Protocol, against the real server.
 
-tritonclient's gevent stays out of this process: what it asks is a program of its own.
+It runs in a separate process, to keep tritonclient's gevent out of this one.
 """
 
 import subprocess

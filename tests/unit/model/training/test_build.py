@@ -19,7 +19,7 @@ Give = Callable[[Any], None]
 
 @pytest.fixture
 def give(monkeypatch: pytest.MonkeyPatch) -> Give:
-    """What puts a train.py in the place of the default one; None: without train()."""
+    """Return a function that replaces the default train.py; None: without train()."""
 
     def put(train: Any) -> None:
         module = types.ModuleType("train")

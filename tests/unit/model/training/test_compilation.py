@@ -1,4 +1,4 @@
-"""Which form an estimator is served in, and that a form which answers otherwise is not."""
+"""The form in which an estimator is served; a form with other predictions is rejected."""
 
 from collections.abc import Callable
 from typing import Any
@@ -83,7 +83,7 @@ def test_a_wrong_sum_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wrong_model_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when trees are not given single precision: it shows next to where they split only."""
+    """Example: trees without single-precision inputs differ only close to their splits."""
     monkeypatch.setattr(converters, "single_precision", lambda write: write.numbers())
     found = compiled(models.forest())
     assert found.form == "estimator"

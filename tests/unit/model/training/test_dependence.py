@@ -86,7 +86,7 @@ def test_of_several_outputs_it_has_each() -> None:
 
 
 class Counting(DummyRegressor):  # type: ignore[misc]
-    """Counts the rows that it is asked about."""
+    """Counts the rows that it predicts."""
 
     asked = 0
 

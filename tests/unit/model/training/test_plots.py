@@ -1,4 +1,4 @@
-"""The model card's plots: right, accessible, closed in themselves, and small."""
+"""The model card's plots: correct, accessible, self-contained and small."""
 
 import re
 from collections.abc import Callable

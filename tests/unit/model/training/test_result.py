@@ -1,4 +1,4 @@
-"""What a train.py may return, and what is said of what it may not."""
+"""What a train.py may return, and the error messages for anything else."""
 
 import dataclasses
 from typing import Any
@@ -14,7 +14,7 @@ TWO = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
 
 
 def two(**changes: Any) -> Training:
-    """A training on two rows of two columns."""
+    """Return a training on two rows of two columns."""
     return dataclasses.replace(
         models.line(), **{"frame": TWO, "target": [1, 2], "parameters": None} | changes
     )

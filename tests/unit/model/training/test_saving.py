@@ -230,7 +230,7 @@ def test_a_model_the_server_would_refuse_is_not_saved(training: Training, tmp_pa
 
 
 class Moody(LinearRegression):  # type: ignore[misc]
-    """Predicts something else each time."""
+    """Predicts something different each time."""
 
     calls = 0
 
@@ -250,7 +250,7 @@ def test_a_model_that_does_not_survive_saving_is_refused(
 
 
 class Worded(LinearRegression):  # type: ignore[misc]
-    """A regressor that answers in words."""
+    """A regressor that predicts text."""
 
     def predict(self, X: Any) -> Any:  # noqa: N803
         return np.full(len(X), "much")

@@ -1,4 +1,4 @@
-"""Assertions are verified, tokens are good for their time."""
+"""Assertions are verified; tokens are valid for a limited time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests are resolved and checked by Google's own documents."""
+"""Requests are resolved and checked with Google's own discovery documents."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_request_means_a_method(request_line, method_id, params, pieces):
     http_method, url = request_line.split(" ")
     host, slash, path = url.partition("/")
     meant = discovery.find(host, http_method, slash + path)
-    if params is None:  # a quoted slash is part of a name, which such a resource cannot have
+    if params is None:  # an encoded slash would be part of a name, but is not allowed in this one
         assert meant is None
         return
     assert (meant.method.id, meant.params) == (method_id, params)
@@ -157,7 +157,7 @@ def test_every_method_of_a_document_can_be_resolved(name):
         flat = method.resource.get("flatPath", method.resource["path"])
         path = document.base + discovery._PLACEHOLDER.sub(lambda _: next(values), flat)
         found = document.find(method.resource["httpMethod"], path)
-        if found is None:  # its parameters want more than a1
+        if found is None:  # its parameters require other values than a1
             assert "pattern" in str(method.resource["parameters"])
         else:
             same = found.method.resource
@@ -168,9 +168,9 @@ def test_every_method_of_a_document_can_be_resolved(name):
 
 
 def unlike(schema: Mapping[str, Any], seen: set[str]) -> dict[str, Any]:
-    """Return a schema with those of its properties alone that are like none in `seen`.
+    """Return a schema with only those of its properties that are unlike all in `seen`.
 
-    They are added to it. Compute has 5,900 properties, of 800 kinds.
+    They are added to `seen`. Compute has 5,900 properties of 800 kinds.
     """
     properties = {}
     for name, each in schema.get("properties", {}).items():

@@ -1,4 +1,4 @@
-"""What stands before Google's APIs: who calls, may they, is it sound; the faults; the log."""
+"""The frontend of Google's APIs: authentication, permissions, validation, faults, the log."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def google(tmp_path):
 
 
 def send(google, http_method="GET", path=CLUSTERS, body=None, *, host=HOST, token=None, raw=None):
-    """Send a request with a token that is good, unless another one is given."""
+    """Send a request with a valid token, unless another one is given."""
     if token is None:
         token = google.accounts.issue(EMAIL, [CLOUD_PLATFORM, USERINFO]).value
     data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()

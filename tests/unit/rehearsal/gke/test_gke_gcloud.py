@@ -1,4 +1,4 @@
-"""Google's own gcloud, as it is, takes the double for Google."""
+"""Google's unmodified gcloud works with the double as with Google."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from support import gke_double
 
-# gcloud looks again after seconds, so that one operation that takes time is enough.
+# gcloud polls only every few seconds, so only one kind of operation takes time.
 QUICK = {"create_cluster_seconds": 0.1} | dict.fromkeys(
     ("create_pool_seconds", "update_seconds", "delete_seconds"), 0.0
 )

@@ -1,4 +1,4 @@
-"""The google.cloud modules, as they are, take the double for Google."""
+"""The unmodified google.cloud modules work with the double as with Google."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_create_find_and_delete(tmp_path, play):
         assert play(google, "--tags", "absent").ok().changed == ["No pool", "No cluster"]
         assert changed_something(google) == [DELETE_POOL, DELETE]
 
-        # Whatever was sent and answered, Google could have been sent it and could have answered.
+        # All requests and responses are valid for Google's APIs.
         assert [entry["problem"] for entry in google.requests() if entry["problem"]] == []
         refused = [entry for entry in google.requests() if entry["http_method"] == "CONNECT"]
         assert refused == []
@@ -110,7 +110,7 @@ def test_create_find_and_delete(tmp_path, play):
 
 
 def test_request_that_google_refuses(tmp_path):
-    """The module's own mistake: it sends a boolean where the API has a message."""
+    """The module has a bug: it sends a Boolean where the API expects a message."""
     play = tmp_path / "play.yml"
     network = "        network_config:\n          default_snat_status: true\n"
     play.write_text(

@@ -1,4 +1,4 @@
-"""Artifact Registry as docker sees it: who may enter, and what is passed on to where images lie."""
+"""Artifact Registry as docker sees it: logins, and requests passed on to the real registry."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ MANIFESTS = "manifests/v1"
 
 
 def stored(request):
-    """Answer as a registry that has whatever is asked for."""
+    """Answer like a registry that has everything."""
     if request.method == "POST":
         return 202, {"Location": f"http://{request.host}{request.path}7?_state=s"}, b""
     return 200, {"Docker-Content-Digest": "sha256:1"}, b"content"

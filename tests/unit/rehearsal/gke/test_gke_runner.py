@@ -1,4 +1,4 @@
-"""The commands, each in a folder and on ports of its own."""
+"""The commands, each with its own folder and ports."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ports():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Of a double that is down when the test is over."""
+    """Yield the folder of a double, which is stopped after the test."""
     path = tmp_path / "double"
     yield path
     __main__.main(["down", "--folder", str(path)])
@@ -79,7 +79,7 @@ def test_whole_life(capsys, folder, ports):
     assert exports(out)["NO_PROXY"] == ""
     assert Path(exports(out)["REQUESTS_CA_BUNDLE"]).exists()
 
-    # A kill: `status` says so, `up` goes on with what it knew, on the ports that were chosen.
+    # After a kill, `status` reports it, and `up` continues with the saved state and ports.
     plain = f"http://{ADDRESS}:{ports[5]}"
     now = runner.ask(plain, "POST", "clock", {"advance": 1000})["now"]
     os.kill(first, signal.SIGKILL)
@@ -92,7 +92,7 @@ def test_whole_life(capsys, folder, ports):
     assert pid_of(folder) != first
     assert runner.ask(plain, "GET", "clock")["now"] >= now
 
-    # Other settings: started again.
+    # Other settings cause a restart.
     second = pid_of(folder)
     code, _, err = run(capsys, "up", folder, "--token-seconds", "60")
     assert code == 0
@@ -128,7 +128,7 @@ def test_files_are_their_owners_alone(capsys, folder, ports):
 
 
 def test_killed_up_can_be_taken_up_or_down(capsys, folder, ports):
-    """Whatever an `up` left that was killed before it had started the server."""
+    """`up` and `down` work after an `up` that was killed before it started the server."""
     paths = Layout(folder)
     folder.mkdir()
     paths.record.touch(mode=0o600)
@@ -171,7 +171,7 @@ def test_taken_port(capsys, folder, ports):
 
 
 def test_server_in_a_thread(folder, ports):
-    """What the process does, where it can be looked at: serves until SIGTERM, leaves nothing."""
+    """The work of the server process, in a thread: it serves until SIGTERM and leaves nothing."""
     paths = Layout(folder)
     folder.mkdir()
     paths.record.touch(mode=0o600)
@@ -181,14 +181,14 @@ def test_server_in_a_thread(folder, ports):
     thread = threading.Thread(target=runner.serve, args=[folder])
     before = set(threading.enumerate())
     thread.start()
-    with paths.record.open("rb") as file:  # as the process that inherits it
+    with paths.record.open("rb") as file:  # like the server process, which inherits the lock
         fcntl.flock(file, fcntl.LOCK_EX)
         runner._wait_until_well(paths)
         assert runner.ask(f"http://{address}:{plain}", "GET", "health")["project"] == "q"
         assert pid_of(folder) == os.getpid()
         signal.pthread_kill(thread.ident, signal.SIGTERM)
         thread.join()
-    # Who answered a request ends by itself, soon; of other tests' some may have ended meanwhile.
+    # Threads that answered a request end soon; some threads of other tests may have ended, too.
     until(lambda: not set(threading.enumerate()) - before)
     paths.record.write_text("")
 
@@ -239,7 +239,7 @@ def test_another_command_is_at_it(capsys, folder, ports):
 
 
 def test_process_that_does_not_heed(capsys, folder, monkeypatch):
-    """A holder of the lock that no signal ends: an end with a sentence, not a wait for ever."""
+    """`down` fails with a message if it cannot end the lock's holder; it does not wait forever."""
     paths = Layout(folder)
     folder.mkdir()
     paths.record.touch(mode=0o600)

@@ -28,7 +28,7 @@ def cluster(**fields):
         cluster(resourceLabels={"a": "b"}),
         cluster(nodePools=[{"config": {"diskSizeGb": 10, "labels": {}}}]),
         cluster(releaseChannel={"channel": "REGULAR"}),
-        cluster(name="a", status="RUNNING"),  # output only: taken and forgotten
+        cluster(name="a", status="RUNNING"),  # output only: accepted and ignored
         cluster(defaultMaxPodsConstraint={"maxPodsPerNode": 32}),  # int64
         cluster(defaultMaxPodsConstraint={"maxPodsPerNode": "32"}),
     ],

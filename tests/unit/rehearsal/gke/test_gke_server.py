@@ -1,4 +1,4 @@
-"""The sockets, as clients meet them: google-auth's session, bare requests, a Kubernetes API."""
+"""The sockets as clients use them: google-auth's session, plain requests, a Kubernetes API."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def google(tmp_path):
 
 @pytest.fixture
 def session(google, monkeypatch):
-    """A client's: its key file, its environment; nothing of it is the double's."""
+    """Yield the session of a client that knows only the key file and the environment."""
     for name, value in google.environment.items():
         monkeypatch.setenv(name, value)
     credentials = service_account.Credentials.from_service_account_file(google.key_file)
@@ -40,7 +40,7 @@ def session(google, monkeypatch):
 
 @pytest.fixture
 def bare(google):
-    """Of a client that does not mind proxies."""
+    """Yield the session of a client that ignores the proxies of the environment."""
     with requests.Session() as opened:
         opened.trust_env = False
         opened.headers["Authorization"] = f"Bearer {google.access_token()}"
@@ -67,7 +67,7 @@ def test_one_who_does_not_trust_its_authority_is_told_of(google, bare):
 
 
 def refused_tls(google):
-    """Whether the log tells of it; the client knows before the server's thread does."""
+    """Return whether the log reports it; the client notices it before the server's thread."""
     deadline = time.monotonic() + 60
     while not google.requests() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -174,7 +174,7 @@ def test_director(google, bare):
     before = ask("GET", "clock")["now"]
     assert ask("POST", "clock", json={"advance": 5000})["now"] >= before + 5000
     assert ask("POST", "clock", json={})[0] == 400
-    # The session's token is good for an hour.
+    # The session's token is valid for an hour.
     assert bare.get(f"{google.plain}/container/{CLUSTERS}").status_code == 401
     bare.headers["Authorization"] = f"Bearer {ask('POST', 'token', json={})['access_token']}"
     bare.post(f"{google.plain}/container/{CLUSTERS}", json={"cluster": {"name": "c"}})
@@ -241,7 +241,7 @@ def test_double_that_was_stopped_and_started(tmp_path):
         state = google.double.paths.state
         assert state.stat().st_mode & 0o077 == 0
         assert json.loads(state.read_text())["clock_offset"] == 100
-        google.double.save()  # what has not changed is not written
+        google.double.save()  # unchanged state is not written
         before = state.stat().st_mtime_ns
         google.double.save()
         assert state.stat().st_mtime_ns == before
@@ -296,9 +296,9 @@ def test_a_connection_is_kept(google, session):
     for _ in range(3):
         assert session.get(URL).status_code == 200
     manager = session.get_adapter(URL).proxy_manager[google.proxy]
-    made = [manager.pools.get(key).num_connections for key in manager.pools.keys()]  # noqa: SIM118 - it is no mapping
+    made = [manager.pools.get(key).num_connections for key in manager.pools.keys()]  # noqa: SIM118 - not a mapping
     assert max(made) == 1
-    # No more answers come from a server that was stopped.
+    # A server that was stopped sends no more responses.
     google.server.stop()
     with pytest.raises(requests.exceptions.ProxyError):
         session.get(URL)

@@ -1,4 +1,4 @@
-"""What daemons, containers and pods send outside, by the kernel's tables."""
+"""What daemons, containers and pods send outside, according to the kernel's tables."""
 
 import os
 import socket
@@ -99,12 +99,12 @@ def test_connections_that_are_tracked():
     ("connection", "expected"),
     [
         (Tracked("127.0.0.1", "127.0.0.1", 9000, "172.17.0.3"), None),
-        # The container's network is gone: it is led out of the machine.
+        # The container's network is gone: a rule redirects the connection out of the machine.
         (Tracked("127.0.0.1", "127.0.0.1", 9000, "172.18.0.3"), (LED_ON, "172.18.0.3", 9000)),
         (Tracked("172.17.0.3", "192.0.2.5", 443, "192.0.2.5"), (CONTAINERS, "192.0.2.5", 443)),
         (Tracked("10.199.0.2", "192.0.2.5", 53, "192.0.2.5"), (CONTAINERS, "192.0.2.5", 53)),
         (Tracked("172.17.0.3", "172.17.0.1", 80, "172.17.0.1"), None),
-        # A process of this machine: its socket says whose it is.
+        # From a process of this machine, which is identified by its socket.
         (Tracked("198.51.100.2", "192.0.2.5", 443, "192.0.2.5"), None),
         (Tracked("172.17.0.1", "192.0.2.5", 443, "192.0.2.5"), None),
     ],
@@ -134,7 +134,7 @@ def test_processes_that_run():
 
 @pytest.fixture
 def way_out():
-    """A network whose packets all go nowhere."""
+    """Enter a network with a default route, whose packets all get lost."""
     with private_network.entered():
         for command in (
             "link add out0 type bridge",

@@ -1,4 +1,4 @@
-"""The filter, line by line as the kernel goes through it."""
+"""The filter, executed instruction by instruction as in the kernel."""
 
 import struct
 
@@ -11,7 +11,7 @@ X86, ARM = filters._KNOWN["x86_64"], filters._KNOWN["aarch64"]
 
 
 def verdict(calls, architecture, number, address=0):
-    """What the program answers: it loads a word, jumps by it, returns."""
+    """Return the program's result; its instructions load a word, jump or return."""
     data = struct.pack("=iIQ6Q", number, architecture, 0, 3, 0, 0, 0, address, 0)
     lines = [struct.unpack("HBBI", line) for line in filters.program(calls)]
     at, word = 0, 0

@@ -1,4 +1,4 @@
-"""What a command reaches for is noted, whatever comes of it."""
+"""The addresses that a command sends to are recorded, even if that fails."""
 
 import ctypes
 import os
@@ -129,7 +129,7 @@ sys.exit(7)
 
 
 def watched(*command, **environment):
-    """Run it where no packet can leave."""
+    """Run a command in a network that no packet can leave."""
     with private_network.entered():
         return sockets.run(command, {"PATH": os.environ["PATH"], **environment})
 
@@ -199,7 +199,7 @@ time.sleep(60)
 
 
 def test_interrupt_is_the_commands():
-    """Ctrl-C is for the command; its end is waited for."""
+    """Ctrl-C interrupts the command, and the runner waits for it to end."""
     code = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, lambda *_: sys.exit(9))
@@ -255,7 +255,7 @@ print(open("/proc/self/status").read().split("NoNewPrivs:")[1].split()[0])
 
 
 def test_known_numbers_are_the_kernels():
-    """Each call that is asked about is what its number says."""
+    """The kernel executes `connect` by the number that the filter knows."""
     libc = ctypes.CDLL(None, use_errno=True)
     with socket.socket(type=socket.SOCK_DGRAM) as one:
         raw = ctypes.create_string_buffer(ipv4("127.0.0.1", 9))

@@ -1,4 +1,4 @@
-"""What is said at the end of a rehearsal."""
+"""The summary at the end of a rehearsal."""
 
 from collections import Counter
 
@@ -53,9 +53,9 @@ def test_requests(entries, expected):
     ("operations", "spans", "expected"),
     [
         ([], [], Time(0, 0, 0, 0, 100)),
-        # Two at once count once; what lies outside of the run does not.
+        # Simultaneous operations count once; time outside of the run does not count.
         ([(10, 20), (15, 30), (-5, 2), (95, None)], [], Time(27, 0, 0, 0, 73)),
-        # A module that waits for Google is Google's time, up to the operation's end.
+        # While a module waits for Google, the time is Google's until the operation ends.
         ([(10, 20)], [("google.cloud.gcp_container_cluster", 9, 23)], Time(10, 0, 0, 4, 86)),
         (
             [(10, 20)],

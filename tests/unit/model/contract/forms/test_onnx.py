@@ -274,7 +274,7 @@ def test_it_survives_a_fork(forest_folder: Path) -> None:
     expected = predictor.text(row)
     threads = len(list(Path("/proc/self/task").iterdir()))
     assert load_predictor(forest_folder).text(row) == expected
-    # A session has no threads, which a child would miss.
+    # A session starts no threads, which a forked child would not have.
     assert len(list(Path("/proc/self/task").iterdir())) == threads
     children = []
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Weighted sums in machine code, against those in Python: to the last bit."""
+"""Weighted sums in machine code equal those in Python to the last bit."""
 
 import math
 import random
@@ -59,7 +59,7 @@ def test_many_rows(sums_library: Path) -> None:
 
 
 def test_the_stack_stays_free_of_code(sums_library: Path) -> None:
-    """Else glibc from 2.41 on refuses the library."""
+    """Otherwise, glibc 2.41 and later refuses to load the library."""
     program = """
 import ctypes, pathlib, sys
 ctypes.PyDLL(sys.argv[1])
@@ -71,7 +71,7 @@ print(pathlib.Path("/proc/self/maps").read_text())
     assert [line.split()[1] for line in maps.splitlines() if "[stack]" in line] == ["rw-p"]
 
 
-# What: its weights and columns.
+# Case: (the weights, the columns)
 OVERFLOWS = {
     "a product": ([2.0], [[1.0, GREATEST, 1.0]]),
     "a sum": ([1.0, 1.0], [[GREATEST], [GREATEST]]),

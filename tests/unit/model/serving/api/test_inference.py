@@ -207,7 +207,7 @@ def test_all_kinds_of_features_labels_and_probabilities(mixed: FlaskClient) -> N
     ).json
     assert only is not None
     assert only["outputs"] == [likely]
-    # Missing: a NaN, an empty text.
+    # NaN and an empty text represent missing values.
     data = struct.pack("<d", float("nan")) + struct.pack("<I", 0)
     inputs = [
         sized(8, name=entry["name"], data=[0])

@@ -1,4 +1,4 @@
-"""What GKE makes for workloads, by the names and marks that it really gives, and what it leaves."""
+"""What GKE creates for workloads, with real names and descriptions, and what it leaves."""
 
 import json
 
@@ -19,7 +19,7 @@ def google():
 
 
 def left(google):
-    """Return the keys of what is there but for what comes and goes with clusters."""
+    """Return the keys of all resources except those created and deleted with clusters."""
     return google.world.control("show", {})["compute"]
 
 
@@ -28,7 +28,7 @@ def one(google, key):
 
 
 def uids(google):
-    """Return the UID in its ConfigMap, and the hash of its namespace kube-system's."""
+    """Return the UID in its ConfigMap, the hash of the UID of kube-system, and this UID."""
     record = google.world.state.clusters[f"{ZONE}/web"]
     system = attachments.system_uid(record)
     return attachments.ingress_uid(record), values.content_hash(system), system
@@ -183,7 +183,7 @@ def test_what_is_shared_stays_while_another_needs_it(google):
     google.world.attach("web", "Service", name="second")
     google.world.control("detach", {"cluster": "web", "object": "Service", "name": "second"})
     assert left(google) == before
-    # Attaching again what is there makes nothing anew.
+    # Attaching an existing object again creates nothing.
     assert google.world.attach("web", "Service", name="api") == []
 
 

@@ -1,4 +1,4 @@
-"""Clusters are made, shown and deleted as GKE does it."""
+"""Clusters are created, shown and deleted as by GKE."""
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_what_is_false_is_not_shown(google):
     assert not {"initialNodeCount"} & set(pool)
     assert not {"spot", "preemptible"} & set(pool["config"])
     assert pool["config"]["labels"] == {"tier": ""}
-    # …but what Google declares optional is.
+    # Fields that Google declares optional are shown even if they are false.
     assert cluster["networkConfig"]["defaultEnablePrivateNodes"] is False
 
 

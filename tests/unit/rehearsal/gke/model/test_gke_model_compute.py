@@ -1,4 +1,4 @@
-"""The compute API: what is listed, got and deleted, and in which order it can be."""
+"""The Compute API: listing, getting and deleting resources, and the order that it requires."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_not_found(google, path, name):
 
 @pytest.mark.parametrize("resource", sorted(compute.RESOURCES))
 def test_every_kind_of_resource(google, resource):
-    """Listed, got, aggregated, and deleted if it is of a kind that can be."""
+    """It can be listed, read and aggregated, and deleted if its kind allows it."""
     collection, kind = compute.RESOURCES[resource]
     scope = {"global": "global", "zones": f"zones/{ZONE}", "regions": "regions/europe-west1"}[kind]
     link = plant(google, collection, scope, name="thing", description="Somebody's.")
@@ -84,7 +84,7 @@ def test_every_kind_of_resource(google, resource):
     operation = google.ok("DELETE", f"{where}/thing")
     assert (operation["operationType"], operation["targetLink"]) == ("delete", link)
     assert (operation["status"], operation["user"]) == ("PENDING", CALLER)
-    assert google.refused("DELETE", f"{where}/thing")[0] == 400  # is on its way
+    assert google.refused("DELETE", f"{where}/thing")[0] == 400  # its deletion is in progress
     google.wait(0.3)
     where_it_runs = f"{COMPUTE}/{scope}/operations/{operation['name']}"
     assert google.ok("GET", where_it_runs)["status"] == "RUNNING"

@@ -1,4 +1,4 @@
-"""What a real Kubernetes holds is what its GKE would have of the cloud."""
+"""The objects in a real Kubernetes determine the cloud resources that GKE would have."""
 
 import base64
 import ssl
@@ -118,7 +118,7 @@ def test_in_step(google, objects):
     assert any(name.startswith("urlMaps/") for name in names)
     before = dict(google.world.state.compute)
     google.ok("GET", f"{COMPUTE}/global/firewalls")
-    # Nothing was made anew.
+    # Nothing was created again.
     assert all(google.world.state.compute[key] is record for key, record in before.items())
     objects["services"].clear()
     objects["ingresses"].clear()
@@ -131,7 +131,7 @@ def test_in_step(google, objects):
 
 def test_deleted_in_the_wrong_order(google, objects):
     google.ok("DELETE", f"{CLUSTERS}/web")
-    # What happens in Kubernetes from here on is not noticed any more: its controllers are gone.
+    # From here on, changes in Kubernetes have no effect: its controllers are gone.
     for items in objects.values():
         items.clear()
     google.ok("GET", f"{COMPUTE}/global/firewalls")
@@ -176,7 +176,7 @@ def test_nothing_is_asked_without_a_cluster(objects):
 
 
 def test_reads_a_real_server_by_its_kubeconfig(tmp_path, monkeypatch, objects):
-    """With the administrator's certificate, past any proxy."""
+    """It uses the administrator's certificate and no proxy."""
     authority = certificates.make_authority("test")
     served = certificates.sign(
         authority, Subject("server", hosts=(IPv4Address("127.0.0.1"),), client=False)

@@ -1,4 +1,4 @@
-"""Node pools: made, changed, upgraded, rolled back, deleted."""
+"""Node pools: creation, changes, upgrades, rollbacks, deletion."""
 
 import pytest
 

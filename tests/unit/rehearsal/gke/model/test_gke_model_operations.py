@@ -1,4 +1,4 @@
-"""Operations: how they go on, end, fail, never end, and get into each other's way."""
+"""Operations: how they proceed, end, fail, never end, and block each other."""
 
 import json
 
@@ -30,7 +30,7 @@ def test_states(google):
     assert [each["status"] for each in seen] == ["PENDING", "RUNNING", "RUNNING", "DONE"]
     assert "progress" in seen[1]
     assert "endTime" not in seen[2]
-    # It ended when it was due, not when somebody asked.
+    # It ended when it was due, not when its status was requested.
     assert (seen[3]["startTime"], seen[3]["endTime"]) == (
         "2027-01-15T08:00:00.000000Z",
         "2027-01-15T08:00:10.000000Z",
@@ -118,7 +118,7 @@ def test_creation_that_fails(google):
     assert cluster["nodePools"][0]["status"] == "ERROR"
     status, message = google.refused("POST", f"{WEB}:setResourceLabels", LABELS)
     assert (status, "state ERROR" in message) == (400, True)
-    google.done("DELETE", WEB)  # that is what one can do with it
+    google.done("DELETE", WEB)  # the only change that is possible
 
 
 def test_deletion_that_fails(google):
@@ -196,7 +196,7 @@ def test_what_was_saved_goes_on(google):
     assert google.cluster() == shown
     google.wait()
     assert google.pool()["initialNodeCount"] == 4
-    # Numbers go on as well: nothing gets the name of something else.
+    # Numbers continue as well, so that no name is used twice.
     google.ok("POST", f"{POOLS}/main:setSize", {"nodeCount": 2})
     names = [each["name"] for each in google.ok("GET", f"{ROOT}/operations")["operations"]]
     assert len(set(names)) == len(names) == 3

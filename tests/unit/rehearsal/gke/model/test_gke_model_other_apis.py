@@ -61,7 +61,7 @@ def test_repositories(google):
     path = f"{REPOSITORIES}?repositoryId=apps"
     operation = google.ok("POST", path, DOCKER, **REGISTRY)
     assert operation["name"].startswith(f"projects/{PROJECT}/locations/europe-west1/operations/")
-    assert google.refused("GET", one, **REGISTRY)[0] == 404  # it is being made
+    assert google.refused("GET", one, **REGISTRY)[0] == 404  # it is being created
     assert google.refused("POST", path, DOCKER, **REGISTRY)[0] == 409
     google.wait()
     assert google.ok("GET", f"/v1/{operation['name']}", **REGISTRY)["done"] is True

@@ -1,4 +1,4 @@
-"""A region's quota: asked for at once, or missed while the nodes are made."""
+"""A region's quota: checked at the request, or exceeded while the nodes are created."""
 
 import pytest
 
@@ -97,6 +97,6 @@ def test_quota_for_an_update_of_the_cluster():
     google.create(nodePools=pools(2))
     update = {"update": {"desiredLocations": ["europe-west1-b", "europe-west1-c"]}}
     assert google.refused("PUT", WEB, update)[0] == 403
-    # What takes no more than before is possible under a quota that was lowered.
+    # A change that needs no more than before is possible under a lowered quota.
     google.world.control("set", {"quotas": {"CPUS": 1}})
     google.done("POST", f"{MAIN}:setSize", {"nodeCount": 1})

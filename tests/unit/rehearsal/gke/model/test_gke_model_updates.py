@@ -134,7 +134,7 @@ def test_update(google, update, path, expected):
     google.ok("PUT", WEB, {"update": update})
     changing = google.cluster()
     assert changing["status"] == "RECONCILING"
-    # Only at its end is it done.
+    # The change takes effect only at the end.
     assert looked_up(changing, path) == looked_up(before, path)
     google.wait()
     after = google.cluster()
