@@ -258,51 +258,26 @@ def test_up_brings_back_what_was_killed(machine, capsys):
     assert machine.run("up") == 0
     _until(lambda: _answer(address) == b"served\n", "the pods do not come back")
 
+    _restart(machine)
+    assert machine.run("up") == 0
+    _until(lambda: _answer(address) == b"served\n", "the pods do not come back")
+
+    # A component cannot start.
+    os.kill(machine.pids()["kube-scheduler"], signal.SIGKILL)
+    _until(lambda: "kube-scheduler" not in machine.pids(), "it lives")
+    (machine.paths.configuration / "scheduler.json").write_text("{}")
+    capsys.readouterr()
+    assert machine.run("up") == 1
+    said = capsys.readouterr().err
+    assert "rehearsal: kube-scheduler ended: " in said
+    assert "logs/kube-scheduler.log" in said
+
     assert machine.run("down") == 0
     machine.assert_as(before)
 
 
-@pytest.mark.parametrize("then", ["up", "down"])
-@pytest.mark.parametrize(
-    "line", ["", "containerd started", "kube-apiserver started", "metrics-server started"]
-)
-def test_killed_up_converges(machine, line, then):
-    before = machine.traces()
-    command = machine.start("up")
-    if line:
-        while line not in (said := command.stderr.readline()):
-            assert said, "it ended before that"
-    else:
-        _until(machine.paths.state.exists, "no state")
-    command.kill()
-    command.communicate()
-
-    assert machine.run(then) == 0
-    if then == "up":
-        assert machine.run("status") == 0
-        _until(machine.each_runs_once, "a component runs twice, or not at all")
-        assert machine.run("down") == 0
-    machine.assert_as(before)
-
-
-@pytest.mark.parametrize("after", [0.1, 0.2, 0.3, 0.4])
-def test_killed_down_converges(machine, after):
-    before = machine.traces()
-    assert machine.run("up") == 0
-    command = machine.start("down")
-    try:
-        command.communicate(timeout=after)
-    except subprocess.TimeoutExpired:
-        command.kill()
-        command.communicate()
-    assert machine.run("down") == 0
-    machine.assert_as(before)
-
-
-def test_machine_that_was_restarted(machine):
-    """State from before the machine's restart is not regarded as running."""
-    assert machine.run("up") == 0
-    address = _serve(machine.cluster())
+def _restart(machine):
+    """Leave what a restart of the machine leaves: files, whose state is from before it."""
     Cgroups.of_this_machine(machine.paths.cgroup).end_all()
     host.unmount_below(machine.paths.folder)
     network.remove()
@@ -313,11 +288,50 @@ def test_machine_that_was_restarted(machine):
     for record in machine.paths.processes.iterdir():
         record.write_text(Path("/proc/self/stat").read_text())
 
+
+LINES = ("", "containerd started", "kube-apiserver started", "metrics-server started")
+
+
+@pytest.mark.parametrize(("line", "after"), [*zip(LINES, (0.1, 0.2, 0.3, 0.4), strict=True)])
+def test_killed_up_and_killed_down_converge(machine, line, after):
+    before = machine.traces()
+    _kill_up(machine, line)
     assert machine.run("up") == 0
-    _until(lambda: _answer(address) == b"served\n", "the pods do not come back")
+    assert machine.run("status") == 0
+    _until(machine.each_runs_once, "a component runs twice, or not at all")
+
+    command = machine.start("down")
+    try:
+        command.communicate(timeout=after)
+    except subprocess.TimeoutExpired:
+        command.kill()
+        command.communicate()
+    assert machine.run("down") == 0
+    machine.assert_as(before)
 
 
-def test_two_commands_at_once(machine):
+@pytest.mark.parametrize("line", LINES)
+def test_down_after_a_killed_up(machine, line):
+    before = machine.traces()
+    _kill_up(machine, line)
+    assert machine.run("down") == 0
+    machine.assert_as(before)
+
+
+def _kill_up(machine, line):
+    """Kill `up` once it has printed a line with this text, or once there is a state."""
+    command = machine.start("up")
+    if line:
+        while line not in (said := command.stderr.readline()):
+            assert said, "it ended before that"
+    else:
+        _until(machine.paths.state.exists, "no state")
+    command.kill()
+    command.communicate()
+
+
+def test_others_at_the_same_time(machine):
+    """Two commands at once, and a Docker engine that comes while the cluster is up."""
     first, second = machine.start("up"), machine.start("up")
     said = first.communicate()[1], second.communicate()[1]
     assert (first.returncode, second.returncode) == (0, 0), said
@@ -325,16 +339,12 @@ def test_two_commands_at_once(machine):
     assert any("waiting for it" in text for text in said)
     _until(machine.each_runs_once, "a component runs twice, or not at all")
 
-
-def test_component_that_cannot_start(machine, capsys):
-    assert machine.run("up") == 0
-    os.kill(machine.pids()["kube-scheduler"], signal.SIGKILL)
-    _until(lambda: "kube-scheduler" not in machine.pids(), "it lives")
-    (machine.paths.configuration / "scheduler.json").write_text("{}")
-    assert machine.run("up") == 1
-    said = capsys.readouterr().err
-    assert "rehearsal: kube-scheduler ended: " in said
-    assert "logs/kube-scheduler.log" in said
+    # The engine needs the forwarding that the cluster has switched on.
+    forwarding = Path("/proc/sys/net/ipv4/ip_forward")
+    subprocess.run(["iptables", "--wait", "-t", "filter", "-N", "DOCKER"], check=True)
+    assert forwarding.read_text() == "1\n"
+    assert machine.run("down") == 0
+    assert forwarding.read_text() == "1\n"
 
 
 @pytest.mark.parametrize(
@@ -369,12 +379,3 @@ def test_foreign_folder_is_neither_used_nor_removed(machine, capsys):
     assert machine.run("down") == 0
     assert "is not up" in capsys.readouterr().err
     assert file.read_text() == "years"
-
-
-def test_docker_that_came_meanwhile_keeps_its_forwarding(machine):
-    forwarding = Path("/proc/sys/net/ipv4/ip_forward")
-    assert machine.run("up") == 0
-    subprocess.run(["iptables", "--wait", "-t", "filter", "-N", "DOCKER"], check=True)
-    assert forwarding.read_text() == "1\n"
-    assert machine.run("down") == 0
-    assert forwarding.read_text() == "1\n"
