@@ -194,7 +194,9 @@ def test_the_check_alone_judges(play):
     assert message.startswith(f"Workload web in {play.namespace}: ")
     assert 'answered "one", expected "two"' in message
     # Check mode reports it, but does not fail.
-    assert play.succeed("--tags=check", "--check").changed == []
+    run = play.succeed("--tags=check", "--check")
+    assert run.changed == []
+    assert message.splitlines()[0] in "\n".join(run.messages)
 
 
 def test_a_login_that_the_registry_refuses(play):
@@ -203,14 +205,14 @@ def test_a_login_that_the_registry_refuses(play):
     play.app("app", "two")
     play.variables["image_registry_password"] = play.cluster.password[::-1]
     failure = play.fail()
-    assert "401" in failure or "unauthorized" in failure.lower()
+    assert "check IMAGE_REGISTRY_USERNAME and IMAGE_REGISTRY_PASSWORD" in failure
     assert play.answer("web") == "one"
 
     # With digests, the registry is queried before anything is changed.
     play.variables["workload_pin_digests"] = True
     failure = play.refuse()
-    assert "image_registry_password" in failure or "login" in failure
-    assert "IMAGE_REGISTRY_PASSWORD" in failure or play.cluster.registry in failure
+    assert play.cluster.registry in failure
+    assert "IMAGE_REGISTRY_PASSWORD" in failure
     assert play.objects(selector=f"{OURS},app.kubernetes.io/instance=web") >= {"Deployment/web"}
 
 

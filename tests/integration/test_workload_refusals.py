@@ -43,7 +43,7 @@ VARIABLES = {
     ),
     "no such kind": ({"workload_kind": "StatefulSet"}, ["workload_kind", "StatefulSet"]),
     "not a number": ({"workload_replicas": "many"}, ["workload_replicas", "many"]),
-    "no such state": ({"workload_expose": "Ingress"}, ["workload_expose", "Ingress"]),
+    "no such exposure": ({"workload_expose": "Ingress"}, ["workload_expose", "Ingress"]),
 }
 # Case: (the workload's options, parts of the message)
 OPTIONS = {
@@ -51,7 +51,7 @@ OPTIONS = {
     "an unknown key": ({"replica": 3}, ["replica"]),
     "not a name": ({"name": "Web_1"}, ["Web_1"]),
     "not a port": ({"service_port": 70000}, ["70000", "65535"]),
-    "autoscaled without a request": (
+    "a minimum above the maximum": (
         {
             "autoscale": {"min_replicas": 3, "max_replicas": 2},
         },

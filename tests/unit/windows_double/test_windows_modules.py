@@ -293,7 +293,7 @@ def test_commands():
 @pytest.mark.parametrize(
     ("faults", "rc", "reboot", "failed"),
     [
-        ({}, 0, False, None),
+        ({}, 0, False, False),
         # With failed=False, Ansible does not treat an exit code for a restart as a failure.
         ({"installer_exit": 3010}, 3010, True, False),
         ({"installer_exit": 1603, "installer_exits": 1}, 1603, False, True),
@@ -304,7 +304,7 @@ def test_package(faults, rc, reboot, failed):
     made.put_file(PACKAGE["path"], windows.INSTALLER.encode())
     answer = ask(made, "win_package", **PACKAGE)
     assert (answer["rc"], answer["reboot_required"]) == (rc, reboot)
-    assert answer.get("failed", False) is bool(failed)
+    assert answer.get("failed") is failed
     if failed:
         assert ask(made, "win_package", **PACKAGE)["changed"]
     assert not ask(made, "win_package", **PACKAGE)["changed"]

@@ -269,7 +269,7 @@ def test_a_proxy_that_is_none(google, clock, monkeypatch, login):
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "")
     session = google_api.GoogleSession(params, clock=clock.read, sleep=clock.sleep)
-    with pytest.raises(GoogleError, match="HTTPS_PROXY does not name an HTTP proxy .*SOCKS"):
+    with pytest.raises(GoogleError, match=r"HTTPS_PROXY does not name an HTTP proxy .*SOCKS"):
         session.get("https://container.googleapis.com/v1")
     session.close()
     assert clock.slept == []

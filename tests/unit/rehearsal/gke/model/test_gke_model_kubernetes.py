@@ -166,7 +166,6 @@ def test_a_kubernetes_that_does_not_answer(google):
 
 def test_nothing_is_asked_without_a_cluster(objects):
     client = Client()
-    client.world.reader = None
     asked = []
     client.world.reader = lambda: asked.append(1) or objects
     client.ok("GET", f"{COMPUTE}/global/firewalls")
