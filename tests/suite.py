@@ -143,12 +143,16 @@ class Suite:
         with tempfile.TemporaryDirectory() as folder, ansible_server.program(Path(folder)) as path:
             self.run(name, *ANSIBLE_LINT, PATH=f"{path}{os.pathsep}{os.environ['PATH']}")
 
-    def packages(self) -> None:
-        """Install missing packages of the tests and the rehearsal, before other stages use apt.
+    def packages_of_tests(self) -> None:
+        """Install the tests' packages that are missing.
 
         .venv records what was once installed, not whether it is still installed.
         """
         self.run("packages of the tests", "scripts/setup-test")
+
+    def packages(self) -> None:
+        """Install missing packages of the tests and the rehearsal, before other stages use apt."""
+        self.packages_of_tests()
         code = "from rehearsal.kubernetes import host; host.use_system_programs()"
         self.run("packages of the rehearsal", PYTHON, "-c", f"{code}; host.install_missing()")
 
@@ -280,6 +284,7 @@ def whole(suite: Suite, arguments: Sequence[str]) -> None:
 
 def check(suite: Suite, paths: Sequence[str]) -> None:
     """Run the fast part, or the tests and linters for these paths."""
+    suite.packages_of_tests()
     if not paths:
         unit = ("-m", "not engine and not cluster", "tests/unit")
         at_once(suite.lint, lambda: suite.tests(unit))

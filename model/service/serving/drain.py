@@ -186,8 +186,7 @@ def set_least_ttl(of: socket.socket, least: int) -> None:
 
     With NOBODY on a listener, packets that would open a connection are dropped, while connections
     already opened can still be accepted. To a client this looks like packet loss: it retries,
-    either
-    elsewhere or after the socket is closed, when the connection is refused.
+    either elsewhere or after the socket is closed, when the connection is refused.
     """
     of.setsockopt(socket.IPPROTO_IP, IP_MINTTL, least)
     if of.family == socket.AF_INET6:

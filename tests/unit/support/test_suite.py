@@ -131,3 +131,13 @@ def test_the_logs_of_the_cluster_are_kept_when_something_failed(stages, monkeypa
         with pytest.raises(FailedError, match="tests failed"):
             suite.whole(stages, [])
         assert (suite.LOGS / "cluster" / "kubelet.log").read_text() == text
+
+
+@pytest.mark.parametrize("paths", [[], ["roles/container"]])
+def test_check_installs_what_is_missing_first(stages, monkeypatch, paths):
+    ran = []
+    for name in ("run", "show", "lint"):
+        monkeypatch.setattr(stages, name, lambda stage="linters", *_: ran.append(stage))
+    suite.check(stages, paths)
+    assert ran[0] == "packages of the tests"
+    assert "tests" in ran
