@@ -1,8 +1,8 @@
 """Retrying, once and with a warning, fixtures that failed for a transient reason.
 
 A fixture that several tests share is set up only once: if it fails, all of its tests fail.
-Resources of the machine or the network may be available a moment later. The product itself must work at the
-first attempt: a failed assertion is not retried.
+Resources of the machine or the network may be available a moment later. The product itself must
+work at the first attempt: a failed assertion is not retried.
 
 The hook is active where a conftest.py imports it.
 """
