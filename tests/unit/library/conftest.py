@@ -21,7 +21,7 @@ def no_engine(engine, monkeypatch):  # noqa: ARG001 - found before it is gone
     """No engine answers."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
     with warnings.catch_warnings():
-        # The Docker SDK leaves a socket open that could not be connected.
+        # The Docker SDK does not close a socket that failed to connect.
         warnings.simplefilter("ignore", ResourceWarning)
         yield
         gc.collect()

@@ -115,7 +115,7 @@ def test_somebody_else_makes_it_meanwhile(tmp_path, capsys, monkeypatch):
 
 def test_an_operation_that_fails(tmp_path, capsys, monkeypatch):
     class Failing(World):
-        """Begins, and does not succeed."""
+        """Begins operations that fail."""
 
         def call(self, call):
             answer = super().call(call)
@@ -158,7 +158,7 @@ def test_another_project(site):
     assert answer["msg"].startswith("image_registry names the project nobodys, but there is none")
     assert f"write the ID of yours in {HOST}/nobodys/models" in answer["msg"]
     site.google.fault("permission-denied", method=GET)
-    # That of the clusters may be another one.
+    # The project of the clusters may be another one.
     message = repository(site, project="of-clusters")["msg"]
     assert "The login lacks the permission artifactregistry.repositories.get in project" in message
     assert f"in project {site.google.project}:" in message
@@ -178,7 +178,7 @@ def test_removed_with_its_images(site):
     again = repository(site, **wanted)
     assert (again["changed"], again["exists"]) == (False, False)
     assert created(site, DELETE) == []
-    # A new one of the name begins with nothing.
+    # A new repository of the same name is empty.
     repository(site)
     assert repository(site, state="absent", images=[])["changed"]
 
@@ -226,7 +226,7 @@ def test_removing_that_is_refused(site):
 
 def test_removing_that_does_not_succeed(tmp_path, capsys, monkeypatch):
     class Staying(World):
-        """Says that it is removed, but it stays, or its removal fails."""
+        """Reports the removal of a repository but keeps it, or fails to remove it."""
 
         fails = False
 

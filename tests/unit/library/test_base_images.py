@@ -19,7 +19,7 @@ def registry(tmp_path_factory):
 
 @pytest.fixture
 def push(engine, registry):
-    """Give a function that pushes an image and forgets it; it returns the digest."""
+    """Return a function that pushes an image, removes it locally and returns the digest."""
     pulled = []
 
     def make(name, content="1", labels=None):
@@ -129,7 +129,7 @@ def test_a_registry_that_does_not_answer(module):
     assert "does not answer for 127.0.0.1:1" in failed["msg"]
     assert "connection refused" in failed["msg"]
     other = module(pulls, registry="127.0.0.1:1", labels={"a": "b"})
-    # What is bootstrapped is the other modules' change.
+    # Bootstrapped images are changes of the other modules.
     assert not other["changed"]
     assert "because 127.0.0.1:1 does not answer" in other["msg"]
     assert [item["labels"] for item in other["bootstrap"]] == [{"a": "b"}] * 2
@@ -154,11 +154,11 @@ def test_a_bootstrapped_image_is_right_by_its_recipe(module, engine, push):
     engine.make_image(reference, {local_images.RECIPE_LABEL: recipe.digest})
     for source in ("auto", "bootstrap"):
         assert not module(pulls, source=source)["bootstrap"]
-    # Another recipe, and the other way.
+    # Another recipe, then the other source.
     assert module(pulls, source="bootstrap", generation="2")["bootstrap"]
     made = local(engine, "a")
     assert module(pulls, source="pull")["changed"]
-    # What was made here and is needed no more is gone.
+    # The image that was made here and is no longer needed is removed.
     assert local_images.run_command(["docker", "image", "inspect", made.id], 60).status == 1
 
 
@@ -215,7 +215,7 @@ def test_an_engine_that_does_not_answer(module, monkeypatch):
 
 
 def test_the_sdk_alone_may_not_reach_the_engine(module, push, monkeypatch):
-    # A client with a context of its own still does.
+    # A client with its own context still reaches it.
     digest = push("a")
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     assert base_images.HAS_DOCKER_SDK

@@ -60,10 +60,10 @@ def test_unhealthy(run, capsys):
 
 
 def test_crashing(run, capsys):
-    # At once, lest it be looked at between the two.
+    # Both lines are written at once, so that the log is never read between them.
     name = run(r"printf 'one\ntwo\n'; exit 3", restart_policy={"Name": "always"})
     message = ask(capsys, name, log_lines=1)["msg"]
-    # The last look may find it running once more.
+    # The last check may find it running again.
     assert message.startswith(f"The container {name} ")
     assert message.endswith(" Its last log lines:\ntwo")
 

@@ -30,7 +30,7 @@ def test_several_at_once_and_only_what_is_missing(module, capsys, tmp_path):
     assert not module(recipes)["changed"]
     (third,) = module([*recipes, {**TINY, "generation": "3"}], _ansible_check_mode=True)["made"]
     assert third == "recipe 3"
-    # The other module takes it from there.
+    # The other module uses the archive in the cache.
     options = {"cache": str(tmp_path), **TINY, "generation": "2"}
     assert not run_module.run_module(debian_image, capsys, **options)["changed"]
 

@@ -13,14 +13,14 @@ from support.run_module import run_module
 if TYPE_CHECKING:
     from pathlib import Path
 
-# As engines before 23 answer to --validate.
+# The answer of engines before 23 to --validate.
 CANNOT_CHECK = "#!/bin/sh\necho 'unknown flag: --validate' >&2\nexit 125\n"
 REFUSES = '#!/bin/sh\necho "unable to configure the daemon with file $3: bad bip" >&2\nexit 1\n'
 ACCEPTS = "#!/bin/sh\nexit 0\n"
 
 
 class Host:
-    """A scratch daemon.json, what is pending for it, and a dockerd."""
+    """A temporary daemon.json, its pending file, and a dockerd."""
 
     def __init__(self, folder: Path, capsys):
         self.path = folder / "etc" / "daemon.json"
@@ -103,7 +103,7 @@ def test_settled(host):
 def test_restored_to_the_file_before(host):
     host.write('{"mtu": 1400}')
     host.run(options={"debug": True})
-    # A second change before the restart: what once worked is what counts.
+    # A second change before the restart: the last file that worked is restored.
     host.run(options={"debug": False})
     answer = host.run(state="restored")
     assert answer["changed"]
@@ -121,7 +121,7 @@ def test_a_pending_file_that_is_damaged(host, damage):
     assert answer["failed"]
     assert answer["msg"].startswith(f"{host.pending} is damaged, so {host.path} cannot be restored")
     assert host.options() == {"debug": True}
-    # What it was before does not matter when the engine runs with what it is.
+    # The file before the change does not matter if the engine runs with the current one.
     assert not host.run(state="settled").get("failed")
     assert not host.pending.exists()
 

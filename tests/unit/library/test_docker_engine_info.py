@@ -1,4 +1,4 @@
-"""The module against the real engine, and against none."""
+"""The module against the real engine, and without an engine."""
 
 import os
 import runpy

@@ -20,7 +20,7 @@ from ansible.module_utils.docker_ml_api.docker import tunnel
 from support import processes, remote_engine
 from support.run_module import run_module
 
-# Takes ssh's place: its log-in makes the socket that it would, and it dials a local engine.
+# Replaces ssh: its login creates the same socket, and it connects to a local engine.
 _SSH = """\
 #!{python}
 import os, pathlib, socket, sys, threading
@@ -60,7 +60,7 @@ def ask(path, what="/x"):
 
 @pytest.fixture
 def run(monkeypatch):
-    """A process that a tunnel takes for its run."""
+    """A process that a tunnel treats as its run."""
     with subprocess.Popen(["sleep", "600"]) as process:
         monkeypatch.setattr(docker_engine_tunnel, "run_of", lambda _pid: process.pid)
         yield process
@@ -88,7 +88,7 @@ def ssh(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def left(monkeypatch):
-    """What is left of the tunnels' folders: they may lie among those of other tests."""
+    """Return the remaining folders of this test's tunnels, without those of other tests."""
     made, make_folder = [], tunnel.make_folder
 
     def noted():
@@ -191,7 +191,7 @@ def test_engines_of_this_machine_need_no_tunnel(capsys):
 
 
 class Peer(threading.Thread):
-    """An engine's port with TLS: it says back what it is told, and a lot of it."""
+    """An engine's TLS port that echoes what it receives, also large amounts."""
 
     def __init__(self, folder):
         super().__init__(daemon=True)
@@ -277,7 +277,7 @@ def test_troubles_by_tls(capsys, peer, left, client, words):
 
 @pytest.fixture
 def carried(tmp_path):
-    """Both ends of what `carry` carries between, and its thread."""
+    """Both ends between which `carry` forwards data, and its thread."""
     remote_engine.write_certificates(tmp_path)
     near, ours = socket.socketpair()
     one, other = socket.socketpair()
@@ -394,7 +394,7 @@ def test_a_login_that_never_ends(ssh, run, capsys, left, tmp_path):  # noqa: ARG
     assert left() == []
 
 
-# Logs in as ssh does, and notes what it is asked to pass on.
+# Logs in as ssh does, and records what it is asked to forward.
 _LOGIN = """
 import os, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -418,7 +418,7 @@ def test_a_login_is_kept_in_use_and_made_again(tmp_path, monkeypatch):
         opened.serve(lambda: holds() and time.monotonic() < end)
         assert not holds()
 
-    # What is asked is whole requests, more than one of them.
+    # More than one request is sent, and each is complete.
     serve_while(lambda: not asked.exists() or asked.read_text().count("Host") < 2)
     requests = asked.read_text().replace("\r", "").split("\n\n")
     assert requests[0].splitlines() == ["GET /_ping HTTP/1.1", "Host: docker"]

@@ -1,4 +1,4 @@
-"""The modules that decide of Windows machines, as Ansible calls them."""
+"""The modules that decide about Windows machines, as Ansible calls them."""
 
 import docker_windows_engine
 import docker_windows_installer_end

@@ -1,4 +1,4 @@
-"""The documentation of every module, and what the modules for clusters return in a life."""
+"""The documentation of every module, and the results of cluster modules in a lifecycle."""
 
 import copy
 import importlib
@@ -85,7 +85,7 @@ def example(told=TOLD, spec=SPEC, tasks=EXAMPLE, returned=None, **others):
 
 
 def changed(where, **values):
-    """The documentation with other values at a place; None takes one away."""
+    """Return the documentation with other values at a place; None removes a key."""
     told = copy.deepcopy(TOLD)
     at = told["options"]
     for name in where.split("."):
@@ -102,7 +102,7 @@ def without(name):
     return {**TOLD, "options": left}
 
 
-# What: the documentation, and what is found in it.
+# What: the documentation, and the problems found in it.
 OPTIONS = {
     "right": (TOLD, []),
     "not documented": (without("limit"), ["limit is not documented"]),
@@ -203,7 +203,7 @@ RETURNED = {
     },
 }  # fmt: skip
 RESULT = {"changed": False, "count": 1, "share": 0.5, "items": [{"name": "x"}]}
-# What: the result, and what is found in it.
+# What: the result, and the problems found in it.
 RESULTS = {
     "right": (RESULT, []),
     "everything": (
@@ -264,12 +264,12 @@ def test_samples_that_are_not_as_documented():
     ]
 
 
-# The life of two workloads
+# The lifecycle of two workloads
 
 
 @pytest.fixture
 def run(cluster, capsys):
-    """Runs a module on the cluster; what it returns is what it documents."""
+    """Run a module on the cluster, and compare its result with its documentation."""
 
     def on_cluster(module, **options):
         taken = documented.specification(module)["argument_spec"]
@@ -283,7 +283,7 @@ def run(cluster, capsys):
 
 
 def of(workloads, module, **others):
-    """What a module wants to know of workloads."""
+    """Return the keys of workloads that a module accepts."""
     wanted = documented.specification(module)["argument_spec"]["workloads"]["options"]
     return [
         {**{name: value for name, value in one.items() if name in wanted}, **others}

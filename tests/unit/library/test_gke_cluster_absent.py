@@ -20,7 +20,7 @@ def site(tmp_path, capsys, monkeypatch):
 
 
 def absent(site, name=NAME, **options):
-    """Ask the module; google.cloud's would wait by the machine's clock, not the double's."""
+    """Run the module; google.cloud's would wait by the machine's clock, not the double's."""
     site.google.forget_requests()
     given = {"name": name, "location": LOCATION, "google_cloud": False, **options}
     return site.run(gke_cluster_absent, **given)
@@ -45,7 +45,7 @@ def test_a_cluster_of_ours(site):
 
 
 def test_one_of_ours_elsewhere_is_told_of(site):
-    """The inventory's location may be wrong: then nothing is deleted, and it costs on."""
+    """The inventory's location may be wrong: then nothing is deleted, and costs continue."""
     site.create(location="europe-west1-c")
     answer = absent(site)
     assert (answer["changed"], answer["existed"]) == (False, False)
@@ -54,7 +54,7 @@ def test_one_of_ours_elsewhere_is_told_of(site):
     assert site.mutations() == []
 
 
-# What: its labels, what is said.
+# What: its labels, the message.
 REFUSALS = {
     "nobody's": ({}, "(its label managed-by is not there, not docker-ml-api)"),
     "somebody's": ({"managed-by": "tom"}, "(its label managed-by is 'tom', not docker-ml-api)"),
@@ -90,7 +90,7 @@ def test_while_it_is_being_made(site):
 
 
 def test_while_it_is_being_deleted(site):
-    """By another, or by this when it was killed."""
+    """Another run deletes it, or an earlier one that was killed."""
     site.create()
     operation = site.delete()
     answer = absent(site)
@@ -108,7 +108,7 @@ def test_only_its_own_operations_are_waited_for(site):
     assert site.cluster() is None
 
 
-# Faults: what the double does, and what comes of it.
+# Faults of the double
 
 
 def test_an_operation_that_ends_in_error(site):
@@ -154,7 +154,7 @@ def test_a_token_that_is_over(site):
 
 
 class Late(World):
-    """Shows what is only after a while: lists without operations, a cluster as it was."""
+    """Shows changes only after a while: no operations at first, and the earlier cluster."""
 
     hidden = 0
     stale = 0
@@ -186,7 +186,7 @@ def late(tmp_path, capsys, monkeypatch):
 
 
 def test_another_operation_came_first(late):
-    """It began after the look for one."""
+    """It began after the module had listed the operations."""
     late.create()
     operation = late.delete()
     late.google.world.hidden = 1
@@ -249,14 +249,14 @@ def test_google_clouds_module_deletes_it(quick):
     answer = absent(quick, google_cloud=True)
     assert answer["changed"]
     assert quick.cluster() is None
-    # One of the module's own would be waited for.
+    # If the module itself sent the request, its operation would be listed here.
     assert answer["operations"] == []
     assert quick.mutations() == [DELETE]
     assert not absent(quick, google_cloud=True)["changed"]
     assert quick.mutations() == []
 
 
-# What affects the first deletion, and how many are sent.
+# What: the fault of the first deletion, and how many deletions are sent.
 STUMBLES = {
     "not well": ("unavailable", 2),
     "no answer": ("drop-after", 1),
@@ -277,7 +277,7 @@ def test_google_clouds_module_has_an_end(quick):
     quick.create()
     quick.google.fault("operation-never-ends", method=DELETE)
     with warnings.catch_warnings():
-        # What ends google.cloud's module amid a request leaves its connection open.
+        # Ending google.cloud's module during a request leaves its connection open.
         warnings.simplefilter("ignore", ResourceWarning)
         answer = absent(quick, google_cloud=True, timeout=6)
         gc.collect()

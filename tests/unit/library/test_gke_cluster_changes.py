@@ -1,4 +1,4 @@
-"""The modules and google.cloud's own on a double of Google's APIs: once made, nothing differs."""
+"""The modules and google.cloud's own on a double of Google's APIs: afterwards nothing differs."""
 
 import gke_cluster_changes
 import pytest
@@ -17,7 +17,7 @@ def gke(tmp_path, capsys, monkeypatch):
 
 @pytest.fixture
 def made(gke):
-    """A cluster that is there, by one request."""
+    """Return a function that creates a cluster by one request."""
 
     def make(*pools, **values):
         with examples.on_google(gke.google, retry_seconds=60) as session:
@@ -217,7 +217,7 @@ def test_google_refuses(gke, fault, part):
 
 
 def test_a_run_that_was_killed(gke):
-    """What it had begun is waited for, and not begun again."""
+    """The next run waits for what it had begun, and does not begin it again."""
     with examples.on_google(gke.google) as session:
         wanted = examples.wanted()
         body = examples.create_request.create_cluster(
@@ -263,7 +263,7 @@ def test_a_cluster_that_never_settles(gke, made):
 
 
 def state(gke):
-    """What the double has of the cluster."""
+    """Return the double's state of the cluster."""
     return gke.google.world.state.clusters[f"{examples.LOCATION}/{examples.NAME}"]
 
 

@@ -36,7 +36,7 @@ def test_pool(gke):
     wanted = examples.options({}, SPOT)
     body = gke.changes(wanted)["create"]["pools"][1]["body"]
     given = {**PLACE, "pool": "spot", "body": body}
-    # The cluster itself would be created by the run that is only looked at.
+    # In check mode, an earlier task would have created the cluster itself.
     assert gke.done("gke_cluster_create", _ansible_check_mode=True, **given)["changed"]
     answer = gke.run("gke_cluster_create", **given)
     assert answer["msg"] == "There is no cluster hello-cluster in europe-west1-b yet."
@@ -48,11 +48,11 @@ def test_pool(gke):
 
 
 def by_google_cloud(gke, pool="", timeout=60):
-    """Create the cluster or its pool as the changes say; give the module's answer."""
+    """Create the cluster or its pool according to the changes; return the module's result."""
     found = gke.changes(examples.options())["create"]
     one = found["pools"][0] if pool else found["cluster"]
     assert one["by"] == "google_cloud"
-    # What the API would not be sent by this module.
+    # This module itself would not send this to the API.
     parameters = {**one["parameters"]}
     if not pool:
         parameters["description"] = "by google.cloud"
@@ -112,7 +112,7 @@ def test_what_google_cloud_stumbles_over_is_gone_on_with(gke, fault, sent):
 )
 def test_what_google_cloud_cannot_is_said_in_a_sentence(gke, fault, part):
     gke.google.fault(method="clusters.create$", **fault)
-    # Only what never ends takes all of it.
+    # Only the operation that never ends takes all of this time.
     answer = by_google_cloud(gke, timeout=8)
     assert answer["failed"]
     assert part in answer["msg"]

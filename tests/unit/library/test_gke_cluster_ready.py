@@ -71,7 +71,7 @@ def test_check_mode(gke):
         examples.make(session, examples.wanted({"name": "other"}))
     ready = gke.ready(CLUSTER, _ansible_check_mode=True)
     assert ready["missing"] == ["node pool main is missing"]
-    # Its API server is there all the same.
+    # Its API server is available nevertheless.
     assert ready["kubeconfig"]["current-context"] == ready["context"]
     assert gke.ready(CLUSTER, pools=[], _ansible_check_mode=True)["ready"]
 

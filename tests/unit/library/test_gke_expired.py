@@ -9,7 +9,7 @@ from support.gke_site import LOCATION, OURS, Site
 
 
 class Partial(World):
-    """Google that does not reach a zone."""
+    """A double of Google that does not reach a zone."""
 
     def call(self, call):
         answer = super().call(call)
@@ -28,7 +28,7 @@ LONG_AGO = "20200101t000000z"
 
 
 def age(site, name, location=LOCATION, hours=9):
-    """Let a cluster be as old as that."""
+    """Make a cluster older by this many hours."""
     site.google.world.state.clusters[f"{location}/{name}"]["created"] -= hours * 3600
 
 

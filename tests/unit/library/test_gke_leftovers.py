@@ -1,4 +1,4 @@
-"""Leftovers at the double: clusters that were deleted in the wrong order."""
+"""Leftovers on the double, of clusters that were deleted in the wrong order."""
 
 import gke_leftovers
 import pytest
@@ -13,13 +13,13 @@ REGION = "regions/europe-west1"
 
 
 class Sites(Site):
-    """With what the director of the rehearsal can do."""
+    """A site with the actions of the rehearsal's director."""
 
     def attach(self, what, cluster=NAME, **given):
         self.direct("attach", cluster=cluster, object=what, **given)
 
     def there(self):
-        """Paths of the compute resources."""
+        """Return the paths of the compute resources."""
         return {one.rpartition("|")[2] for one in self.direct("show")["compute"]}
 
     def look(self, *identity, **options):
@@ -104,7 +104,7 @@ def test_long_lists_are_read_to_their_end(site):
 
 
 def test_without_what_was_known(site):
-    """After a run that was killed: by the name alone, but no data."""
+    """After a run that was killed: by the name alone, without the recorded identity."""
     empty = site.there()
     site.create(labels={**OURS, "team": "web"})
     site.attach("Service", name="web")
@@ -227,7 +227,7 @@ def test_a_deletion_that_fails(site):
     assert answer["failed"]
     (pool,) = [one for one in answer["leftovers"] if one["kind"] == "target pool"]
     assert "it was not deleted: It is held. gcloud compute target-pools delete" in answer["msg"]
-    # Its firewall rules, that told whose it is, are gone: it is still named.
+    # Its firewall rules, which identified its cluster, are deleted: it is still named.
     assert pool["name"] in answer["msg"]
 
 
@@ -245,7 +245,7 @@ def test_a_deletion_that_never_ends(site):
 
 
 def test_what_is_still_in_use(site):
-    """By something of a person's: it stays, and the rest goes."""
+    """A resource that a person's resource uses is kept, and the rest is deleted."""
     site.create()
     site.attach("Ingress", name="web")
     before = site.look()
@@ -302,7 +302,7 @@ def test_the_compute_api_is_not_enabled(site):
 
 
 class Partial(World):
-    """Google that does not reach all of its zones."""
+    """A double of Google that does not reach all of its zones."""
 
     silent = ""
 

@@ -77,7 +77,7 @@ def test_the_seeds_cluster_by_the_prices_of_the_repository(plan, budget):
 
 
 def test_after_gke_cluster_changes(plan, budget, capsys, tmp_path, monkeypatch):
-    """From nothing to a table: what one module returns the next one takes."""
+    """From no cluster to a table: each module takes the result of the previous one."""
     with gke_double.running(tmp_path, clock=StandingClock()) as google:
         for name, value in google.environment.items():
             monkeypatch.setenv(name, value)
@@ -130,7 +130,7 @@ def test_load_balancers_of_unknown_price(plan):
     assert plan(load_balancers=2)["plan"]["missing"] == ["load balancers in europe-west1"]
 
 
-# What: options, and the sentences
+# What: the options, and the messages
 WRONG = {
     "an impossible cluster": (
         {"cluster": {**CLUSTER, "location": "nowhere"}},
@@ -189,7 +189,7 @@ def test_a_budget_that_is_not_kept(plan, budget):
         f"USD): hello-cluster {COSTS:.2f}. Give them fewer or smaller nodes, or raise "
         "gke_budget_monthly."
     )
-    # The table is at hand all the same.
+    # The table is returned nevertheless.
     assert result["table"] == plan()["table"]
     assert not budget(planned, budget_monthly=100, free_tier=True).get("failed")
 

@@ -1,4 +1,4 @@
-"""The module with a stand-in for the docker command; the role's tests are with real engines."""
+"""The module with a stand-in for the docker command; the role's tests use real engines."""
 
 import image_build
 import pytest

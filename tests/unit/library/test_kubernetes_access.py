@@ -1,4 +1,4 @@
-"""The module against the real cluster, and against a server for what that one does not answer."""
+"""The module against the real cluster, and against a test server for other answers."""
 
 import itertools
 import json
@@ -41,7 +41,7 @@ def test_a_token_that_the_cluster_does_not_know(cluster, capsys, tmp_path):
 
 
 def test_a_context_without_a_login(cluster, capsys, tmp_path):
-    """Anybody may ask for the version: that the context has no login must show nevertheless."""
+    """The version needs no login, but a context without a login is an error nevertheless."""
     source = tmp_path / "config"
     source.write_text(cluster.kubectl("config", "view", "--raw", "--flatten"))
     copy = cluster.__class__(source, cluster.context, cluster.program)
@@ -89,7 +89,7 @@ def test_whom_requests_are_made_as(capsys):
 
 
 def test_a_kubeconfig_for_the_run(capsys, monkeypatch, tmp_path):
-    """Of two files the first one's context, as kubectl takes it; a token without the line's end."""
+    """It has the context of the first file, as with kubectl, and the token without its newline."""
     (tmp_path / "token").write_text("t\n")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv(private_files.RUN, str(os.getpid()))
@@ -155,7 +155,7 @@ def test_unreachable(capsys):
 
 
 class Clock:
-    """Time passes by sleeping only."""
+    """A clock that advances only by sleep."""
 
     def __init__(self):
         self.now = 0.0
@@ -181,7 +181,7 @@ def wait(answers, timeout):
 
 
 def test_a_cluster_that_starts():
-    # A question is repeated for a lost connection, and for a server that says how long to wait.
+    # A request is repeated after a lost connection, and if the server says how long to wait.
     answers = [None, None, STARTING, STARTING, STARTING, STARTING, Answer(VERSION)]
     assert wait(answers, timeout=10) == (VERSION, [1.0, 1.0])
 

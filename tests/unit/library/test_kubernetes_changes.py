@@ -1,4 +1,4 @@
-"""The module on a real cluster, and what it asks of it."""
+"""The module on a real cluster, and the requests that it makes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MANAGER = "docker-ml-api"
 
 
 class Place:
-    """A namespace of one's own, in which rendered workloads are compared and applied."""
+    """A separate namespace in which rendered workloads are compared and applied."""
 
     def __init__(self, cluster, name, capsys):
         self.cluster = cluster
         self.name = name
         self.capsys = capsys
-        # No other test's objects are ours.
+        # Objects of other tests do not have this label.
         self.labels = {"app.kubernetes.io/managed-by": name}
 
     def render(self, *given, **options):
@@ -63,7 +63,7 @@ class Place:
         )  # fmt: skip
 
     def settle(self, rendered, **options):
-        """Bring it to the cluster as the role does; then nothing differs."""
+        """Apply it to the cluster as the role does; then nothing differs."""
         self.apply(self.changes(rendered, **options)["apply"])
         self.assert_settled(rendered, **options)
 
@@ -101,7 +101,7 @@ def test_a_second_look_finds_nothing(place, given):
 
     place.settle(rendered)
 
-    # Not because we own the fields: the API server gives them back as they were rendered.
+    # Not because we own the fields: the API server returns them as they were rendered.
     for one in rendered[0][0]["objects"]:
         live = place.live(one["kind"], one["metadata"]["name"])
         assert object_changes.differences(one, live, "nobody") == []
@@ -203,7 +203,7 @@ class TestReplicas:
         answer = place.changes(rendered)
 
         assert answer["apply"][0]["spec"]["replicas"] == 3
-        # The number is sent along, but is no change.
+        # The number is sent, but is not a change.
         assert "replicas: 3" not in answer["diff"][0]["before"] + answer["diff"][0]["after"]
         place.settle(rendered)
         assert place.live("Deployment", "web")["spec"]["replicas"] == 3
@@ -364,7 +364,7 @@ class TestFixedFields:
 
 class TestEnding:
     def test_namespace(self, place):
-        # What holds it is taken away in the end; the fixture deletes the namespace.
+        # The finalizer is removed at the end; the fixture deletes the namespace.
         held = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -545,7 +545,7 @@ def test_what_an_admission_controller_changes_is_no_difference(place, tmp_path):
     assert [one.path for one in object_changes.differences(deployment, live, "nobody")] == [path]
     place.assert_settled(rendered)
 
-    # What somebody changes afterwards is one.
+    # A later change by somebody else is a difference.
     place.kubectl("set", "resources", "deployment/web", "--requests=cpu=300m")
     [shown] = place.changes(rendered)["diff"]
     assert shown["before"] == f"{path}: 300m\n"
@@ -581,7 +581,7 @@ def _registered(place, webhook, certificate):
     }
     place.cluster.kubectl("create", "--filename=-", stdin=json.dumps(configuration))
     try:
-        # The API server needs a moment to hear of it.
+        # The API server needs a moment to use the webhook.
         _until_it_works(place, webhook)
         yield
     finally:
@@ -621,7 +621,7 @@ def test_no_change_costs_a_list_for_each_kind(place):
     ]
 
 
-# --- What a real cluster does not do when asked to
+# --- Answers that a real cluster does not give on demand
 
 
 def rendered_by(count=1, **options):

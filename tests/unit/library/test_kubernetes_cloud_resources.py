@@ -19,7 +19,7 @@ CLEANUP = "service.kubernetes.io/load-balancer-cleanup"
 
 
 class Kubernetes:
-    """Keeps objects; `controllers` act whenever time passes."""
+    """An API server that keeps objects; `controllers` run whenever time passes."""
 
     def __init__(self):
         self.objects = {}
@@ -49,7 +49,7 @@ class Kubernetes:
         del self.objects[kind, namespace, name]
 
     def finish(self, kind, name, namespace="n"):
-        """Let go: what is being deleted goes with its last finalizer."""
+        """Remove an object that is being deleted, as if its last finalizer were removed."""
         one = self.objects.get((kind, namespace, name))
         if one and "deletionTimestamp" in one["metadata"]:
             self.remove(kind, name, namespace)
@@ -129,7 +129,7 @@ def balancer(kube, name="web", **metadata):
 
 
 def claim(kube, name="data", policy="Delete"):
-    """A claim with its volume; the claim waits for the pods that use it."""
+    """Create a claim with its volume; its deletion waits for the pods that use it."""
     kube.put("PersistentVolumeClaim", name, finalizers=[PROTECTION])
     volume = kube.put(
         "PersistentVolume",
@@ -234,7 +234,7 @@ def test_all_kinds(kube):
     assert again.deletions == []
 
 
-# Who holds a claim: what is there beside the pod, what of it is deleted.
+# What uses a claim: the objects beside the pod, the pod's owner, what is deleted.
 HOLDERS = {
     "a pod alone": ([], None, "Pod n/p"),
     "a set": ([("StatefulSet", "s", None)], ("StatefulSet", "s"), "StatefulSet n/s"),
@@ -429,7 +429,7 @@ def test_module_without_a_cluster(capsys):
     assert "cannot be reached at http://127.0.0.1:1" in answer["msg"]
 
 
-# On the real cluster, in a namespace of its own
+# On the real cluster, in a separate namespace
 
 
 def document(kind, api_version, name, **spec):

@@ -18,7 +18,7 @@ def needs_google(name):
 MODULES = sorted(
     path.stem for path in (documented.ROOT / "library").glob("*.py") if needs_google(path.stem)
 )
-# The options without which a module does not begin; others that it needs are any text.
+# Options that modules require; other required options are any text.
 REQUIRED = {
     "project": "p",
     "auth_kind": "application",

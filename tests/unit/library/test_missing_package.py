@@ -21,7 +21,7 @@ def needs_cluster(name):
 MODULES = sorted(
     path.stem for path in (documented.ROOT / "library").glob("*.py") if needs_cluster(path.stem)
 )
-# The options without which a module does not begin.
+# Options that modules require.
 REQUIRED = {"workloads": [], "labels": {"a": "b"}}
 
 

@@ -22,7 +22,7 @@ from doc_fragments import prediction_check as fragment
 from support import ROOT, ports
 from support.run_module import run_module
 
-# Far more than any answer here takes: only a hang meets it.
+# Far longer than any answer here takes: only a hang reaches it.
 PATIENCE = 30
 
 
@@ -34,7 +34,7 @@ def response(body=b"[199.6]", status="200 OK", content_type="text/plain", extra=
 
 
 class Server:
-    """Answers each connection by the next of its scripts; the last one is repeated.
+    """Answers each connection with the next of its scripts; the last one is repeated.
 
     A script is the bytes to send after the request was read, or a function of the
     connection and the request's bytes.
@@ -126,7 +126,7 @@ def resetting(_server, connection):
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    """Run the module in this process; returns what it reports."""
+    """Return a function that runs the module in this process and returns its result."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "")
@@ -558,9 +558,9 @@ def test_ansible_doc_shows_it():
 
 
 def test_by_a_socket_that_leads_there(tmp_path, monkeypatch):
-    # The proxy would have to be asked for a host that is not this machine.
+    # A host that is not this machine would require the proxy.
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    # Ansible makes the way by the socket that of all requests of the process.
+    # Ansible installs the opener for the socket for all requests of the process.
     monkeypatch.setattr(urllib.request, "_opener", None)
     path = tmp_path / "door"
     with Server(response()) as server, socket.socket(socket.AF_UNIX) as door:

@@ -25,13 +25,13 @@ def private(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def digest(private):
-    """Of team/app:v1 in the private registry."""
+    """The digest of team/app:v1 in the private registry."""
     return registry_double.put_image(f"http://{private.host}", "team/app", "v1", **AUTH)
 
 
 @pytest.fixture(autouse=True)
 def no_login(tmp_path, monkeypatch):
-    """Nothing of the machine's user is read."""
+    """Do not read the stored logins of the machine's user."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("DOCKER_CONFIG", raising=False)
 
@@ -98,7 +98,7 @@ def test_many_images_in_their_order_and_each_once(private, capsys):
     answer = ask(capsys, *references, *references, **LOGIN)
     assert [image["digest"] for image in answer["images"]] == digests * 2
     assert [image["name"] for image in answer["images"]] == [f"app{n}" for n in range(40)]
-    # One request an image, and one for the registry.
+    # One request per image, and one for the registry.
     assert len(private.requests()) - before == 21
 
 
@@ -180,7 +180,7 @@ def test_docker_hub_is_stored_under_another_name(tmp_path):
 
 
 def store(tmp_path, monkeypatch, secret):
-    """Make a credential store that answers so, and configure it."""
+    """Create a credential store that returns `secret`, and configure it."""
     program = tmp_path / "docker-credential-of-test"
     program.write_text(f"#!/bin/sh\necho '{json.dumps(secret)}'\n")
     program.chmod(0o755)
@@ -215,7 +215,7 @@ def test_a_registry_for_all(capsys, tmp_path):
         for login in ({}, LOGIN):
             [image] = ask(capsys, f"{public.host}/app:v1", **login)["images"]
             assert image["digest"] == digest
-        # Ansible would hide it there.
+        # Ansible would mask it in the digest.
         part = {"username": USERNAME, "password": digest[-12:]}
         answer = ask(capsys, f"{public.host}/app:v1", **part)
         assert answer["failed"]

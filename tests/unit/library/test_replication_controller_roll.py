@@ -24,7 +24,7 @@ SERVICE = {
 
 
 class Rig:
-    """One ReplicationController with its Service, in a namespace of its own."""
+    """One ReplicationController with its Service, in a separate namespace."""
 
     def __init__(self, cluster, capsys, namespace):
         self.cluster, self.capsys, self.namespace = cluster, capsys, namespace
@@ -34,7 +34,7 @@ class Rig:
         self.secret = cluster.pull_secret(namespace)
 
     def apply(self, template, image, replicas=2, name="web"):
-        """The controller with a template of this name, as the role would apply it."""
+        """Apply the controller with a template of this name, as the role would."""
         pod = {
             "terminationGracePeriodSeconds": 2,
             "automountServiceAccountToken": False,
@@ -71,7 +71,7 @@ class Rig:
         )
 
     def pods(self):
-        """The pods that are not on their way out, as template and readiness."""
+        """Return the template and the readiness of each pod that is not terminating."""
         return sorted(
             (pod["metadata"]["labels"][LABEL], state["status"])
             for pod in self.api.list("Pod", self.namespace)
@@ -84,7 +84,7 @@ class Rig:
         return found["spec"]["replicas"]
 
     def mutations(self):
-        """The changes that the module made, as the API server's audit log has them."""
+        """Return the changes that the module made, from the API server's audit log."""
         return [
             event["verb"]
             for event in self.cluster.audit(self.namespace)
@@ -96,7 +96,7 @@ class Rig:
 
     @contextlib.contextmanager
     def watching(self):
-        """Give the numbers of ready endpoints that are seen meanwhile."""
+        """Yield a list of the numbers of ready endpoints that are seen meanwhile."""
         seen, over = [], threading.Event()
         own = cluster_access.connect(
             {"kubeconfig": str(self.cluster.kubeconfig), "context": self.cluster.context}
@@ -153,7 +153,7 @@ def test_a_release_a_bad_one_and_back(cluster, rig):
     assert rig.pods() == [("two", "True")] * 2
     assert min(seen) >= 2
 
-    # A bad release: the old ones serve on.
+    # A bad release: the old pods continue to serve.
     rig.apply("bad", crash)
     with rig.watching() as seen:
         bad = rig.roll()
@@ -163,10 +163,10 @@ def test_a_release_a_bad_one_and_back(cluster, rig):
             ["scaled to 3"],
         )
         assert "cannot load the model: no such file" in bad["msg"]
-        # … a second try says the same, and takes nothing away …
+        # A second run reports the same and removes nothing.
         again = rig.roll()
         assert (again["changed"], again["problems"][0]["cause"]) == (False, "crash")
-        # … and the release before comes back without a new pod.
+        # The previous release is restored without a new pod.
         rig.apply("two", good)
         back = rig.roll()
     assert not back.get("failed")
@@ -192,7 +192,7 @@ def test_goes_on_where_it_was_stopped(cluster, rig):
     good = cluster.image("web")
     rig.apply("one", good, replicas=2)
     rig.roll()
-    # As a roll leaves it that is killed after its first step; then fewer are wanted.
+    # The state after a roll that was killed after its first step; then fewer pods are wanted.
     rig.apply("two", good, replicas=3)
     with rig.watching() as seen:
         rig.roll(replicas=2)

@@ -1,4 +1,4 @@
-"""The module against the real cluster, and against a server for what that one does not answer."""
+"""The module against the real cluster, and against a test server for other answers."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from support.run_module import run_module
 
 LABELS = {"app.kubernetes.io/managed-by": "docker-ml-api"}
 FAIL_DELETE = "rehearsal.docker-ml-api/load-balancer-delete-error"
-# Far more than anything here takes: only what hangs meets it.
+# Far longer than anything here takes: only a hang reaches it.
 PATIENCE = 90
 
 
@@ -24,7 +24,7 @@ def labelled(kind, api_version, name, workload=None, **rest):
 
 
 def objects(name, image=None, kind="ClusterIP", **service):
-    """All that a workload can have; without an image it has no pods."""
+    """Return all objects that a workload can have; without an image it has no pods."""
     selector = {"app": name}
     pods = {
         "metadata": {
@@ -115,7 +115,7 @@ class Site:
         return bool(self.cluster.kubectl("get", "ns", namespace, "--ignore-not-found"))
 
     def writes(self, namespace):
-        """What the module has changed in the namespace."""
+        """Return the changes that the module made in the namespace."""
         return [
             (event["verb"], event["objectRef"]["resource"])
             for event in self.cluster.audit(namespace)
@@ -154,7 +154,7 @@ def theirs(cluster):
 def test_all_of_it_goes(site, cluster, ours):
     image = cluster.image("web")
     site.login(ours)
-    # One of the last: other tests are given the first one that is free, this one's when it goes.
+    # One of the last: other tests get the first free one, and could get this one once released.
     address = "127.0.10.253"
     balancer = {"kind": "LoadBalancer", "spec": {"loadBalancerIP": address}}
     site.create(ours, *objects("web", image, **balancer))
@@ -188,7 +188,7 @@ def test_all_of_it_goes(site, cluster, ours):
     assert len(site.writes(ours)) - before == 9
     assert not site.is_there(ours)
 
-    # The address can be had again: the load balancer is gone.
+    # The address is available again: the load balancer is deleted.
     with cluster.namespace() as other:
         again = objects("again", **balancer)[0]
         site.create(other, again)
@@ -205,7 +205,7 @@ def test_a_second_run_only_reads(site, theirs):
     assert (answer["changed"], answer["removed"], answer["kept"]) == (False, [], [])
     assert "diff" not in answer
     assert site.writes(theirs) == before
-    # Somebody else's namespace stays, empty as it is.
+    # Somebody else's namespace stays, although it is empty.
     assert site.is_there(theirs)
 
 
@@ -228,7 +228,7 @@ def test_one_of_two_workloads(site, ours):
 
 
 def test_pods_that_lost_their_controller(site, cluster, ours):
-    # A controller with the same selector would take them.
+    # A ReplicationController with the same selector would adopt them.
     documents = objects("web", cluster.image("web"))
     site.create(ours, *(one for one in documents if one["kind"] != "ReplicationController"))
     site.login(ours)
@@ -284,7 +284,7 @@ def test_a_load_balancer_that_does_not_go(site, cluster, ours):
         f"Workload web in {ours}: its Service web-lb is still there after 3 s: "
     )
     assert "the quota of operations is used up" in problem["problem"]
-    # Its namespace has to wait, or the reason could no longer be told.
+    # Its namespace is not deleted yet, or the reason could no longer be reported.
     assert "deletionTimestamp" not in cluster.get("namespace", ours)["metadata"]
     service = ("service", "web-lb", f"--namespace={ours}")
     cluster.kubectl("annotate", *service, f"{FAIL_DELETE}-")
@@ -319,7 +319,7 @@ def test_a_namespace_that_is_going(site, cluster, ours):
     hold = {"metadata": {"finalizers": ["example.com/hold"]}}
     site.create(ours, labelled("ConfigMap", "v1", "held", **hold))
     cluster.kubectl("delete", "namespace", ours, "--wait=false")
-    # Kubernetes lets some seconds pass before it looks what is in the way.
+    # Kubernetes takes some seconds until it reports what blocks the deletion.
     site.until(
         lambda: "example.com/hold" in str(cluster.get("namespace", ours)["status"]),
         "nothing is said to be in the way",
@@ -363,7 +363,7 @@ def test_unreachable(capsys):
     assert "problems" not in answer
 
 
-# From here on a server that is told what to answer: an empty namespace `n` of ours.
+# From here on: a server with scripted answers and an empty namespace `n` of ours.
 
 NAMESPACE = {"kind": "Namespace", "metadata": {"name": "n", "uid": "u", "labels": LABELS}}
 THINGS = {
@@ -385,7 +385,7 @@ THINGS = {
 
 
 def scripted(**script):
-    """Answer by the script's paths, its slashes as double underscores; lists are empty else."""
+    """Answer by the script's paths (slashes as double underscores); other lists are empty."""
     script = {key.replace("__", "/"): value for key, value in script.items()}
 
     def respond(request):
@@ -526,7 +526,7 @@ def test_a_namespace_that_stays_and_says_nothing():
 
 
 def test_deletions_are_of_what_was_seen():
-    """What was made anew under the same name meanwhile stays."""
+    """An object that was recreated under the same name meanwhile stays."""
     with scripted() as server:
         teardown_of(server, dry=False)
     (deletion,) = [one for one in server.requests if one.method == "DELETE"]

@@ -10,8 +10,8 @@ from support.answering_pods import apply, login, service, until
 from support.api_server import Answer, refusal, serving
 from support.run_module import run_module
 
-# Nobody serves this class: to such a Service nothing happens, as on a cluster without any
-# load balancer.
+# No controller serves this class: such a Service is ignored, as on a cluster without load
+# balancers.
 NOBODY = {"loadBalancerClass": "example.com/nobody"}
 REFUSAL = "rehearsal.docker-ml-api/load-balancer-error"
 
@@ -30,7 +30,7 @@ def run(capsys, cluster, namespace):
             for one in workloads
         ]
         access = {"kubeconfig": str(cluster.kubeconfig), "context": cluster.context}
-        # A busy machine takes its time to care for a load balancer.
+        # A busy machine may take long to provide a load balancer.
         usual = {"timeout": 60, "no_load_balancer_after": 60}
         result = run_module(
             workload_address, capsys, **{**access, **usual, "workloads": given, **options}
@@ -110,7 +110,7 @@ def test_a_cluster_without_a_load_balancer(run, cluster, namespace):
     forward, curl = lonely["try"]
     assert forward.endswith(f"--namespace {namespace} port-forward service/lonely 8080:8080")
     assert curl == "curl http://127.0.0.1:8080"
-    # The Service is old enough by now: no time is left to wait in, and none is needed.
+    # The Service is old enough by now: no time to wait is given, and none is needed.
     assert run({"name": "lonely"}, no_load_balancer_after=1, timeout=0)["workloads"] == [lonely]
 
 
@@ -140,7 +140,7 @@ def test_a_load_balancer_that_cannot_be_made(run, cluster, namespace):
     assert "Fix that and run again" in result["msg"]
     assert [one["name"] for one in result["workloads"]] == ["rich"]
 
-    # Mended, the Service gets its address: what failed before is not held against it.
+    # After the fix, the Service gets its address: the earlier failure does not matter.
     cluster.kubectl("annotate", "service", "poor", "--namespace", namespace, f"{REFUSAL}-")
     until(lambda: ingress(cluster, namespace, "poor"))
     assert run({"name": "poor"})["workloads"][0]["via"] == "load-balancer"
@@ -181,7 +181,7 @@ def test_services_that_are_not_ours(run, cluster, namespace):
 
 
 def test_a_login_that_may_read_services_only(run, cluster, namespace, tmp_path):
-    """It may not see the nodes and the events: what it may see is enough."""
+    """It may not read nodes and events: reading Services is enough."""
     access = login(cluster, namespace, "reader", "--verb=list", "--resource=services")
     path = tmp_path / "kubeconfig"
     path.touch(mode=0o600)
@@ -227,7 +227,7 @@ def answering(found, **others):
 @pytest.mark.parametrize("kind", ["events", "nodes"])
 @pytest.mark.parametrize(("status", "reason"), [(403, "Forbidden"), (500, "InternalError")])
 def test_events_and_nodes_that_are_refused(run, kind, status, reason):
-    """A login that may not read them does without; any other refusal is told."""
+    """If the login may not read them, they are not used; any other refusal is reported."""
     found = a_service("NodePort" if kind == "nodes" else "LoadBalancer")
     with answering(found, **{kind: refusal(status, reason, f"no {kind}")}) as server:
         result = run(

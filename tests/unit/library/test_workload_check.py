@@ -27,7 +27,7 @@ CHECK = {"path": PATH, "expected": [199.6], "tolerance": 0.1}
 
 @pytest.fixture(scope="module")
 def apps(cluster):
-    """A namespace with the apps that the tests ask."""
+    """A namespace with the apps to which the tests send requests."""
     with cluster.namespace() as namespace:
         prepare(cluster, namespace)
         apply(
@@ -92,7 +92,7 @@ def run(capsys, cluster, apps):
         return result
 
     yield run_check
-    # Those of other tests, which were there before, may have ended.
+    # Threads of other tests, which existed before, may have ended.
     until(lambda: not set(threading.enumerate()) - before)
 
 
@@ -196,7 +196,7 @@ def test_there_is_no_pod(run, apps):
 def test_a_pod_that_crashes_when_it_is_asked(run, cluster, apps):
     apply(cluster, apps, deployment(cluster, "crashing", 1, crash=True))
     await_rollout(cluster, apps, "crashing")
-    # Time for the kubelet of a busy machine to see it.
+    # Enough time for the kubelet of a busy machine to notice it.
     result = run({"name": "crashing"}, deadline=15)
     assert result["failed"]
     (name,) = pod_names(cluster, apps, "crashing")

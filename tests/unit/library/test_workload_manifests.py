@@ -1,4 +1,4 @@
-"""The module as Ansible calls it, and the manifests before a real API server."""
+"""The module as Ansible calls it, and its manifests validated by a real API server."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_real_api_server_takes_them(cluster, capsys, given):
         dry_run = ["create", "--dry-run=server", "--filename=-", "--validate=strict"]
         for each in one["objects"]:
             cluster.kubectl(*dry_run, stdin=json.dumps(each))
-        # The namespace's Pod Security refuses pods, not what makes them.
+        # The namespace's Pod Security refuses pods, not the controllers that create them.
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",

@@ -67,7 +67,7 @@ class History:
 
 
 def requests(cluster, namespace):
-    """The verbs of the modules' requests; a namespace's controllers furnish it meanwhile."""
+    """Return the verbs of the modules' requests, without those of Kubernetes's controllers."""
     return [
         event["verb"]
         for event in cluster.audit(namespace)
@@ -148,7 +148,7 @@ def test_a_number_that_is_somebody_elses(history, cluster, namespace):
 
 
 def test_runs_side_by_side(cluster, namespace):
-    """Each finds its own release recorded, under a number of its own."""
+    """Each run's release is recorded, under a different number."""
     access = {"kubeconfig": str(cluster.kubeconfig), "context": cluster.context}
     workloads = [rendered(namespace, replicas=count) for count in range(1, 5)]
 
@@ -169,7 +169,7 @@ def test_runs_side_by_side(cluster, namespace):
 
 
 def test_another_run_was_quicker(history, cluster, namespace):
-    """It recorded the same after this one had read what there is."""
+    """It recorded the same release after this one had read the existing records."""
     access = {"kubeconfig": str(cluster.kubeconfig), "context": cluster.context}
     web = rendered(namespace)
     slow = workload_release.Recorder(cluster_access.connect(access), LABELS, limit=10, dry=False)
@@ -254,7 +254,7 @@ def test_what_to_go_back_to(history, namespace):
 
 
 def controller(workload):
-    """What runs its pods."""
+    """Return the controller of the workload's pods."""
     (found,) = [one for one in workload["objects"] if "template" in one["spec"]]
     return found
 
@@ -273,7 +273,7 @@ def test_info_only_reads(history, cluster, namespace):
     before = len(requests(cluster, namespace))
     history.info({"name": "web", "namespace": namespace}, {"name": "b", "namespace": namespace})
     ours = requests(cluster, namespace)[before:]
-    # The records, and both kinds of what runs pods.
+    # The records, and both kinds of controllers.
     assert ours == ["list"] * 3
 
 

@@ -14,13 +14,13 @@ QUOTA = {
     "metadata": {"name": "none"},
     "spec": {"hard": {"pods": "0"}},
 }
-# A busy machine takes longer to answer than the second that a probe has by itself.
+# A busy machine takes longer to answer than a probe's default timeout of one second.
 PROBE = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 10}
 READY = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
 
 
 def workload(name, image, kind="Deployment", *, spec=None, deadline=600, **container):
-    """container: more of it; spec: more of the pod's; deadline: for progress."""
+    """Return a workload; container, spec: more fields of its pod; deadline: for progress."""
     selector = {"app": name}
     pod = {
         "terminationGracePeriodSeconds": 1,
@@ -57,8 +57,8 @@ def ask(cluster, capsys, *wanted, **options):
     )
 
 
-# What: the image ("web", "crash", "never-ready", or a reference; {} is the registry), more of the
-# container, more of the pod; the cause and parts of the sentence.
+# What: the image ("web", "crash", "never-ready", or a reference; {} is the registry), more fields
+# of the container, more fields of the pod's spec; the cause and parts of the sentence.
 SHELL = {"command": ["/bin/sh", "-c"]}
 FAILURES = {
     "no-image": (
@@ -93,7 +93,7 @@ FAILURES = {
         "web",
         {**SHELL, "args": ["echo filling; exec /bin/busybox tail /dev/zero"],
          "resources": {"limits": {"memory": "16Mi"}}}, {},
-        # OOMKilled, if the runtime has heard of it.
+        # OOMKilled, if the runtime has noticed it.
         "memory", ["needs more memory than the limit of 16Mi", "exit code 137", "\nfilling"],
     ),
     "room": (
@@ -114,7 +114,7 @@ FAILURES = {
         "deadline", ["no progress for 5 s", "HTTP probe failed with statuscode: 503"],
     ),
     "not-started": (
-        # The first tries may find nobody listening yet.
+        # The first attempts may find that nothing listens yet.
         "never-ready", {"startupProbe": {**PROBE, "failureThreshold": 5}}, {},
         "probe", ["does not pass the startup probe", "HTTP probe failed with statuscode: 503"],
     ),
@@ -128,7 +128,7 @@ def test_failures(cluster, capsys):
         cluster.namespace(RESTRICTED) as restricted,
         cluster.namespace() as full,
     ):
-        # It holds for what is created once it has been counted.
+        # The quota applies to what is created after its usage has been calculated.
         create(cluster, full, QUOTA)
         cluster.kubectl(
             *("wait", "resourcequota/none", f"--namespace={full}", "--timeout=60s"),
@@ -170,7 +170,7 @@ def test_failures(cluster, capsys):
             {"name": "refused", "namespace": restricted},
             {"name": "quota", "namespace": full},
             {"name": "nothing", "namespace": full},
-            # What a busy machine may take for the last one to fail; the wait ends with it.
+            # Long enough for the last one to fail on a busy machine; the wait ends then.
             settle=300,
             unschedulable_grace=5,
             progress_deadline=5,
@@ -247,7 +247,7 @@ def test_rolled_out(cluster, capsys):
         ]
         assert {verb for verb, _ in agent_requests(cluster, namespace)} == {"list"}
 
-        # A new version that has no room: what serves now is no excuse.
+        # A new version without room fails, even though the current one serves.
         create(
             cluster,
             namespace,

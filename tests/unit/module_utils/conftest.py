@@ -6,7 +6,7 @@ from support import gke_double, gke_examples
 
 @pytest.fixture
 def google(tmp_path, monkeypatch):
-    """A double of Google's APIs whose time stands still but for what waits."""
+    """A double of Google's APIs whose clock advances only when something waits."""
     with gke_double.running(tmp_path, clock=StandingClock()) as running:
         for key, value in running.environment.items():
             monkeypatch.setenv(key, value)

@@ -1,4 +1,4 @@
-"""Files with secrets: who may read them, where they are, and how long."""
+"""Files with secrets: who may read them, where they are, and how long they are kept."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ def test_only_the_user_may_read_it(environ, tmp_path):
 
 @pytest.mark.parametrize("run", ["", "1"])
 def test_another_run_that_ends_meanwhile(environ, monkeypatch, run):
-    """It removes the folder, which is empty still: that is no error of this run."""
+    """It removes the folder, which is still empty: that is not an error of this run."""
     make, ended = private_files._make_private, []
 
     def make_and_lose(folder):
@@ -68,7 +68,7 @@ def test_what_is_found_by_a_key(environ, tmp_path):
     assert private_files.read("other", environ, prefix="one-") == ""
     private_files.keep("newer", environ, prefix="one-", key="key")
     assert private_files.read("key", environ, prefix="one-") == "newer"
-    # What others may have written is not taken.
+    # What others may have written is not used.
     (tmp_path / NAME).chmod(0o777)
     assert private_files.read("key", environ, prefix="one-") == ""
 
@@ -109,7 +109,7 @@ def test_only_what_has_the_prefix_is_forgotten(environ, tmp_path):
 
 
 def test_what_is_kept_for_a_run(environ, tmp_path):
-    """It goes with the run; that of other runs stays, unless these were killed."""
+    """It is deleted with the run; files of other runs stay, unless these were killed."""
     environ[private_files.RUN] = str(os.getpid())
     path = private_files.keep("secret", environ)
     assert path.parent.name == f"run-{os.getpid()}"
@@ -117,7 +117,7 @@ def test_what_is_kept_for_a_run(environ, tmp_path):
     lasting = private_files.keep("secret", environ, lasting=True)
     folder = lasting.parent
     assert folder == path.parent.parent
-    # 1 is another process, which lives; no process has the last one's number.
+    # Process 1 is alive; 4194305 is above the maximum PID, and nonsense is not a PID.
     for run in ("1", "4194305", "nonsense"):
         (folder / f"run-{run}").mkdir()
         (folder / f"run-{run}" / "0").touch()

@@ -1,4 +1,4 @@
-"""What a failed request means, and where a proxy is asked.
+"""What a failed request means, and when a proxy is used.
 
 The requests themselves are tested with the module, against real servers.
 """

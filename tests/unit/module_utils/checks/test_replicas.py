@@ -1,4 +1,4 @@
-"""Every replica is asked; the pods, the clock, the clients and the hints are given."""
+"""Checks of every replica, with fake pods, clock, clients and hints."""
 
 import itertools
 
@@ -32,7 +32,7 @@ POLICY = Policy(deadline=10.0, retry_delay=0.5)
 
 
 class FakeClock:
-    """Time passes when somebody sleeps, or an answer takes its time."""
+    """A clock that advances only by sleep and by the duration of answers."""
 
     def __init__(self):
         self.now = 100.0
@@ -79,9 +79,9 @@ def answered(body=RIGHT, by="", status=200):
 
 
 class World:
-    """The pods of a workload, and what they answer by themselves and by the address.
+    """The pods of a workload, and their answers directly and through the address.
 
-    own: what a pod answers when it is asked by itself, a list of answers or errors, in turn.
+    own: for each pod, a list of answers or errors for direct requests, which is cycled.
     """
 
     def __init__(self, *pods, own=None, others=None, hint="because"):
@@ -99,7 +99,7 @@ class World:
         return list(self.pods)
 
     def turn(self, event, timeout):
-        """An event is an answer, an error, or a change of the world before the next one."""
+        """Return the event if it is an answer, after its duration; raise it if it is an error."""
         if isinstance(event, RequestFailedError):
             raise event
         assert timeout > 0
@@ -136,7 +136,7 @@ class World:
         return self.words
 
     def become(self, *pods):
-        """A change of the world for `events`."""
+        """Return an event that replaces the pods."""
 
         def change():
             self.pods = list(pods)
@@ -149,7 +149,7 @@ def check(path="/p", base=URL, **options):
 
 
 def interview(world, *checks, events=(), url=URL, policy=POLICY, labels=OURS):
-    """What comes of the checks; the address answers with the events, again and again."""
+    """Return the result of the checks; the address cycles through the events."""
     target = Target(
         "web", "default", url, checks or (check(base=url or LOCAL),), "kubectl port-forward"
     )
@@ -174,7 +174,7 @@ WRONG_A, WRONG_B = answered(WRONG, "web-a"), answered(WRONG, "web-b")
 NOT_RIGHT = "answered [150.0], expected [199.6] (at [0]: 150.0 is not 199.6)"
 
 
-# By the address
+# Through the address
 
 
 def test_every_pod_answers():
@@ -275,7 +275,7 @@ def test_a_pod_that_went_before_it_answered():
 
 
 def test_a_pod_that_went_when_the_time_was_over():
-    """It was silent as long as there was time to ask, but need not answer any more."""
+    """It did not answer before the deadline, but need not answer after its removal."""
     world = World(*two())
     result = interview(world, events=[slow(4), slow(4), world.become(pod("web-a")), slow(4)])
     assert result["problems"] == []
@@ -328,7 +328,7 @@ def test_answers_that_name_no_pod():
 
 
 def test_a_wrong_answer_that_names_no_pod_while_one_goes():
-    """As long as the cluster still leads to it; then the address is asked anew."""
+    """While the cluster still routes to it, the address is asked again."""
     going = pod("web-old", going=True)
     world = World(*two(), going, own={"web-a": [answered()], "web-b": [answered()]})
     wrong, right = answered(WRONG), answered()
@@ -434,7 +434,7 @@ def test_the_pods_must_predict_the_same():
 
 
 def test_texts_may_differ():
-    """As a greeting does that holds the pod's name."""
+    """An example is a greeting that contains the pod's name."""
     named = [answered(f"Hello from {name}!", name) for name in ("web-a", "web-b")]
     greeting = {"expected": None, "expected_text": "Hello", "text_match": "prefix"}
     for options in (greeting, {"expected": None}):

@@ -1,4 +1,4 @@
-"""What is asked, judged and retried; the clock and the client are given."""
+"""Requests, their evaluation and retries, with a fake clock and client."""
 
 import re
 
@@ -37,7 +37,7 @@ UNKNOWN = RequestFailedError("name_unknown", "the name is unknown", heals=False)
 
 
 class FakeClock:
-    """Time passes only when somebody sleeps, or an answer takes its time."""
+    """A clock that advances only by sleep and by the duration of answers."""
 
     def __init__(self):
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""What a person may write for an engine's address, and what is said of what goes wrong there."""
+"""Addresses of engines, and the messages if they are invalid or the engine is not reachable."""
 
 import ssl
 
@@ -130,7 +130,7 @@ def test_commands():
     dial = engine_address.ssh_command(SSH, ["-i", "key"], "/f/login")
     end = ["-l", "ada", "-p", "2222", "--", "server", "docker", "system", "dial-stdio"]
     assert dial[-len(end) :] == end
-    # ssh takes the first of an option that is given twice.
+    # If an option is given twice, ssh uses the first one.
     assert dial.index("-i") < dial.index("BatchMode=yes")
     assert {"ControlPath=/f/login", "ControlMaster=no", "ControlPersist=no"} < set(dial)
     assert dial.index("ControlPath=/f/login") < dial.index("-i")

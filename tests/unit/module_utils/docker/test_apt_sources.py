@@ -235,7 +235,7 @@ def test_other_vendors_are_left_out_by_their_origin(tmp_path: Path):
     known = {"codename": "bookworm", "wanted": "bookworm", "lists": tmp_path}
     chosen = apt_sources.choose([other, *HOST], exists=lambda *_: True, **known)
     assert other.uris not in [source.uris for source in chosen]
-    # Where nothing else carries the suite, it is a mirror under another name.
+    # If no other source has the suite, it is taken for a mirror with another origin.
     assert apt_sources.choose([other], exists=lambda *_: True, **known) == [other]
 
 

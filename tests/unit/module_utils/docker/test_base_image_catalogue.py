@@ -1,4 +1,4 @@
-"""Which way each base image is had, and what is said of it."""
+"""How each base image is obtained, and the messages about it."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_names_that_are_not_utf8(folder):
     assert sources(folder) != before
 
 
-# What: (base images, build arguments, labels), each unlike the first.
+# What: (base images, build arguments, labels), all different
 INPUTS = {
     "nothing": ({}, {}, {}),
     "base image not there": ({"a": ""}, {}, {}),
@@ -229,7 +229,7 @@ def test_no_dockerfile(tmp_path):
 
 
 def test_unreadable(folder):
-    # A folder in a file's place cannot be read by root either.
+    # Even root cannot read a folder as a file.
     (folder / "Dockerfile").unlink()
     (folder / "Dockerfile").mkdir()
     with pytest.raises(BuildContextError, match=r"Dockerfile cannot be read: Is a directory\.$"):

@@ -104,7 +104,7 @@ def test_changes_are_dockerfile_instructions():
 
 
 def host(tmp_path: Path, release: str = "", sources: str = "") -> Host:
-    """A host of which only these files exist."""
+    """Return a host that has only these files."""
     (tmp_path / "etc/apt").mkdir(parents=True)
     if release:
         (tmp_path / "etc/os-release").write_text(release)
@@ -138,7 +138,7 @@ def test_hosts(tmp_path, release, codename, possible):
 
 
 def on_path(monkeypatch, folder: Path, **scripts: str) -> None:
-    """Let PATH hold these programs and the system's ones, without the real ones of the name."""
+    """Put these scripts first on PATH, in place of the real programs of the same names."""
     folder.mkdir(exist_ok=True)
     for name, body in scripts.items():
         path = folder / name.replace("_", "-")
@@ -263,7 +263,7 @@ def test_what_is_excluded_is_removed_from_what_was_unpacked_whole(tmp_path):
     call(before, "setup")
     assert not settings.exists()
     (elsewhere,) = settings.parent.iterdir()
-    assert re.fullmatch("[A-Za-z0-9_-]+", elsewhere.name)  # others dpkg does not read
+    assert re.fullmatch("[A-Za-z0-9_-]+", elsewhere.name)  # dpkg ignores other names
     share = root / "usr/share"
     kept = {"doc", "it's", "it's/xc", "it's/xxa", "locale", "locale/de", "locale/de/a.mo"}
     gone = {"doc/a", "doc/a/.b", "doc/link", "it's/xa", "locale/de/LC_X", "locale/de/LC_X/a.mo"}
@@ -280,7 +280,7 @@ def test_what_is_excluded_is_removed_from_what_was_unpacked_whole(tmp_path):
     assert [path.name for path in settings.parent.iterdir()] == [settings.name]
     assert settings.read_text() == "as it was"
     left = {str(path.relative_to(share)) for path in share.rglob("*")}
-    # A folder is excluded by its own path alone.
+    # A folder is excluded only if its own path matches.
     assert left == kept | {"locale/de/LC_X"}
 
 
@@ -303,8 +303,8 @@ def test_the_reason_is_the_error_that_tells_most(log, expected):
     assert debian_bootstrap.reason(log) == expected
 
 
-# In place of mmdebstrap: notes what it was called with and what it found in its files, and
-# writes the tar, its argument before the last.
+# Replaces mmdebstrap: records its arguments and the content of its files, and writes the tar,
+# its second to last argument.
 FAKE = r"""
 for argument in "$@"; do
   case $argument in --aptopt=*) cat "${argument#--aptopt=}" > "$NOTES/apt.conf";; esac
@@ -379,16 +379,16 @@ def test_a_build_that_hangs_is_ended_with_all_its_children(monkeypatch, tmp_path
     read = []
     reader = threading.Thread(target=lambda: read.append((tmp_path / "pid").read_text()))
     reader.start()
-    # Time for a busy machine to start it: its number is waited for below.
+    # Long enough to start it on a busy machine: its PID is read below.
     with pytest.raises(BuildError, match="was not done within 5 seconds"):
         build(TINY, tmp_path / "cache", Host(BOOKWORM, Path("/")), timeout=5.0)
     reader.join()
-    # It was told to end before the build's error was raised, and does so in its own time.
+    # It was told to end before the build's error was raised, but may end some time later.
     assert ends(Path(f"/proc/{read[0].strip()}/status"))
 
 
 def ends(status):
-    """Whether a process ends soon: gone, or dead and not yet fetched by its new parent."""
+    """Return whether a process ends soon: gone, or a zombie that its new parent has not reaped."""
     for _ in range(6000):
         try:
             if "State:\tZ" in status.read_text():
@@ -410,7 +410,7 @@ def test_what_a_killed_build_left_is_removed_and_a_running_one_is_not(tmp_path: 
 
 
 class Archive(http.server.BaseHTTPRequestHandler):
-    """An archive that has one suite, and breaks on another."""
+    """An archive that has one suite, and fails for another."""
 
     def do_GET(self):
         status = {"/debian/dists/here/InRelease": 200, "/debian/dists/broken/InRelease": 500}
@@ -419,7 +419,7 @@ class Archive(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_args):
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

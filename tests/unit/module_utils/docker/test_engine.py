@@ -55,7 +55,7 @@ def client(
         ("28.2.2", [BUILDX], True),
         ("28.2.2", [{"Name": "compose"}], False),
         ("28.2.2", [{**BUILDX, "Err": "exec format error"}], False),
-        # Podman's imitation.
+        # Podman's docker command.
         ("4.3.1", [], False),
         ("", [], False),
     ],
@@ -209,7 +209,7 @@ class _Engine(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve(tmp_path):
-    """Serves answers at a Unix socket; returns its DOCKER_HOST."""
+    """Return a function that serves answers at a Unix socket and returns its DOCKER_HOST."""
     paths = (tmp_path / f"engine{number}.sock" for number in itertools.count())
 
     def start(answers):
@@ -286,7 +286,7 @@ def test_free_mb_of_what_cannot_be_asked(monkeypatch):
 
 
 class Clock:
-    """A clock that moves only when somebody sleeps."""
+    """A clock that advances only by sleep."""
 
     def __init__(self):
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""Builds by a stand-in for the docker command; the role's tests are with real engines."""
+"""Builds with a stand-in for the docker command; the role's tests use real engines."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import pytest
 from ansible.module_utils.docker_ml_api.docker import image_build
 from ansible.module_utils.docker_ml_api.docker.image_build import Build, Settings
 
-# Says what it was given, and does what the folder's name says.
+# Records what it was given, and behaves as the folder's name says.
 _DOCKER = """\
 #!{python}
 import json, os, pathlib, sys, time
@@ -42,7 +42,7 @@ if folder == "has no space":
 
 @pytest.fixture
 def docker(tmp_path):
-    """A docker command; what it was told is in files of the folder."""
+    """A docker command that records what it was given in files of its folder."""
     path = tmp_path / "docker"
     path.write_text(_DOCKER.format(python=sys.executable, folder=tmp_path))
     path.chmod(0o700)

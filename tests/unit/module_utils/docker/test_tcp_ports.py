@@ -31,7 +31,7 @@ def test_listeners(tmp_path, local, address, port):
     assert tcp_ports.listeners(tmp_path) == [Listener(ipaddress.ip_address(address), port, 77)]
 
 
-# What: (listens on, is wanted, conflict)
+# What: (address listened on, address wanted, conflict)
 CONFLICTS = {
     "same address": ("127.0.0.1", "127.0.0.1", True),
     "another address": ("127.0.0.2", "127.0.0.1", False),

@@ -1,4 +1,4 @@
-"""What Docker clients of a Windows machine said, judged."""
+"""Evaluation of the output of Docker clients on a Windows machine."""
 
 import json
 
@@ -19,7 +19,7 @@ INFO = json.dumps(
 
 
 def missing(*command):
-    """As win_command says it: there is no such program."""
+    """Return win_command's result for a program that does not exist."""
     return {"item": list(command), "rc": 2, "msg": "Failed to run: The system cannot find the file"}
 
 
@@ -91,7 +91,7 @@ def test_who_may_not_use_it_is_told_apart():
 
 
 def test_it_is_said_as_of_linux(tmp_path):
-    """Whatever the rest of a run asks of an engine's fact is there."""
+    """The fact has all keys that it has on Linux, as the rest of a run needs them."""
     of_linux = docker_engine.inspect([], 1, str(tmp_path), {})
 
     assert set(of_linux) <= set(windows_engine.judge([], ""))

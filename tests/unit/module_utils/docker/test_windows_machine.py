@@ -1,4 +1,4 @@
-"""What is decided of Windows machines: no Windows is here, all of it is plain dicts."""
+"""Decisions about Windows machines, from plain dicts: no Windows is needed."""
 
 import pytest
 from ansible.module_utils.docker_ml_api.docker import windows_machine
@@ -41,7 +41,7 @@ def wanted(**others):
 
 WINDOWS_10 = {"distribution_version": "10.0.19045.0"}
 
-# Each edition and build that Docker Desktop runs on: what it is called, by what it runs.
+# Each edition and build that Docker Desktop runs on: the facts, the backend, the name.
 RUNS = {
     "10 Home": ({**WINDOWS_10, "edition": "Core"}, "wsl-2", "Windows 10 Home (build 19045)"),
     "10 Home N": ({**WINDOWS_10, "edition": "CoreN"}, "wsl-2", "Windows 10 Home (build 19045)"),
@@ -101,7 +101,7 @@ def test_where_it_runs(read, backend, name):
     assert plan["update_wsl"] is (backend == "wsl-2")
 
 
-# Each thing that stands in the way: the machine, what is wanted, words of the one sentence.
+# Each obstacle: the facts, the wanted settings, words of the one sentence.
 STANDS = {
     "server": (
         {"product_type": "server", "edition": "ServerStandard"},
@@ -206,7 +206,7 @@ def test_a_server_is_told_nothing_else():
     assert len(windows_machine.plan(read, wanted())["problems"]) == 1
 
 
-# What is installed already is somebody's own.
+# An existing installation belongs to the user.
 @pytest.mark.parametrize("edition", ["Core", "Professional"])
 @pytest.mark.parametrize("backend", ["wsl-2", "hyper-v"])
 def test_an_installed_desktop_is_only_started(edition, backend):

@@ -82,7 +82,7 @@ def texts(value):
 
 
 def test_no_text_is_short():
-    """Each of them is masked in what kubernetes.core's modules return."""
+    """Each of them is masked in the output of kubernetes.core's modules."""
     assert min(len(text) for text in texts(kubeconfig())) > 4
     assert access.file_of(kubeconfig())["apiVersion"] == "v1"
 
@@ -146,7 +146,7 @@ def test_failures(changes, endpoint, words):
         kubeconfig(endpoint=endpoint, changes=changes)
 
 
-# What: the options, the environment, the login without its way to Google.
+# What: the options, the environment, the login's keys besides auth_kind and environment.
 LOGINS = {
     "key file": (
         {"auth_kind": "serviceaccount", "service_account_file": "~/key.json"},
@@ -255,7 +255,7 @@ def test_secrets_that_last_beyond_a_run(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# Used by clients: a server that takes the tokens that the double of Google issued.
+# Clients, with a server that accepts the tokens issued by the double of Google.
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +278,7 @@ DISCOVERY = {
 
 @pytest.fixture
 def site(google, tmp_path, monkeypatch):
-    """A cluster (the API's JSON) whose server is here, and its kubeconfig."""
+    """The kubeconfig of a cluster, the cluster's test server, and the tokens that it refuses."""
     for name in ("GCP_ACCESS_TOKEN", "GCP_SERVICE_ACCOUNT_CONTENTS", "GCP_AUTH_KIND"):
         monkeypatch.delenv(name, raising=False)
     made = make_certificate(tmp_path, "cluster")
@@ -328,7 +328,7 @@ def test_the_official_client(site):
 
 
 def test_kubernetes_core(site, capsys, monkeypatch, tmp_path):
-    """Its modules mask every text of the kubeconfig; what they return can be read all the same."""
+    """Its modules mask every text of the kubeconfig; their output is readable nevertheless."""
     kubeconfig, *_ = site
     monkeypatch.setenv("HOME", str(tmp_path))  # discovery is cached below the temporary folder
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

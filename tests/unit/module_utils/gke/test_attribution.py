@@ -1,4 +1,4 @@
-"""What is taken for a cluster's, how sure that is, and what is left alone."""
+"""Which resources are attributed to a cluster, how certain that is, and which are left alone."""
 
 import json
 
@@ -63,7 +63,7 @@ BY_ID = known(cluster_id=ID, ours=True)
 
 
 def judged(identity, *resources, clusters=()):
-    """Path → (attribution, swept), in the order to delete."""
+    """Return name → (attribution, swept), and check the order of deletion."""
     answer = gke_attribution.attribute(identity, resources, clusters, LABELS)
     taken = {one.found.path: (one.attribution, one.sweep) for one in answer.leftovers}
     assert list(taken) == sorted(
@@ -75,7 +75,7 @@ def judged(identity, *resources, clusters=()):
 CERTAIN, LIKELY, POSSIBLE = ("certain", True), ("likely", True), ("possible", False)
 
 BALANCER_PARTS = (rule(), pool(), firewall())
-# What: what is known, the resources, what is taken and how.
+# What: the known identity, the resources, the attributed ones and how.
 TAKEN = {
     "a load balancer by the id": (
         BY_ID,
@@ -226,7 +226,7 @@ TAKEN = {
         (found("instanceGroups", "gke-hello-cluster-two-main-0a1b2c3d-grp", f"zones/{ZONE}"),),
         {"gke-hello-cluster-two-main-0a1b2c3d-grp": POSSIBLE},
     ),
-    # Disks: their data are lost with them.
+    # Disks: deleting them loses their data.
     "a disk with the id": (BY_ID, (disk(labels=labels(cluster_id=ID)),), {"pvc-1": CERTAIN}),
     "a disk with our label": (
         NOTHING,
@@ -269,7 +269,7 @@ TAKEN = {
         (firewall(), found("addresses", BALANCER, description=OF_WEB)),
         {BALANCER: CERTAIN, f"k8s-fw-{BALANCER}": CERTAIN},
     ),
-    # What must not be taken.
+    # Resources that must not be attributed to the cluster.
     "an address that a person reserved": (BY_ID, (found("addresses", "web"),), {}),
     "a disk of a person": (BY_ID, (found("disks", "data", f"zones/{ZONE}"),), {}),
     "another cluster's disk": (BY_ID, (disk(labels=labels(name="other", cluster_id=ID)),), {}),
@@ -295,13 +295,13 @@ TAKEN = {
 def test_taken(identity, resources, taken):
     assert judged(identity, *resources) == taken
     if identity.ours is None:
-        # Of a cluster that was not ours nothing goes.
+        # Nothing is swept of a cluster that was not ours.
         strange = gke_attribution.read_identity(NAME, ZONE, {**vars(identity), "ours": False})
         answer = gke_attribution.attribute(strange, resources, (), LABELS)
         assert not any(one.sweep for one in answer.leftovers)
 
 
-# What is alive
+# Living clusters
 
 
 def test_a_living_cluster_keeps_what_is_its():
@@ -324,7 +324,7 @@ def test_the_cluster_itself_is_alive():
 
 
 def test_a_living_cluster_of_the_same_name_elsewhere():
-    """A former life of that one may have left what has no location."""
+    """Resources without a location may be left from an earlier cluster of that place."""
     alive = living(NAME, "us-east1-b", OTHER_ID)
     assert set(judged(NOTHING, *BALANCER_PARTS, clusters=[alive]).values()) == {POSSIBLE}
     assert set(judged(BY_ID, *BALANCER_PARTS, clusters=[alive]).values()) == {CERTAIN}
@@ -353,7 +353,7 @@ def test_what_is_older_than_the_cluster():
         (one,) = answer.leftovers
         assert one.sweep is not bool(kept)
         assert (kept in one.why) or not kept
-    # As GCE writes them, with its own time zone.
+    # GCE writes timestamps with its own time zone.
     early = firewall(creationTimestamp="2026-11-22T03:00:00.000-08:00")
     (one,) = gke_attribution.attribute(identity, [early], (), LABELS).leftovers
     assert not one.sweep

@@ -3,7 +3,7 @@ from ansible.module_utils.docker_ml_api.gke import budget as gke_budget
 
 
 def plan(low, high, name="hello", fee=73.0, missing=()):
-    """As of gke_planning, as far as a budget looks at it."""
+    """Return a plan like gke_planning's, with the keys that a budget uses."""
     return {
         "cluster": name,
         "rows": [],
@@ -16,7 +16,7 @@ def plan(low, high, name="hello", fee=73.0, missing=()):
 LIMIT = "gke_budget_monthly (100.00 USD)"
 FEWER = "Give them fewer or smaller nodes, or raise gke_budget_monthly."
 
-# What: (plans, budget), and what is said
+# What: (plans, budget), and the message
 CASES = {
     "nothing planned": ([], 0, None),
     "below": ([plan(100, 100)], 101, None),

@@ -1,4 +1,4 @@
-"""google.cloud's own modules at a double of Google's API, whatever affects them."""
+"""google.cloud's own modules on a double of Google's API, with and without faults."""
 
 import signal
 
@@ -19,7 +19,7 @@ PARAMETERS = {
 
 @pytest.fixture
 def google(tmp_path, monkeypatch):
-    """A double by real time, since google.cloud's modules sleep by it."""
+    """A double in real time, since google.cloud's modules sleep in real time."""
     quick = {"create_cluster_seconds": 0.0, "delete_seconds": 0.0}
     with gke_double.running(tmp_path, **quick) as made, examples.left_connections():
         for key, value in made.environment.items():

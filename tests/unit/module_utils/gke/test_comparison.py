@@ -1,4 +1,4 @@
-"""Each difference, and the one call that ends it."""
+"""Each difference, and the one call that removes it."""
 
 import copy
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ US = "docker-ml-api"
 NOW = datetime(2026, 11, 22, 22, 5, tzinfo=UTC)
 ZONE = examples.LOCATION
 
-# A pool and a cluster as GKE describes them, with all that it fills in; zeros are not written.
+# A pool and a cluster as GKE describes them, with all its defaults; zeros are omitted.
 POOL = {
     "name": "main",
     "initialNodeCount": 2,
@@ -83,7 +83,7 @@ LIVE = {
 
 
 def merged(below, above):
-    """Values over values; None takes one away, {} empties."""
+    """Return `below` updated recursively with `above`; None removes a key, {} empties it."""
     result = copy.deepcopy(below)
     for key, value in above.items():
         if value is None:
@@ -676,7 +676,7 @@ def test_is_older(there, wanted, older):
 
 
 def test_order_of_calls():
-    """A channel wants managed pools; an identity is taken from the pools before the cluster."""
+    """A channel requires managed pools; an identity is removed from pools before the cluster."""
     unmanaged = {"management": {}}
     wanted = examples.wanted(workload_identity=False)
     plan = planned(wanted, live(unmanaged, releaseChannel={}))
@@ -788,7 +788,7 @@ def test_fixed_fields_of_pools(values, refused):
 
 
 def test_one_refusal_keeps_all_else():
-    """Nothing is replaced in half."""
+    """With one refusal, no pool is replaced or created."""
     plan = planned(
         examples.wanted({"spot": True}, {"name": "b"}),
         live({}, {"name": "b", "status": "ERROR"}),
@@ -797,7 +797,7 @@ def test_one_refusal_keeps_all_else():
     assert plan["replace"]["pools"] == plan["create"]["pools"] == []
 
 
-# --- What failed before, what is missing, what is too much
+# --- Failed, missing and surplus clusters and pools
 
 
 def test_a_pool_that_failed_is_made_anew():
@@ -818,7 +818,7 @@ def test_a_cluster_that_failed_is_made_anew():
         {"path": "status", "before": "ERROR (No quota.)", "after": "RUNNING"}
     ]
     assert plan["create"]["cluster"]["by"] == "google_cloud"
-    # It may have worked before.
+    # A cluster with a node pool may have worked before.
     assert planned(examples.wanted(), failed)["refused"] == plan["replace"]["cluster"]["fields"]
     assert planned(examples.wanted(), failed, allow_replace=True)["create"]["cluster"]
 
@@ -846,7 +846,7 @@ def test_autopilot():
     assert plan["delete"] == plan["create"]["pools"] == []
 
 
-# --- What follows a creation
+# --- Updates after a creation
 
 AFTER = {
     "identity is always one of them": (

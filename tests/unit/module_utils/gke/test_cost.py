@@ -23,7 +23,7 @@ def prices(**changed):
 
 
 def costed(wanted, listed=None, **options):
-    """What, pool, quantity and amount of each cost."""
+    """Return the name, pool, quantity and amount of each cost."""
     found = cost.costs(wanted, listed or prices(), **options)
     return [(one.what, one.pool, one.quantity, str(one.monthly)) for one in found]
 
@@ -217,7 +217,7 @@ def test_as_data():
     assert UNKNOWN.data() == {"low": 0.0, "high": None}
 
 
-# What: amounts, their sum, and how people read it
+# What: amounts, their sum, and its text
 SUMS = {
     "nothing": ([], NOTHING, "0.00"),
     "known": ([Amount(1, 1), Amount(2, 2)], Amount(3, 3), "3.00"),

@@ -1,4 +1,4 @@
-"""What is sent to create, held against google.cloud's modules and Google's discovery document."""
+"""Create requests, compared with google.cloud's modules and Google's discovery document."""
 
 import importlib
 import json
@@ -101,7 +101,7 @@ def test_google_cloud_takes_the_pool(values, monkeypatch):
 
 
 def unknown(value, schema, path=""):
-    """Yield the fields that Google's document does not know."""
+    """Yield the fields that Google's document does not contain."""
     properties = DOCUMENT["schemas"][schema]["properties"]
     for key, below in value.items():
         if key not in properties:
@@ -163,7 +163,7 @@ def test_parameters():
             {"cidr_block": "::/0"},
         ],
     }
-    # Keys of labels are the user's.
+    # The keys of labels are the user's and are not converted.
     assert parameters["resource_labels"] == {
         "camelKey": "x", "created-at": "20261122t220500z", "managed-by": "us", "ttl": "none"
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Creations on a double of Google's API, whatever affects them."""
+"""Creations on a double of Google's API, with and without faults."""
 
 from datetime import UTC, datetime
 
@@ -62,7 +62,7 @@ TROUBLES = ["rate-limit", "unavailable", "internal", "token-expired", "drop-befo
 
 @pytest.mark.parametrize("kind", TROUBLES)
 def test_troubles(google, session, kind):
-    """Whatever becomes of the request, there is one cluster and one pool in the end."""
+    """Whatever happens to the request, one cluster and one pool exist in the end."""
     google.fault(kind, method="clusters.create")
     assert create_cluster(session)["status"] == "RUNNING"
     examples.make(session, examples.wanted(name="other"))
@@ -128,7 +128,7 @@ def test_google_never_answers(google, session):
 
 
 class Racing(api.GoogleSession):
-    """Another run creates the same at the moment of the request."""
+    """Another run sends the same request just before this one."""
 
     def request(self, method, url, body=None, query=None, *, resend=None):
         if method == "POST":
@@ -138,7 +138,7 @@ class Racing(api.GoogleSession):
 
 @pytest.mark.parametrize("ours", [True, False])
 def test_taken_between_the_look_and_the_request(google, monkeypatch, ours):
-    """The refusal is no failure if what is there is ours."""
+    """The refusal is not a failure if the existing cluster is ours."""
     monkeypatch.setattr(api, "GoogleSession", Racing)
     with examples.on_google(google) as session:
         assert type(session) is Racing
@@ -168,7 +168,7 @@ def test_the_operation_fails(google, session):
         create_pool(session)
     assert str(raised.value).startswith("Node pool spot of cluster hello-cluster: The operation ")
     assert "Google said: Quota 'CPUS' exceeded. Then: ask for more quota" in str(raised.value)
-    # The next run looks at what is left.
+    # The next run finds the failed pool.
     with pytest.raises(GoogleError) as raised:
         create_pool(session)
     assert "could not be created, it is ERROR; Google said: Quota 'CPUS' exceeded." in str(

@@ -51,7 +51,7 @@ def cluster(ttl="8h", made="20261122t120000z", created=None):
     return {**found, **({"createTime": created} if created else {})}
 
 
-# What: the cluster, hours after noon at which it ends, why it does not.
+# What: the cluster, the hours after noon when it expires, why it does not expire.
 LIFETIMES = {
     "label": (cluster(), 8, ""),
     "created later than labelled": (cluster(created="2026-11-22T13:00:00+00:00"), 9, ""),

@@ -12,7 +12,7 @@ LABEL = "aerukz4jvpg66ajdivtytk6n54asgrlhrgv433ybencwpcnlzxxq"
 
 
 def test_hash():
-    """As the fixtures of ingress-gce have it."""
+    """The values are those of ingress-gce's fixtures."""
     assert naming.content_hash("ksuid123") == "axyqjz2d"
     assert naming.system_mark("ksuid123") == Mark("system", "axyqjz2d")
 

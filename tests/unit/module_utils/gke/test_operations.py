@@ -132,7 +132,7 @@ def test_a_detail_is_told(session):
 
 
 def test_start_gives_up(session):
-    """Google says busy, but shows no operation."""
+    """Google reports that the cluster is busy, but lists no operation."""
 
     def send():
         raise GoogleError(400, "X", "Cluster is running incompatible operation operation-1.")

@@ -22,7 +22,7 @@ PRICES = Prices(parse({"lists": [{"source": SOURCE, **LISTS}]}, "prices.yml"))
 
 
 def live(wanted, **pools):
-    """The cluster as the API has it when it is as wanted; `pools` are their other fields."""
+    """Return the wanted cluster as the API describes it; `pools` adds fields to its pools."""
     made = create_request.cluster_body(wanted, PROJECT, US, NOW)
     found = [create_request.pool_body(one, wanted) for one in wanted["node_pools"]]
     for one in found:
@@ -31,7 +31,7 @@ def live(wanted, **pools):
 
 
 def changes(wanted, there, **options):
-    """What gke_cluster_changes returns."""
+    """Return what gke_cluster_changes returns."""
     found = comparison.plan(wanted, there, PROJECT, US, NOW, **options)
     assert found["refused"] == []
     return {**found, "exists": there is not None}
@@ -43,7 +43,7 @@ def planned(wanted, there=None, *, allow_replace=False, prices=PRICES, **options
 
 
 def shown(plan):
-    """Pool, action, and fields as text, of each row."""
+    """Return the pool, the action, and the fields as text of each row."""
     return [
         (
             row["pool"],

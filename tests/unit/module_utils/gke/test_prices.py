@@ -22,7 +22,7 @@ GOOGLE = {
 }
 OWN = {"machine_hour": {"e2-small": {"here": 0.25}}, "external_ip_hour": {"spot": {"here": 0}}}
 
-# What: kind, name, region; the amount and what its source is about
+# What: kind, name, region; the amount and its source
 FOUND = {
     "of its region": ("machine_hour", "e2-small", "there", 1, "Google"),
     "of the last list that has it": ("machine_hour", "e2-small", "here", 0.25, "own.yml"),
@@ -140,7 +140,7 @@ def test_each_price_of_ours_has_a_source_that_people_can_look_up(ours):
 
 
 def test_sizes_of_a_family_are_in_proportion(ours):
-    """As they are charged: by vCPU and memory. A slip of the pen would show."""
+    """Google charges by vCPU and memory, so a typing error would be noticed."""
     sizes = {
         "e2-micro": ("e2-standard-2", 8),
         "e2-small": ("e2-standard-2", 4),
@@ -162,7 +162,7 @@ def test_sizes_of_a_family_are_in_proportion(ours):
 
 
 def test_prices_of_regions_are_alike(ours):
-    """The dearest region costs less than double the cheapest."""
+    """The most expensive region costs less than twice the cheapest one."""
     amounts = {}
     for prices in ours:
         for (kind, name, _), price in prices.items():
@@ -173,7 +173,7 @@ def test_prices_of_regions_are_alike(ours):
     }
 
 
-# From Google's pages on the prices of machines and disks, for the default region of many.
+# From Google's price pages for machines and disks, often for the default region of these pages.
 KNOWN = [
     ("machine_hour", "e2-small", "us-central1", 0.016752855),
     ("machine_hour", "e2-standard-2", "us-central1", 0.06701142),

@@ -19,7 +19,7 @@ def readiness(session, wanted=None, pools=("main",)):
 
 
 def begin(session):
-    """Let a cluster be created with Google's default pool, as google.cloud does."""
+    """Begin to create a cluster with Google's default pool, as google.cloud does."""
     wanted = examples.wanted()
     now = datetime.now(UTC)
     body = create_request.create_cluster(wanted, session.project, cluster_options.OWNER, now)[

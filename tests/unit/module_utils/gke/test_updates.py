@@ -1,4 +1,4 @@
-"""Every change on a double of Google's API: one call each, and then nothing differs any more."""
+"""Every change on a double of Google's API: one call each, after which nothing differs."""
 
 import pytest
 from ansible.module_utils.docker_ml_api.gke import live as gke_live
@@ -16,7 +16,7 @@ def apply(session, change, timeout=600):
     return updates.apply(session, examples.LOCATION, examples.NAME, change, timeout)
 
 
-# What: the cluster as it was (pool, cluster), as it is to be, and the calls.
+# What: the cluster as it was (pool, cluster), as it is wanted, and the calls.
 CHANGES = {
     "label": (({}, {}), ({}, {"labels": {"team": "ml"}}), ["clusters.setResourceLabels"]),
     "ttl": (({}, {}), ({}, {"ttl": "8h"}), ["clusters.setResourceLabels"]),
@@ -171,7 +171,7 @@ def test_version(google, session):
         updates.apply(session, examples.LOCATION, "other", change, 600)
     assert examples.calls(google) == ["clusters.update", "clusters.nodePools.update"]
     assert examples.plan(session, wanted)["updates"] == []
-    # What is newer than wanted stays.
+    # A version newer than the wanted one is kept.
     older = {**newest, "kubernetes_version": "1.33"}
     assert version > "1.33"
     assert examples.plan(session, older)["updates"] == []
@@ -179,7 +179,7 @@ def test_version(google, session):
 
 @pytest.fixture
 def labelled(google, session):
-    """A change of a label, not made yet."""
+    """A change of a label that is not applied yet."""
     examples.make(session, examples.wanted())
     plan = examples.plan(session, examples.wanted(labels={"team": "ml"}))
     google.forget_requests()
@@ -213,7 +213,7 @@ def test_troubles_that_pass(google, session, labelled, kind):
 
 
 def test_another_operation_has_the_cluster(google, session, labelled):
-    """Its end is waited for; the operation of somebody else may fail."""
+    """The update waits until it ends, even if it fails."""
     google.fault("operation-error", method="setSize", message="Theirs.")
     url = f"{examples.urls.pool(session.project, *place(), 'main')}:setSize"
     session.request("POST", url, {"nodeCount": 4})

@@ -1,4 +1,4 @@
-"""The session on a real server, with a clock that only its own sleep moves."""
+"""The session with a real server, and with a clock that advances only by its own sleep."""
 
 import json
 
@@ -51,7 +51,7 @@ def refused(status, message="No.", headers=None, **error):
 
 
 def answers(*given):
-    """Answer by these, one after the other; the last one goes on."""
+    """Respond with these answers one after another; the last one repeats."""
     left = list(given)
 
     def respond(_request):
@@ -159,7 +159,7 @@ def test_nobody_there_is_waited_for(session, clock):
 
 
 def test_a_redirection_is_not_followed(session):
-    """A login page of a network; its host would get the token."""
+    """It may lead to a network's login page, whose host would get the token."""
     elsewhere = Answer(b"", 302, {"Location": "http://127.0.0.1:1"})
     with serving(answers(elsewhere)) as server, pytest.raises(GoogleError) as raised:
         session.get(server.url)
@@ -191,7 +191,7 @@ def test_find(session, given, found):
     "given", [refused(404, "Not found: projects/p."), refused(403), refused(400)]
 )
 def test_find_fails(session, given):
-    """A project that is not there must not look like a cluster that is not there."""
+    """A missing project must not look like a missing cluster."""
     with serving(answers(given)) as server, pytest.raises(GoogleError):
         session.find(server.url)
 
@@ -217,7 +217,7 @@ def test_a_certificate_that_is_not_trusted(session, clock, tmp_path):
 
 
 def test_a_token_endpoint_that_is_not_trusted(clock, tmp_path, monkeypatch):
-    """Waiting would not fix it."""
+    """It is not retried, since waiting would not help."""
     with gke_double.running(tmp_path) as google:
         for name, value in google.environment.items():
             monkeypatch.setenv(name, value)
@@ -372,7 +372,7 @@ def test_a_token_is_renewed_in_the_middle(google):
 
 
 def test_the_token_endpoint_is_not_well(google, monkeypatch):
-    """google-auth asks a few times by itself."""
+    """google-auth itself retries a few times."""
     monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", google.clock.advance)
     google.fault("unavailable", api="token", count=8)
     with on_google(google) as session:

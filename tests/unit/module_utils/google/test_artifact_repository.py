@@ -2,7 +2,7 @@ import pytest
 from ansible.module_utils.docker_ml_api.google import artifact_repository
 
 OURS = {"managed-by": "docker-ml-api"}
-# What is written: host, location, project, name, folder.
+# Address: host, location, project, name, folder.
 NAMES = {
     "europe-west1-docker.pkg.dev/my-project/models": (
         *("europe-west1-docker.pkg.dev", "europe-west1", "my-project", "models", ""),

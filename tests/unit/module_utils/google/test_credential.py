@@ -21,7 +21,7 @@ def google(tmp_path_factory):
 
 @pytest.fixture
 def way(google, monkeypatch):
-    """The environment by which the double is Google, and no login of this machine."""
+    """Return the environment for requests to the double; remove this machine's logins."""
     for name in ("GCP_ACCESS_TOKEN", "GCP_SERVICE_ACCOUNT_CONTENTS", "KUBERNETES_EXEC_INFO"):
         monkeypatch.delenv(name, raising=False)
     keys = ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "REQUESTS_CA_BUNDLE")
@@ -92,7 +92,7 @@ def test_the_way_to_google():
     assert environ["https_proxy"] == "x"
 
 
-# What: the login, the environment, what is said.
+# What: the login, the environment, the message.
 FAILURES = {
     "no file": (
         {"auth_kind": "serviceaccount", "service_account_file": "/nowhere/key.json"},
@@ -175,7 +175,7 @@ def test_main(monkeypatch, capsys):
 
 
 def test_it_needs_nothing_of_this_project(google, way, tmp_path):
-    """As a program that some other process runs, in a folder with misleading names."""
+    """It is run as a program by another process, in a folder with misleading file names."""
     (tmp_path / "google.py").write_text("raise SystemExit('not this one')")
     login = {
         "auth_kind": "serviceaccount",

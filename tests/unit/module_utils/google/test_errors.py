@@ -1,4 +1,4 @@
-"""What Google says, and what people read."""
+"""Google's errors, and the messages for users."""
 
 import json
 

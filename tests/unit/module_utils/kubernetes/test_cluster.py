@@ -1,4 +1,4 @@
-"""Against a server of this test; how a real cluster answers is what the modules' tests show."""
+"""The client with a server of this test; the modules' tests use a real cluster."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ def connect(source, context=None):
 
 @pytest.fixture
 def answers(request):
-    """Serve the answers one after the other, the last one for ever; return cluster and server."""
+    """Serve the answers in order, the last one repeatedly; return cluster and server."""
     servers = []
 
     def start(*queue, user=None):
@@ -317,7 +317,7 @@ def data(path):
 
 
 def over_tls(certificate, user=None, clients=None, **settings):
-    """Ask a server with the certificate once."""
+    """Send one request to a server with the certificate."""
     with serving(lambda _: Answer(POD), certificate.server(clients=clients)) as server:
         connected = connect(server.kubeconfig(user, **settings))
         connected.get("Pod", "n", "p")
@@ -385,7 +385,7 @@ def test_certificates_that_cannot_be_used(user, settings):
 
 
 def test_a_proxy(answers):
-    """The proxy gets the request for a host that is not there."""
+    """The proxy gets the request for a host that does not exist."""
     _, proxy = answers(Answer(POD))
     host = urlsplit(proxy.url).netloc
     source = kubeconfig("http://cluster.invalid", proxy_url=f"http://tom:p%40ss@{host}")
@@ -413,7 +413,7 @@ def test_a_loopback_server_needs_no_proxy(answers, monkeypatch):
 
 
 def test_whom_requests_are_made_as(answers):
-    """A header for each group: the API server takes no list."""
+    """Each group has its own header: the API server does not accept a list."""
     user = {"token": TOKEN, "as": "deployer", "as-groups": ["a", "b"]}
     connected, server = answers(Answer(POD), user=user)
     connected.get("Pod", "n", "p")
@@ -469,7 +469,7 @@ def jwt(content):
 
 @pytest.mark.parametrize("file", [True, False])
 def test_an_auth_provider(answers, tmp_path, file):
-    """The official client knows those that kubectl has."""
+    """The official client supports the same ones as kubectl."""
     token = jwt({"exp": 4102444800})
     user = {"auth-provider": {"name": "oidc", "config": {"id-token": token}}}
     _, server = answers(Answer(POD))
@@ -514,7 +514,7 @@ def test_root_causes(error, words):
 
 
 def test_the_generated_client_is_not_imported():
-    """It takes a second, in each module of each run."""
+    """Importing it takes a second, in each module of each run."""
     program = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
         "import conftest\n"

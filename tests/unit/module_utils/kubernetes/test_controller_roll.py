@@ -24,7 +24,7 @@ def pod(name, template, *, ready=True, owner="controller", **further):
 
 
 def pods(letters):
-    """N, n: a present pod that is ready or not; O, o: an outdated one."""
+    """Return pods: N, n for a current one that is ready or not; O, o for an outdated one."""
     return [
         pod(
             f"{letter}{number}", "new" if letter in "Nn" else "old", ready=letter.isupper(),
@@ -101,7 +101,7 @@ def test_unsettled(state, letters, what):
     assert controller_roll.next_step(found, 2) == Wait(what)
 
 
-# What: a pod beside two good ones, which does not count.
+# What: a pod that is ignored, beside two good ones.
 OTHERS = {
     "on its way out": pod("x", "old", deletionTimestamp=live.NOW),
     "ended": pod("x", "old", phase="Failed"),
@@ -151,7 +151,7 @@ def test_nothing_there():
     assert controller_roll.is_unfinished(Live(None), 2)
 
 
-# What: the size found, as declared, autoscaled, and the size in the end.
+# What: the live size, the declared size, whether it is autoscaled, and the final size.
 SIZES = {
     "declared": (5, 2, False, 2),
     "autoscaled": (5, 2, True, 5),
@@ -170,7 +170,7 @@ KEY = Key("default", "web")
 
 
 class World:
-    """A ReplicationController at work: each look finds it one small step further."""
+    """A simulated ReplicationController: it advances by one small step with each sleep."""
 
     def __init__(self, size, letters, *, good=True):
         self.size = self.seen = size
@@ -252,7 +252,7 @@ class World:
         )
 
 
-# Every mix of up to four pods, every size beside it.
+# Every mix of up to four pods, with every size.
 BEGINNINGS = [
     ("".join(mix), size)
     for count in range(5)
@@ -283,7 +283,7 @@ def test_a_bad_template_leaves_serving_what_serves(replicas):
         outcome = world.roll(replicas)
         assert outcome.failed[KEY].cause == "image"
         assert world.least >= serving
-        # … and the next release, or the one before, makes it good.
+        # The next release, or the previous one, rolls successfully.
         world.good = True
         for one in world.pods:
             one["metadata"]["labels"] = {"docker-ml-api/template": "old"}
@@ -325,7 +325,7 @@ def test_time_is_over():
 
 
 def test_nothing_to_roll():
-    """Nobody is asked, and no time passes."""
+    """Nothing is read or changed, and no time passes."""
 
     def never(what):
         raise AssertionError(what)

@@ -60,7 +60,7 @@ def test_a_path_below_home(tmp_path):
 
 
 def test_of_several_files_the_first_one_is_right(tmp_path, monkeypatch):
-    """As with kubectl; a file that is not there does not matter."""
+    """As with kubectl; missing files are ignored."""
     a = write(tmp_path / "a", configuration("https://a:1", context="a"))
     both = configuration("https://b:1", context="b")
     both["clusters"].append({"name": "a-c", "cluster": {"server": "https://wrong:1"}})
@@ -373,14 +373,14 @@ def test_a_plugin_runs_once(tmp_path):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Take part in a run of Ansible; return the folder of what is kept."""
+    """Simulate a run of Ansible; return the folder of the stored files."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv(private_files.RUN, str(os.getpid()))
     return tmp_path / f"docker-ml-api-{os.getuid()}"
 
 
 def test_a_run_has_one_answer(tmp_path, run, monkeypatch):
-    """Each module has a login of its own; another run, cluster or plugin has another answer."""
+    """All modules share it; another run, cluster or plugin has another answer."""
     calls = tmp_path / "calls"
     user = plugin(counting(calls, in_seconds(3600)))
     first, second = login(user), login(user)
@@ -389,7 +389,7 @@ def test_a_run_has_one_answer(tmp_path, run, monkeypatch):
     [kept] = run.glob("*/login-*")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
-    # Refused, it is forgotten for all of them.
+    # After a refusal it is discarded for all of them.
     second.renew()
     assert login(user).headers() == {"Authorization": "Bearer t"}
     assert calls.read_text() == "xx"
@@ -422,7 +422,7 @@ def test_an_answer_that_was_kept_and_expires(tmp_path):
     assert calls.read_text() == "xx"
 
 
-# Told when the test runs: each worker would collect a test of another second's name.
+# Computed when the test runs: otherwise each worker would collect different test names.
 @pytest.mark.parametrize(
     "end", [lambda: in_seconds(30), lambda: "2020-01-01T00:00:00"], ids=["soon", "long ago"]
 )
@@ -441,7 +441,7 @@ def test_a_plugin_that_gives_a_certificate():
 
 @pytest.fixture
 def typed():
-    """Somebody types while the test runs."""
+    """Provide input on stdin, as if somebody types while the test runs."""
     kept = os.dup(0)
     reading, writing = os.pipe()
     os.write(writing, b"hello")

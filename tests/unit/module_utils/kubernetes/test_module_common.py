@@ -68,7 +68,7 @@ def test_unreachable(capsys):
 
 
 def test_a_kubeconfig_is_not_masked(capsys):
-    """A mapping's words, as short as they are, would be masked in all output."""
+    """All texts of a mapping, even the short ones, would be masked in all output."""
     answer = run_module(
         module(lambda _, one: {"text": one.server}), capsys, kubeconfig=kubeconfig("http://h:1")
     )
@@ -131,7 +131,7 @@ def test_a_package_is_missing(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "urllib3", None)
     monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(sys.modules[name.rpartition(".")[0]], "cluster")
-    # A copy: others hold on to the classes of the module itself.
+    # A copy, since other tests use the classes of the module itself.
     spec = importlib.util.spec_from_file_location("a_copy", module_common.__file__)
     copy = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(copy)

@@ -179,7 +179,7 @@ def test_what_is_not_applied_by_us_is_not_owned(entry):
     assert [one.path for one in object_changes.differences(thing({"a": 1}), live, US)] == ["spec.a"]
 
 
-# What: (rendered spec, live spec, fields that we own, what will be gone)
+# What: (rendered spec, live spec, fields that we own, what will be removed)
 REMOVALS = {
     "nothing": ({"a": 1}, {"a": 1, "b": 2}, {"f:a": {}}, {}),
     "a field": ({"a": 1}, {"a": 1, "b": 2}, {"f:a": {}, "f:b": {}}, {"spec.b": 2}),
@@ -446,7 +446,7 @@ class TestForeign:
 
 
 def changed(spec, **options):
-    """A live object of the workload's last object's kind, with other fields."""
+    """Return what is blocked if a live object has the values of `spec`, by its kind."""
     one = render(**options)
     target = next(each for each in one["objects"] if each["kind"] in spec)
     live = copy.deepcopy(target)

@@ -388,7 +388,7 @@ def test_the_worst_first():
     assert [trouble.cause for trouble in found] == ["room", "image"]
 
 
-# What: a pod, its events and the words.
+# What: a pod, its events and its description.
 DESCRIPTIONS = {
     "being created": (pod("web-1"), [], "ContainerCreating"),
     "pulling": (pulling("boom"), [], f"ErrImagePull: {PLAIN.format('boom')}"),

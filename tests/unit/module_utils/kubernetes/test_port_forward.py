@@ -1,4 +1,4 @@
-"""Ports of pods, through a server that speaks as the API server does, down to what it may say."""
+"""Ports of pods, through a server that speaks the API server's protocol in all its variants."""
 
 import base64
 import contextlib
@@ -34,7 +34,7 @@ PATIENCE = 5.0
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(monkeypatch):
-    """No thread, no socket: an open one is a warning, and that an error."""
+    """Check that no thread is left; a socket left open causes a warning, which is an error."""
     for name in ("http_proxy", "https_proxy", "no_proxy", "KUBECONFIG"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -82,7 +82,7 @@ class Pod:
         self.connection.sendall(header + payload)
 
     def begin(self):
-        """The first frame of each channel states the port."""
+        """Send the first frame of each channel, which states the port."""
         for channel in (0, 1):
             self.send(channel, struct.pack("<H", PORT))
 
@@ -101,7 +101,7 @@ class Pod:
 
 
 class Server:
-    """An API server: what it was asked, and where it is."""
+    """The URL of an API server, and the requests that it received."""
 
     def __init__(self, port, scheme):
         self.url = f"{scheme}://127.0.0.1:{port}"
@@ -226,7 +226,7 @@ def test_a_long_answer_in_pieces():
 
 
 def test_an_answer_that_is_cut():
-    """The client breaks off, which the pod's end may not notice at once."""
+    """The client closes the connection, which the pod's end may not notice at once."""
 
     def talk(pod):
         pod.request()
@@ -420,7 +420,7 @@ def trusting(certificate):
 
 
 def test_tls(certificate):
-    """Several frames may come in one record, after which the socket is silent."""
+    """One TLS record may contain several frames, after which the socket has no more data."""
 
     def talk(pod):
         pod.request()
@@ -454,7 +454,7 @@ def test_tls_of_another_name(tmp_path):
 
 @contextlib.contextmanager
 def proxy(status=200):
-    """A proxy that connects to what is asked for."""
+    """A proxy that connects to the requested host."""
 
     def handle(connection, told):
         head = read_head(connection)
@@ -492,7 +492,7 @@ def test_a_proxy_of_the_kubeconfig(login, header):
 
 def test_a_proxy_that_refuses():
     with proxy(407) as between, warnings.catch_warnings():
-        # http.client of Python 3.11.2 leaves such a proxy's answer open.
+        # http.client of Python 3.11.2 does not close such a proxy's response.
         warnings.simplefilter("ignore", ResourceWarning)
         kind, words, _ = failure(client_of(Server(ports.closed(), "http"), proxy_url=between.url))
         gc.collect()
@@ -521,7 +521,7 @@ def test_the_environments_proxy_is_none_for_a_loopback_server(monkeypatch):
 
 
 def test_a_port_nobody_connects_to(monkeypatch):
-    """The forwarder ends by itself, its stream with it."""
+    """The forwarder ends by itself and closes its stream."""
     monkeypatch.setattr(port_forward, "_GRACE", 0.05)
     with forwarding(lambda pod: pod.frame()) as server:
         connected = cluster_access.connect({"kubeconfig": api_server.kubeconfig(server.url)})
@@ -540,7 +540,7 @@ def test_the_words_of_a_refusal_may_be_text_already():
 
 
 def test_a_broken_stream():
-    """What comes is no frame: the client sees a dropped connection."""
+    """The data is not a frame: the client sees a dropped connection."""
 
     def talk(pod):
         pod.request()

@@ -1,7 +1,7 @@
 import pytest
 from ansible.module_utils.docker_ml_api.kubernetes import quantity
 
-# Given: as the API server gives it back.
+# Quantity: the form in which the API server returns it.
 CANONICAL = {
     "0": "0",
     "0Mi": "0",

@@ -93,7 +93,7 @@ TWO = [controlled(1, "one"), controlled(2, "two", "ReplicationController")]
         ([], "one", None),
         # Nothing runs.
         (TWO, "", 1),
-        # It may be the one that runs.
+        # The release of a damaged record may be the one that runs.
         ([TWO[0], config_map(2, "b", objects="{")], "three", 1),
         ([TWO[0], config_map(2, "b")], "three", 1),
     ],
@@ -146,10 +146,10 @@ def test_a_record_without_data():
         ("a", "a", 10, None, [], 1, None),
         ("a", "b", 10, 2, [], 2, 1),
         ("ab", "b", 10, None, [], 2, 1),
-        # An older one again: a new number, and the old record goes.
+        # An older configuration again: a new number, and the old record is deleted.
         ("ab", "a", 10, 3, [1], 3, 2),
         ("abc", "b", 10, 4, [2], 4, 3),
-        # The limit counts the newest.
+        # The limit includes the newest.
         ("abc", "d", 3, 4, [1], 4, 3),
         ("abc", "d", 1, 4, [3, 2, 1], 4, None),
         ("abc", "c", 2, None, [1], 3, 2),
@@ -175,12 +175,12 @@ def test_numbers_that_something_else_has(taken, number):
 @pytest.mark.parametrize(
     ("recorded", "failed", "target"),
     [
-        # By hand.
+        # Manual rollback.
         ("", "", None),
         ("a", "", None),
         ("ab", "", 1),
         ("abc", "", 2),
-        # By itself.
+        # Automatic rollback.
         ("", "x", None),
         ("ab", "x", 2),
         ("ab", "b", None),
@@ -215,7 +215,7 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("options", EXAMPLES)
 def test_a_release_is_the_workload_that_it_was(options):
-    """All of its keys."""
+    """All of its keys are restored."""
     parameters = workload_examples.parameters(workload_examples.workload(**options))
     (rendered,), _ = manifests.render(parameters)
     made = releases.record(rendered, 3, LABELS)

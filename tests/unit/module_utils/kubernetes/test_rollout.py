@@ -53,7 +53,7 @@ STARTING = pod("web-new-2", owner="new")
 BROKEN = pod("web-new-2", waiting("InvalidImageName", "no"), owner="new")
 RUNS = container(started=True, **RUNNING)
 
-# What: a workload, its live objects, and what it has come to.
+# What: a workload, its live objects, and the verdict.
 READY = {
     "deployment": (
         DEPLOYMENT, deployed(live.deployment(), *pods("new", 2)), Ready(BOTH, "2")
@@ -103,7 +103,7 @@ def test_ready(workload, found, verdict):
     assert rollout.assess(workload, found, PATIENT) == verdict
 
 
-# What: a workload, its live objects, what it is at, and the causes of its troubles.
+# What: a workload, its live objects, its state, and the causes of its troubles.
 NOT_READY = {
     "missing": (DEPLOYMENT, Live(None), "it does not exist", ["missing"]),
     "not observed": (
@@ -340,7 +340,7 @@ def trouble(cause="room", grace=10.0, subject="web-1"):
     return Trouble(cause, subject, f"{subject} {cause}", grace)
 
 
-# What: the troubles of looks one second after the other, and the cause and look that is final.
+# What: the troubles at looks one second apart, and the look and cause of the failure.
 RIPENING = {
     "at once": ([[trouble(grace=0)]], (0, "room")),
     "after its grace": ([[trouble(grace=2)]] * 4, (2, "room")),
@@ -380,7 +380,7 @@ def test_the_deadline_ends_every_grace():
 
 
 AT_WORK, RUN, PROBED = Waiting("x"), Ready(("a",), "1", probed=False), Ready(("a",), "1")
-# What: verdicts one second after the other, and the first look at which it is ready.
+# What: verdicts one second apart, and the first look at which it is ready.
 SETTLING = {
     "probed": ([AT_WORK, PROBED], 1),
     "not probed": ([AT_WORK] + [RUN] * 9, 6),
@@ -414,7 +414,7 @@ SLOW = deployed(live.deployment(availableReplicas=1), *pods("new", 1))
 SICK = deployed(live.deployment(availableReplicas=1), *pods("new", 1), BROKEN)
 
 # What: live objects of each workload, look by look (the last repeats);
-# which are ready, failed, waiting; seconds; whether time was over.
+# which are ready, failed, waiting; seconds; whether it timed out.
 WAITS = {
     "all are ready": ({"a": [WELL], "b": [WELL]}, "ab", "", "", 0, False),
     "one after a while": ({"a": [WELL], "b": [SLOW, SLOW, WELL]}, "ab", "", "", 4, False),
@@ -453,5 +453,5 @@ def test_wait(case):
         for found in (outcome.ready, outcome.failed, outcome.waiting)
     ] == [ready, failed, waits]
     assert (clock.now, outcome.timed_out) == (seconds, timed_out)
-    # What is decided is not asked for again.
+    # A workload with a final result is not read again.
     assert not set(asked[-1] if seconds else "") & set(ready if ready == "a" else "")

@@ -39,7 +39,7 @@ def test_a_selector_of_an_object_as_the_api_gives_it():
 
 AWAY = UnreachableError("away")
 BUSY = ApiError(503, "ServiceUnavailable", "busy")
-# What: what the requests meet ("" for an answer), and how it ends after how many seconds.
+# What: the result of each request ("" for an answer), the final error, and the seconds.
 OUTAGES = {
     "none": (["", ""], "", 0),
     "short": (["", AWAY, AWAY, ""], "", 2),

@@ -1,4 +1,4 @@
-"""What is known of a Service's address, from the API's JSON; the clock and the source are given."""
+"""The state of a Service's address, from the API's JSON, with a fake clock and source."""
 
 import socket
 
@@ -78,7 +78,7 @@ def waits(last):
     return Waiting(f"Service web has no address yet; seen last: {last}")
 
 
-# What: the Service, its events, when, and the finding for a LoadBalancer.
+# What: the Service, its events, the time, and the finding for a LoadBalancer.
 LOAD_BALANCERS = {
     "missing": (
         None, [], MOMENT,
@@ -257,7 +257,7 @@ def test_read_moment(text, moment):
 
 
 def test_events_in_their_order():
-    """Of the stamps the one that tells the last occurrence counts."""
+    """Of the timestamps, the one of the last occurrence determines the order."""
     events = [
         event("third", series={"count": 2, "lastObservedTime": AGO[5]}, lastTimestamp=AGO[61]),
         event("second", lastTimestamp=None, eventTime=AGO[60]),
@@ -395,7 +395,7 @@ class AwayError(Exception):
 
 
 class FakeSource:
-    """A cluster: each look takes the next of `looks`, and the last for ever."""
+    """A cluster: each look takes the next of `looks`; the last one repeats."""
 
     def __init__(self, *looks, events=(), nodes=(), unresolved=()):
         self.looks = list(looks)
@@ -499,7 +499,7 @@ def test_an_api_server_that_goes_away_meanwhile():
 
 def test_what_was_found_before_the_api_server_went_away_is_kept():
     there = Target("web", "there", "web", 80, "LoadBalancer")
-    # Both wait; then one is found, and the other's namespace is not answered for.
+    # Both wait; then one is found, and the request for the other's namespace fails.
     source = FakeSource([AT_WORK], [AT_WORK], [GIVEN], AwayError("away"), [GIVEN])
     assert set(search(source, TARGET, there).found) == {TARGET, there}
     assert [one for one in source.asked if one[0] == "services"][-1] == ("services", "there")

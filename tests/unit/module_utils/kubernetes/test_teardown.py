@@ -40,14 +40,14 @@ def plan(names=("web",), secrets=(), **found):
             },
             (["web-lb", "scaler", "web", "web-release-1"], [], []),
         ),
-        # Another workload, of ours or not.
+        # Another workload's object, and one that is not ours.
         ({"Service": [item("a", "other"), item("b", "web", ours=False)]}, ([], [], [])),
         # What is being deleted is not deleted again.
         ({"Service": [item("web", "web", **GOING)]}, ([], ["web"], [])),
-        # The name alone makes it nobody's.
+        # The name alone does not make it ours.
         ({"Deployment": [item("web", ours=False), BARE]}, ([], [], ["web", "web"])),
         ({"ReplicationController": [item("web", "web", ours=False)]}, ([], [], ["web"])),
-        # A label of ours without a workload's name: not of this workload.
+        # Our label without a workload's name: it does not belong to this workload.
         ({"Service": [item("web")]}, ([], [], [])),
     ],
 )
@@ -76,7 +76,7 @@ def test_the_login_goes_with_the_last_workload(found, secrets, removed, going):
 
 
 def discovered(group, **versions):
-    """One group as the API server's discovery tells it."""
+    """Return one group as in the API server's discovery."""
     return {
         "metadata": {"name": group} if group else {},
         "versions": [{"version": version, **content} for version, content in versions.items()],

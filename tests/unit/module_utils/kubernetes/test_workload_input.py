@@ -22,7 +22,7 @@ DRAIN = (
     "more replicas, or a budget that lets at least one go."
 )
 
-# What is wrong with the workload: all that is said of it.
+# What is wrong with the workload: (its options, the only message).
 WORKLOADS = {
     "app": ({"app": "x"}, "app must be the name of one of apps (diabetes), not x."),
     "name in capitals": ({"name": "Web"}, None),
@@ -296,7 +296,7 @@ def of(requests=None, limits=None):
 RESOURCE = (
     "must name cpu, memory, ephemeral-storage or a device as in nvidia.com/gpu, not {name!r}."
 )
-# What is wrong with the app: what is said of it.
+# What is wrong with the app: (its options, the message).
 APPS = {
     "name": ({"name": "a b"}, f"name must be {VALUE}, not 'a b'."),
     "image without a tag": (
@@ -372,7 +372,7 @@ def test_app(options, sentence):
     assert found == [f"App {one['name']}: {sentence}"]
 
 
-# The module's options: what is said.
+# What is wrong with the module's options: (the options, the message).
 GENERAL = {
     "no labels": (
         {"labels": {}},
@@ -456,7 +456,7 @@ def test_twins():
         workload(name="a"),
         workload(name="a", service_name="b"),
         workload(name="b"),
-        # Elsewhere they are no twins.
+        # In another namespace the name may be used again.
         workload(name="a", namespace="other"),
     ]
     assert workload_input.problems(parameters(*given)) == [

@@ -81,7 +81,7 @@ def test_pods_of_other_workloads():
     assert [around.elsewhere(name) for name in ("web-a", "old-a", "x")] == ["", "old", ""]
 
 
-# What: the answers by the end of the path, and the hint.
+# What: the answers by the last part of the path, and the hint.
 SERVICE = {"metadata": {"name": "web-lb"}, "spec": {"sessionAffinity": "ClientIP"}}
 SLICE = {"endpoints": [{"targetRef": {"name": "web-a"}, "conditions": {"ready": True}}]}
 STICKY = (
@@ -133,7 +133,7 @@ def test_hints(answers, hint):
 
 
 def test_the_pod_itself_is_asked_for_a_hint():
-    """Here the API server forwards no port, which is told as well."""
+    """Here the API server does not forward the port, which the hint states as well."""
 
     def respond(request):
         if request.path.endswith("portforward"):

@@ -46,7 +46,7 @@ def serving(answer, tls=None):
             self.wfile.write(json.dumps({}).encode())
 
         def log_message(self, *_):
-            """Keep quiet."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.handle_error = lambda *_: None
@@ -114,7 +114,7 @@ def test_neither_netrc_nor_proxies_decide(private, tmp_path, monkeypatch):
 
 
 def noting(asked, respond):
-    """Answer as told, and note each request's path and credentials."""
+    """Answer with `respond`, and record each request's path and credentials."""
 
     def answer(path, headers):
         asked.append((path, headers["Authorization"]))
@@ -138,7 +138,7 @@ def test_a_redirect_does_not_ask_netrc(tmp_path, monkeypatch):
 
 
 def test_a_redirect_to_another_host_gets_no_password():
-    """The challenge of a registry may lead elsewhere, whoever made it do so."""
+    """A registry may redirect to another host, whoever caused that."""
     asked, elsewhere = [], []
     with serving(noting(elsewhere, lambda _: (200, {}))) as other:
 
@@ -185,7 +185,7 @@ def test_no_host_name():
 
 
 def token_service(path, headers):
-    """Answer as Docker Hub does: the registry sends to a service that knows passwords."""
+    """Answer as Docker Hub does: the registry refers to a service that checks passwords."""
     url = urllib.parse.urlsplit(path)
     if url.path == "/v2/":
         realm = f"http://{headers['Host']}/token"

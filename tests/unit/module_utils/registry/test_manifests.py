@@ -1,4 +1,4 @@
-"""Digests: from registries that answer as a test wants; the module's tests ask real ones."""
+"""Digests from registries with scripted answers; the module's tests use real registries."""
 
 import datetime as dt
 import ipaddress
@@ -139,7 +139,7 @@ def test_is_loopback(host, loopback):
 
 
 def ask(double, credentials=None, name="team/app:v1", trust=None):
-    """Return what was found, or the sentences."""
+    """Return the image that was found, or the problems."""
     found, problems = look_up(
         [f"{double.host}/{name}"], lambda _: credentials, trust or Trust(), timeout=5
     )
@@ -152,7 +152,7 @@ def bearer(request):
 
 
 def hub(request):
-    """Answer as Docker Hub does: tokens for all, but the private image is Tom's alone."""
+    """Answer as Docker Hub does: tokens for everybody, but the private image only for Tom."""
     if request.path == "/token":
         user = {BASIC: "tom", "": "anonymous"}.get(request.authorization)
         if user is None:
@@ -227,7 +227,7 @@ def test_a_refresh_token():
         assert ask(double, Credentials("", "opaque", stored=True)).digest == DIGEST
 
 
-# What: (the token service's answer, what is said of it)
+# What: (the token service's answer, its description in the message)
 NO_TOKENS = {
     "an error": ((500, {}, b"oops"), "500 Internal Server Error"),
     "no JSON": ((200, {}, b"oops"), "200 OK"),
@@ -254,7 +254,7 @@ def test_a_token_service_that_is_away():
 
 
 def test_a_registry_that_lets_in_but_does_not_show():
-    """Its API answers everybody, and a manifest is what wants a login."""
+    """Its API's root needs no login, but its manifests do."""
 
     def answer(request):
         if request.path == "/v2/":
@@ -397,7 +397,7 @@ def test_nothing_is_read_from_netrc(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that nobody else knows: its file and a server's context."""
+    """A self-signed certificate for 127.0.0.1: its file and a server's context."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)
@@ -431,7 +431,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def elsewhere(monkeypatch):
-    """Loopback addresses count as another machine's."""
+    """Treat loopback addresses as those of another machine."""
     monkeypatch.setattr(manifests, "is_loopback", lambda _: False)
 
 
@@ -480,7 +480,7 @@ def test_without_validation_no_tls_will_do():
 
 
 def test_docker_hubs_api_is_elsewhere():
-    """Asked where it is not: its name does not resolve, or its TLS is not ours."""
+    """The API of docker.io is at registry-1.docker.io."""
     hub_ = Registry("docker.io", None, Trust(), 5)
     asked = []
 
