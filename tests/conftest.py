@@ -65,6 +65,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_sessionfinish(session):
+    real_cluster.close_clients()
     if not hasattr(session.config, "workerinput"):
         real_cluster.end_session()
 

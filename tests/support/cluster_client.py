@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import json
 import tempfile
 from http import HTTPStatus
@@ -52,8 +51,17 @@ class Client:
     def __init__(self, kubeconfig: Path, context: str, folder: Path) -> None:
         api = config.new_client_from_config(str(kubeconfig), context)
         api.user_agent = USER_AGENT
+        self._pools = api.rest_client.pool_manager.pools
         discovered = tempfile.mkdtemp(dir=folder)
         self._dynamic = dynamic.DynamicClient(api, cache_file=f"{discovered}/resources.json")
+
+    def close(self) -> None:
+        """Close the connections.
+
+        An unclosed one is a warning, and so an error, in whichever test runs when it is collected.
+        """
+        for key in self._pools.keys():  # noqa: SIM118 - it cannot be iterated
+            self._pools[key].close()
 
     def get(self, arguments: Sequence[str]) -> dict[str, Any] | None:
         """Return the objects that `kubectl get` with these arguments finds, as in the API.
@@ -126,12 +134,22 @@ class Client:
         return found
 
 
-@functools.lru_cache(maxsize=2)
-def _of(kubeconfig: Path, context: str, folder: Path, _state: tuple[int, int]) -> Client:
-    return Client(kubeconfig, context, folder)
+_MOST = 2
+_clients: dict[tuple[Any, ...], Client] = {}
 
 
 def of(kubeconfig: Path, context: str, folder: Path) -> Client:
-    """Return the client of a context, cached as long as the kubeconfig is unchanged."""
+    """Return the client of a context, kept as long as the kubeconfig is unchanged."""
     status = kubeconfig.stat()
-    return _of(kubeconfig, context, folder, (status.st_ino, status.st_mtime_ns))
+    key = (kubeconfig, context, folder, status.st_ino, status.st_mtime_ns)
+    if key not in _clients:
+        if len(_clients) == _MOST:
+            _clients.pop(next(iter(_clients))).close()
+        _clients[key] = Client(kubeconfig, context, folder)
+    return _clients[key]
+
+
+def close() -> None:
+    """Close the clients of this process."""
+    while _clients:
+        _clients.popitem()[1].close()

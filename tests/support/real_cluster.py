@@ -225,6 +225,12 @@ def session_folder() -> Path:
     return Path(os.environ[_STARTED_BY]).parent
 
 
+def close_clients() -> None:
+    """Close this process's connections, if it imported what makes them."""
+    if client := sys.modules.get("support.cluster_client"):
+        client.close()
+
+
 def end_session() -> None:
     """Stop the cluster if one of the session's processes started it."""
     if Path(os.environ[_STARTED_BY]).exists():

@@ -170,8 +170,16 @@ class Cluster:
         if not self._login.renewable:
             return False
         self._login.renew()
-        self._manager = None
+        self.close()
         return True
+
+    def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        if self._manager is not None:
+            # Its own method `clear` leaves this to the garbage collector.
+            for key in self._manager.pools.keys():  # noqa: SIM118 - it cannot be iterated
+                self._manager.pools[key].close()
+            self._manager = None
 
     def _send(
         self,

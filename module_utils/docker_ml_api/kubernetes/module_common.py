@@ -101,6 +101,10 @@ def run_module(
             result = run(module, connected)
         except cluster.ApiError as error:
             module.fail_json(msg=f"{connected.name} refused a request: {advise(error)}")
+        finally:
+            # In the process of a task, connections would last as long as the garbage collector
+            # pleases.
+            connected.close()
     except ModuleFailedError as error:
         module.fail_json(msg=str(error), **error.result)
     except cluster.ClusterError as error:

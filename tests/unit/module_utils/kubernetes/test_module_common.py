@@ -116,6 +116,24 @@ def test_what_the_api_server_refuses(capsys, status, said, advice):
     )
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_connections_are_closed(capsys, fails):
+    """Even while something refers to the client, such as the traceback of a failure."""
+    used = []
+
+    def run(_, connected):
+        connected.list("Pod")
+        used.extend(connected._manager.pools._container.values())
+        if fails:
+            raise module_common.ModuleFailedError("The pods are not well.")
+        return {}
+
+    with serving(lambda _: Answer({"items": []})) as server:
+        run_module(module(run), capsys, kubeconfig=server.kubeconfig())
+    [pool] = used
+    assert pool.pool is None
+
+
 def test_a_kubeconfig_by_path(capsys, tmp_path):
     with serving(lambda _: Answer({"items": []})) as server:
         path = tmp_path / "config"
