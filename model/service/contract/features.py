@@ -1,12 +1,17 @@
 """The inputs of a model: the values that requests may send, and those in the training data."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 Kind = Literal["number", "integer", "boolean", "category", "text"]
 # A missing value is None; in arrays of numbers also NaN.
 Value = float | int | bool | str | None
+# The greatest number of characters of a text, unless the training data has long ones.
+TEXT_LENGTH = 256
+# What a message names of many texts: as many as this, each with as many characters.
+NAMED, NAMED_LENGTH = 10, 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +24,8 @@ class Feature:
     nullable: whether the training data has missing values in this column; if so, requests may
         omit the value.
     closed: for a category, whether the model rejects values that are not in `categories`.
+    longest: for a text or an open category, the greatest number of characters that requests may
+        send.
     least, most, median: for numbers and integers, statistics of the training data.
     categories: for a category or boolean, the texts that occur in the training data, sorted.
     edges: for numbers and integers, the inner edges of the bins used to measure drift, in
@@ -32,6 +39,7 @@ class Feature:
     kind: Kind
     nullable: bool = False
     closed: bool = False
+    longest: int = TEXT_LENGTH
     least: float | None = None
     most: float | None = None
     median: float | None = None
@@ -43,6 +51,29 @@ class Feature:
     def is_numeric(self) -> bool:
         """Return whether the values are numbers."""
         return self.kind in ("number", "integer")
+
+    @functools.cached_property
+    def known(self) -> frozenset[str]:
+        """Return the categories, for tests of membership."""
+        return frozenset(self.categories)
+
+    @functools.cached_property
+    def named(self) -> str:
+        """Return the categories as a message names them: of many, the first ones."""
+        return named(self.categories)
+
+
+def named(texts: Iterable[str]) -> str:
+    """Return texts as a message names them, with a bound on its length.
+
+    Of many texts, these are the first ones and the number of all; a long text is cut.
+    """
+    every = tuple(texts)
+    first = [
+        text if len(text) <= NAMED_LENGTH else f"{text[:NAMED_LENGTH]}…" for text in every[:NAMED]
+    ]
+    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
+    return f"{', '.join(first)}{more}"
 
 
 def to_card(feature: Feature) -> dict[str, Any]:

@@ -19,11 +19,13 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 INTEGER = re.compile(r"[+-]?[0-9]+")
 # The shortest representation of a float has at most 24 characters.
 NUMBER_LENGTH = 64
-TEXT_LENGTH = 256
 # The range of NumPy's int64.
 LEAST_INTEGER, MOST_INTEGER = -(1 << 63), (1 << 63) - 1
 OVERFLOW = "is too large: the prediction is beyond the largest number"
-BOOLEANS = {"true": True, "false": False}
+BOOLEANS = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
 
 Parser = Callable[[str], list[Value]]
 Reader = Callable[[str], Value]
@@ -124,8 +126,8 @@ def reader(feature: Feature) -> Reader:
         "number": _number,
         "integer": _integer,
         "boolean": _boolean,
-        "category": functools.partial(_category, feature.categories) if feature.closed else _text,
-        "text": _text,
+        "category": functools.partial(_category if feature.closed else _text, feature),
+        "text": functools.partial(_text, feature),
     }[feature.kind]
     if not feature.nullable:
         return read
@@ -182,9 +184,12 @@ def _number(text: str) -> float:
 def _integer(text: str) -> int:
     if len(text) > NUMBER_LENGTH:
         raise ValueTextError(f"is longer than {NUMBER_LENGTH} characters")
-    if not INTEGER.fullmatch(text):
+    if INTEGER.fullmatch(text):
+        number = int(text)
+    elif NUMBER.fullmatch(text) and (value := float(text)).is_integer():
+        number = int(value)
+    else:
         raise ValueTextError("is not a whole number such as 3 or -1")
-    number = int(text)
     if not LEAST_INTEGER <= number <= MOST_INTEGER:
         raise ValueTextError(
             f"is too large: whole numbers are from {LEAST_INTEGER} to {MOST_INTEGER}"
@@ -198,15 +203,15 @@ def _boolean(text: str) -> bool:
     return BOOLEANS[text]
 
 
-def _category(categories: Sequence[str], text: str) -> str:
-    if text not in categories:
-        raise ValueTextError(f"is none of {', '.join(categories)}")
+def _category(feature: Feature, text: str) -> str:
+    if text not in feature.known:
+        raise ValueTextError(f"is none of {feature.named}")
     return text
 
 
-def _text(text: str) -> str:
-    if len(text) > TEXT_LENGTH:
-        raise ValueTextError(f"is longer than {TEXT_LENGTH} characters")
+def _text(feature: Feature, text: str) -> str:
+    if len(text) > feature.longest:
+        raise ValueTextError(f"is longer than {feature.longest} characters")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueTextError("is no text in UTF-8")
     return text

@@ -15,7 +15,6 @@ from model.service.serving.answer import (
     LEAST_INTEGER,
     MOST_INTEGER,
     NUMBER,
-    TEXT_LENGTH,
     ParameterError,
     overflow_errors,
 )
@@ -143,8 +142,8 @@ def _texts(feature: Feature, types: set[type], values: Sequence[Any]) -> bool:
     if not types <= {str}:
         return False
     if feature.closed:
-        return set(values).issubset(feature.categories)
-    return max(map(len, values), default=0) <= TEXT_LENGTH
+        return feature.known.issuperset(values)
+    return max(map(len, values), default=0) <= feature.longest
 
 
 _QUICK: Mapping[Kind, Callable[[Feature, set[type], Sequence[Any]], bool]] = {
@@ -189,13 +188,13 @@ def _boolean(_: Feature, value: Any) -> tuple[Any, str]:
 
 def _text(feature: Feature, value: Any) -> tuple[Any, str]:
     if feature.closed:
-        if isinstance(value, str) and value in feature.categories:
+        if isinstance(value, str) and value in feature.known:
             return value, ""
-        return None, f"is not one of {', '.join(feature.categories)}"
+        return None, f"is not one of {feature.named}"
     if not isinstance(value, str):
         return None, "is not a text"
-    if len(value) > TEXT_LENGTH:
-        return None, f"is longer than {TEXT_LENGTH} characters"
+    if len(value) > feature.longest:
+        return None, f"is longer than {feature.longest} characters"
     return value, ""
 
 

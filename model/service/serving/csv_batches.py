@@ -26,7 +26,7 @@ import orjson
 
 from model.service.contract.features import Feature
 from model.service.contract.predictor import Predictor
-from model.service.serving.answer import NUMBER, ParameterError
+from model.service.serving.answer import BOOLEANS, NUMBER, ParameterError
 from model.service.serving.batches import NONE, Counter, Predicted, RowErrors, predict
 from model.service.serving.problem import DocumentError, ProblemError
 
@@ -36,7 +36,6 @@ BLOCK_ROWS = 4096
 # A number takes eight bytes, so this is about a million rows.
 KEPT_BYTES = 1 << 23
 
-TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 BOM = b"\xef\xbb\xbf"
 EMPTY = ("",)
 
@@ -62,7 +61,8 @@ class Block:
 def blocks(stream: Stream, features: Sequence[Feature]) -> Iterator[Block]:
     """Yield blocks of rows from a body that consists of a header line and a line for each row.
 
-    Columns that are not features are ignored. An empty field is a missing value.
+    Columns that are not features are ignored. An empty field is a missing value; so is an empty
+    line of a table with one column, while at the end of a wider table it is not a row.
 
     Raises DocumentError.
     """
@@ -108,7 +108,7 @@ def from_texts(feature: Feature, texts: Sequence[str]) -> Sequence[Any]:
 
 def _from_text(feature: Feature, text: str) -> Any:
     if feature.kind == "boolean":
-        return text in TRUE if text in TRUE + FALSE else text
+        return BOOLEANS.get(text, text)
     if feature.is_numeric and NUMBER.fullmatch(text) and math.isfinite(value := float(text)):
         # Keep integers exact that exceed the 53 bits of a float's significand.
         digits = text.lstrip("+-")
@@ -151,6 +151,8 @@ def _decoded(data: bytes) -> str:
 def _fields(texts: Iterator[str], width: int) -> Iterator[tuple[list[Sequence[str]], RowErrors]]:
     """Yield blocks of rows by column; a row of another width is empty and listed as faulty."""
     line = 2
+    if width > 1:
+        texts = _without_blank_end(texts)
     for text in texts:
         if '"' in text:
             # A quoted field may contain a newline: from here on, csv.reader splits the lines.
@@ -164,6 +166,20 @@ def _fields(texts: Iterator[str], width: int) -> Iterator[tuple[list[Sequence[st
         else:
             yield from _quoted(iter([text]), width, line)
         line += len(lines)
+
+
+def _without_blank_end(texts: Iterator[str]) -> Iterator[str]:
+    """Yield the blocks of lines without the blank lines at the end of the last one."""
+    blank = ""
+    for text in texts:
+        whole = blank + text
+        rest = whole.rstrip("\r\n")
+        end = whole[len(rest) :]
+        # A block that is all blank has no line to end.
+        own = end.find("\n") + 1 if rest else 0
+        blank = end[own:]
+        if rest:
+            yield rest + end[:own]
 
 
 def _quoted(

@@ -6,7 +6,7 @@ from typing import Any
 from model.service.contract.features import Feature
 from model.service.contract.predictor import Predictor
 from model.service.serving import batches, csv_batches, problem, tensors
-from model.service.serving.answer import LEAST_INTEGER, MOST_INTEGER, TEXT_LENGTH
+from model.service.serving.answer import LEAST_INTEGER, MOST_INTEGER
 from model.service.serving.api import inference
 from model.service.serving.api.documents import FORMATS
 from model.service.serving.json_batches import DOCUMENT_BYTES, DOCUMENT_VALUES, MOST_ERRORS
@@ -86,7 +86,7 @@ def value_schema(feature: Feature) -> Schema:
     if feature.kind == "integer":
         schema |= {"minimum": LEAST_INTEGER, "maximum": MOST_INTEGER}
     if feature.kind in ("category", "text"):
-        schema["maxLength"] = TEXT_LENGTH
+        schema["maxLength"] = feature.longest
     if feature.closed:
         schema["enum"] = list(feature.categories)
     if feature.nullable:
@@ -108,7 +108,7 @@ def _described(feature: Feature) -> str:
             told += f", half of them up to {feature.median:.6g}"
         parts.append(told + ".")
     elif feature.categories and feature.kind != "boolean":
-        parts.append(f"The training data has {', '.join(feature.categories)}.")
+        parts.append(f"The training data has {feature.named}.")
     if feature.nullable:
         parts.append("May be missing.")
     return " ".join(parts) or f"The training data's column {feature.column}."

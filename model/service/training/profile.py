@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from model.service.contract.features import Feature, Kind
+from model.service.contract.features import TEXT_LENGTH, Feature, Kind
 from model.service.training.result import Training, TrainingError
 
+# Requests may send texts this many times as long as the training data's.
+LONGER = 10
 # A column with more distinct texts than this is free text.
 MOST_CATEGORIES = 100
 BINS = 10
@@ -101,6 +103,7 @@ def _feature(name: str, column: str, values: "pd.Series[Any]") -> Feature:
         kind=kind,
         nullable=nullable,
         closed=isinstance(values.dtype, pd.CategoricalDtype),
+        longest=max(TEXT_LENGTH, LONGER * max(map(len, counted.index))),
         categories=tuple(counted.index),
         shares=tuple((counted / len(values)).tolist()),
     )

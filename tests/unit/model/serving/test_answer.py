@@ -136,6 +136,8 @@ VALUES = {
     "a short way that is long": (number("x"), "9" * 21, 1e21),
     "no number": (number("x", nullable=True), "", None),
     "integer": (Feature(name="x", column="x", kind="integer"), "-3", -3),
+    "a whole number with a point": (Feature(name="x", column="x", kind="integer"), "3.0", 3),
+    "a whole number with an exponent": (Feature(name="x", column="x", kind="integer"), "2E1", 20),
     "the greatest integer": (
         Feature(name="x", column="x", kind="integer"),
         "9223372036854775807",
@@ -144,6 +146,8 @@ VALUES = {
     "no integer": (Feature(name="x", column="x", kind="integer", nullable=True), "", None),
     "true": (Feature(name="x", column="x", kind="boolean"), "true", True),
     "false": (Feature(name="x", column="x", kind="boolean"), "false", False),
+    "True": (Feature(name="x", column="x", kind="boolean"), "True", True),
+    "FALSE": (Feature(name="x", column="x", kind="boolean"), "FALSE", False),
     "category": (category("red", "dark green"), "dark+green", "dark green"),
     "category, escaped": (category("red", "dark green"), "dark%20green", "dark green"),
     "category beyond ASCII": (category("grün"), "gr%C3%BCn", "grün"),
@@ -152,6 +156,11 @@ VALUES = {
     "text": (Feature(name="x", column="x", kind="text"), "a%26b%3Dc;d=e", "a&b=c;d=e"),
     "empty text": (Feature(name="x", column="x", kind="text"), "", ""),
     "no text": (Feature(name="x", column="x", kind="text", nullable=True), "", None),
+    "a longer text": (
+        Feature(name="x", column="x", kind="text", longest=300),
+        "y" * 300,
+        "y" * 300,
+    ),
     "a long text": (Feature(name="x", column="x", kind="text"), "y" * 256, "y" * 256),
 }
 
@@ -172,7 +181,9 @@ def test_a_value_that_may_be_missing(kind: Kind) -> None:
 
 # Case: (the kind of feature, its text in the URL or None, the detail)
 FAULTS = {
-    "no whole number": ("integer", "1.0", "is not a whole number such as 3 or -1"),
+    "no whole number": ("integer", "1.5", "is not a whole number such as 3 or -1"),
+    "no number": ("integer", "one", "is not a whole number such as 3 or -1"),
+    "an infinite integer": ("integer", "1e999", "is not a whole number such as 3 or -1"),
     "an integer too large": (
         "integer",
         "9223372036854775808",
@@ -180,7 +191,7 @@ FAULTS = {
     ),
     "a long integer": ("integer", "1" * 65, TOO_LONG),
     "missing integer": ("integer", None, "is missing: give a whole number, as in ?x=3"),
-    "True": ("boolean", "True", "is neither true nor false"),
+    "tRUE": ("boolean", "tRUE", "is neither true nor false"),
     "missing boolean": ("boolean", None, "is missing: give true or false, as in ?x=true"),
     "category": ("category", "blue", "is none of red, green"),
     "no UTF-8, of few": ("category", "%ff", "is none of red, green"),

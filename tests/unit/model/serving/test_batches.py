@@ -36,6 +36,7 @@ GOOD = [
     (CLOSED, ["a", "b", "a"], ["a", "b", "a"]),
     (feature("category", categories=("a",)), ["z"], ["z"]),
     (feature("text"), ["", "é" * 256], ["", "é" * 256]),
+    (feature("text", longest=300), ["é" * 300], ["é" * 300]),
     (feature("text"), [], []),
 ]
 
@@ -69,6 +70,12 @@ BAD = [
     (feature("category"), 1, "is not a text"),
     (feature("text"), None, MISSING),
     (feature("text"), "x" * 257, "is longer than 256 characters"),
+    (feature("text", longest=300), "x" * 301, "is longer than 300 characters"),
+    (
+        feature("category", closed=True, categories=("a", *map(str, range(3000)))),
+        "x",
+        "is not one of a, 0, 1, 2, 3, 4, 5, 6, 7, 8 and 2991 more",
+    ),
 ]
 GOOD_VALUE = {"number": 0.5, "integer": 1, "boolean": True, "category": "a", "text": "a"}
 

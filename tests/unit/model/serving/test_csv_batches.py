@@ -51,6 +51,11 @@ ONE = [
     ("a,f,b\nx,1,y\n,2,\n", [1, 2]),
     ('a,f\n"x\ny",1\n"""",2\n', [1, 2]),
     ("a,f\r\n1,2\r\n", [2]),
+    # A blank line at the end of a wider table is not a row.
+    ("a,f\n1,2\n\n", [2]),
+    ("a,f\r\n1,2\r\n\r\n\r\n", [2]),
+    ('a,f\n"1",2\n\n', [2]),
+    ("a,f\n\n", []),
 ]
 
 
@@ -67,6 +72,7 @@ def test_where_the_blocks_end_makes_no_difference(
     monkeypatch.setattr(csv_batches, "READ_BYTES", size)
     monkeypatch.setattr(csv_batches, "BLOCK_ROWS", 2)
     assert read(table, F, G) == ([[1, 2, 3, 4, 5], ['a\n"b"', "é", None, "x", None]], {})
+    assert read(f"{table}\n\r\n\n", F, G) == read(table, F, G)
     plain = table.replace('"a\n""b"""', "a").replace('""', "")
     assert read(plain, F, G) == ([[1, 2, 3, 4, 5], ["a", "é", None, "x", None]], {})
 

@@ -60,6 +60,9 @@ def column(values: Any, estimator: Any = None) -> Feature:
         (pd.Series(["a", "b"], dtype="category"), {"kind": "category", "closed": True}),
         (LETTERS, {"kind": "text", "categories": (), "shares": ()}),
         (["only"], {"kind": "category", "categories": ("only",), "shares": (1.0,)}),
+        (["x" * 25, "y"], {"kind": "category", "longest": 256}),
+        (["x" * 26, "y"], {"kind": "category", "longest": 260}),
+        ([f"{letter} {'x' * 300}" for letter in LETTERS], {"kind": "text", "longest": 3090}),
     ],
 )
 def test_a_column_is_known_by_its_values(values: Any, expected: dict[str, Any]) -> None:
