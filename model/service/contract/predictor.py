@@ -13,7 +13,16 @@ Task = Literal["regression", "classification"]
 Columns = Sequence[Sequence[Value]]
 
 
-class OverflowedError(ValueError):
+# A row with a greater number is large: it may exceed single precision (3.4e38), to which decision
+# trees convert numbers, before or after it was scaled.
+LARGE = 1e30
+
+
+class RefusedError(ValueError):
+    """The model has no prediction for valid values; the message is a clause that says why."""
+
+
+class OverflowedError(RefusedError):
     """The finite inputs are so large that the prediction, or an intermediate result, overflows."""
 
 
@@ -36,15 +45,16 @@ class Predictor(Protocol):
     def text(self, row: Sequence[Value]) -> str:
         """Return the prediction for one row as numpy prints it: `[199.60524718]`.
 
-        This is the hot path. Raises OverflowedError.
+        This is the hot path. Raises RefusedError if the row has no prediction: a part of the model
+        rejects it, or a number that is not finite arises from it.
         """
 
     def predict(self, columns: Columns) -> Any:
         """Return the predictions for rows given by column.
 
         columns: all of the same length, at least 1. Returns a list or an array of shape (rows,),
-        or (rows, outputs) for several outputs, in the order of the rows. A prediction that
-        overflows is infinite or NaN, or None instead of a label.
+        or (rows, outputs) for several outputs, in the order of the rows. A row without a
+        prediction has a number that is not finite, or None instead of a label; `text` says why.
         """
 
     def probabilities(self, columns: Columns) -> Any:

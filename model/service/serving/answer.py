@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from model.service.contract.features import Feature, Value
-from model.service.contract.predictor import OverflowedError, Predictor
+from model.service.contract.predictor import OverflowedError, Predictor, RefusedError
 
 ALIVE = "true"
 
@@ -22,6 +22,9 @@ NUMBER_LENGTH = 64
 # The range of NumPy's int64.
 LEAST_INTEGER, MOST_INTEGER = -(1 << 63), (1 << 63) - 1
 OVERFLOW = "is too large: the prediction is beyond the largest number"
+# An error that belongs to no feature.
+ROW = "row"
+NO_PREDICTION = "has no prediction"
 BOOLEANS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -42,11 +45,14 @@ class ParameterError:
 class InvalidParametersError(ValueError):
     """The query is invalid; `errors` names each parameter at fault."""
 
-    def __init__(self, errors: Iterable[ParameterError]) -> None:
-        """Initialize with the errors, at least one."""
+    def __init__(self, errors: Iterable[ParameterError], message: str = "") -> None:
+        """Initialize with the errors, at least one; message: by default, a sentence for each."""
         self.errors = tuple(errors)
         super().__init__(
-            " ".join(f"Query parameter {error.parameter} {error.detail}." for error in self.errors)
+            message
+            or " ".join(
+                f"Query parameter {error.parameter} {error.detail}." for error in self.errors
+            )
         )
 
 
@@ -64,17 +70,23 @@ def answer(predictor: Predictor, query: str) -> str:
     row = parser(predictor.features)(query)
     try:
         return predictor.text(row)
-    except OverflowedError as error:
-        raise overflowed(predictor.features) from error
+    except RefusedError as error:
+        raise refused(predictor.features, error) from error
 
 
-def overflowed(features: Sequence[Feature]) -> InvalidParametersError:
-    """Return the error for inputs whose prediction overflows."""
-    return InvalidParametersError(overflow_errors(features))
+def refused(features: Sequence[Feature], error: RefusedError) -> InvalidParametersError:
+    """Return the error for inputs that have no prediction."""
+    message = "" if isinstance(error, OverflowedError) else f"The row {NO_PREDICTION}: {error}."
+    return InvalidParametersError(refusal_errors(features, error), message)
 
 
-def overflow_errors(features: Sequence[Feature]) -> tuple[ParameterError, ...]:
-    """Return an error for each feature that can make a prediction overflow: numbers, if any."""
+def refusal_errors(features: Sequence[Feature], error: RefusedError) -> tuple[ParameterError, ...]:
+    """Return why a row has no prediction.
+
+    If it overflows, there is an error for each feature that can make it: numbers, if any.
+    """
+    if not isinstance(error, OverflowedError):
+        return (ParameterError(ROW, f"{NO_PREDICTION}: {error}"),)
     numeric = [feature for feature in features if feature.is_numeric]
     return tuple(ParameterError(feature.name, OVERFLOW) for feature in numeric or features)
 

@@ -4,23 +4,28 @@ A column of valid values needs only a few passes in C. Only a column with an inv
 checked value by value.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from model.service.contract.features import Feature, Kind
-from model.service.contract.predictor import Predictor
+from model.service.contract.predictor import Predictor, RefusedError
 from model.service.serving.answer import (
     LEAST_INTEGER,
     MOST_INTEGER,
+    NO_PREDICTION,
     NUMBER,
+    ROW,
     ParameterError,
-    overflow_errors,
+    refusal_errors,
 )
 
 TOO_LARGE = "is too large: the largest number is 1.7976931348623157e+308"
 NONE = type(None)
+# Of at most this many rows of a batch without a prediction it is found out why.
+MOST_REASONS = 100
 
 # Row number: why the feature rejects the value.
 Faults = dict[int, str]
@@ -79,11 +84,11 @@ def predict(
         kept = [row for row in kept if row not in errors]
         checked = [[column[row] for row in kept] for column in checked]
     predictions = _list(predictor.predict(checked)) if kept else []
-    overflowed = _overflowed(predictions)
-    if overflowed:
-        beyond = overflow_errors(predictor.features)
-        errors.update((kept[index], beyond) for index in overflowed)
-        good = sorted(set(range(len(kept))).difference(overflowed))
+    refused = _refused(predictions)
+    if refused:
+        reasons = _reasons(predictor, checked, refused)
+        errors.update((kept[index], reason) for index, reason in reasons.items())
+        good = sorted(set(range(len(kept))).difference(refused))
         kept = [kept[index] for index in good]
         checked = [[column[index] for index in good] for column in checked]
         predictions = [predictions[index] for index in good]
@@ -212,8 +217,8 @@ def _list(values: Any) -> list[Any]:
     return values if isinstance(values, list) else list(values.tolist())
 
 
-def _overflowed(predictions: Sequence[Any]) -> list[int]:
-    """Return the indices of the predictions that overflowed."""
+def _refused(predictions: Sequence[Any]) -> list[int]:
+    """Return the indices of the rows that have no prediction."""
     first = predictions[0] if predictions else ""
     if isinstance(first, float):
         # A sum of numbers is finite only if each is, and may overflow where none does.
@@ -221,12 +226,34 @@ def _overflowed(predictions: Sequence[Any]) -> list[int]:
             return []
         return [index for index, value in enumerate(predictions) if not math.isfinite(value)]
     if isinstance(first, list):
-        if math.isfinite(sum(map(sum, predictions))):
+        numbers = set(map(type, itertools.chain.from_iterable(predictions))) == {float}
+        if numbers and math.isfinite(sum(map(sum, predictions))):
             return []
         return [
-            index for index, values in enumerate(predictions) if not all(map(math.isfinite, values))
+            index
+            for index, values in enumerate(predictions)
+            if any(
+                value is None or (isinstance(value, float) and not math.isfinite(value))
+                for value in values
+            )
         ]
     return [index for index, label in enumerate(predictions) if label is None]
+
+
+def _reasons(
+    predictor: Predictor, columns: Sequence[Sequence[Any]], rows: Sequence[int]
+) -> RowErrors:
+    """Return why these rows have no prediction, for the first ones; the others share a reason."""
+    reasons: RowErrors = {}
+    for row in rows[:MOST_REASONS]:
+        reasons[row] = (ParameterError(ROW, NO_PREDICTION),)
+        try:
+            predictor.text([column[row] for column in columns])
+        except RefusedError as error:
+            reasons[row] = refusal_errors(predictor.features, error)
+    said = set(reasons.values())
+    shared = said.pop() if len(said) == 1 else (ParameterError(ROW, NO_PREDICTION),)
+    return reasons | dict.fromkeys(rows[MOST_REASONS:], shared)
 
 
 def _spread(values: Sequence[Any], kept: Sequence[int], rows: int) -> list[Any]:

@@ -26,7 +26,7 @@ import orjson
 
 from model.service.contract.features import Feature
 from model.service.contract.predictor import Predictor
-from model.service.serving.answer import BOOLEANS, NUMBER, ParameterError
+from model.service.serving.answer import BOOLEANS, NUMBER, ROW, ParameterError
 from model.service.serving.batches import NONE, Counter, Predicted, RowErrors, predict
 from model.service.serving.problem import DocumentError, ProblemError
 
@@ -199,7 +199,7 @@ def _quoted(
             for index, row in enumerate(rows):
                 if len(row or EMPTY) != width:
                     detail = f"has {len(row)} fields where the header line has {width}"
-                    faulty[index] = (ParameterError("row", detail),)
+                    faulty[index] = (ParameterError(ROW, detail),)
                     rows[index] = EMPTY * width
                 elif not row:
                     rows[index] = EMPTY

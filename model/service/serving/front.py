@@ -14,9 +14,9 @@ from http import HTTPStatus
 from time import monotonic, perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from model.service.contract.predictor import OverflowedError, Predictor
+from model.service.contract.predictor import Predictor, RefusedError
 from model.service.serving import json_batches, problem, request_id
-from model.service.serving.answer import ALIVE, InvalidParametersError, overflowed, parser
+from model.service.serving.answer import ALIVE, InvalidParametersError, parser, refused
 from model.service.serving.metrics import OTHER, Metrics
 from model.service.serving.request_log import RequestLog
 
@@ -184,8 +184,8 @@ class Front:
 
     def failed(self, error: Exception, id_: str) -> tuple[HTTPStatus, bytes]:
         """Return the status and the problem document for a prediction that failed."""
-        if isinstance(error, OverflowedError):
-            error = overflowed(self._features)
+        if isinstance(error, RefusedError):
+            error = refused(self._features, error)
         if isinstance(error, InvalidParametersError):
             return HTTPStatus.BAD_REQUEST, problem.invalid_parameters(error, request_id=id_)
         logger.error("The prediction failed.", exc_info=error, extra={"request_id": id_})

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.helper import make_node, make_opsetid, make_tensor_value_info
 from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
+from skl2onnx.common import _registration
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -39,7 +40,8 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import RidgeClassifier
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 from sklearn.svm import LinearSVC
 from sklearn.tree import (
     DecisionTreeClassifier,
@@ -47,9 +49,11 @@ from sklearn.tree import (
     ExtraTreeClassifier,
     ExtraTreeRegressor,
 )
+from sklearn.utils import get_tags
 
 from model.service.contract.features import Feature
 from model.service.contract.forms.onnx import (
+    DOUBTS,
     MISSING,
     NUMBERS,
     PREDICTION,
@@ -485,6 +489,86 @@ SHAPES: Mapping[type, Callable[[Any], None]] = dict.fromkeys(
 )
 
 
+class Guard:
+    """Finds, in a converted model, the numbers that scikit-learn checks: each part's inputs.
+
+    doubts: for such a tensor, whether infinite numbers are doubtful, and whether NaN is.
+    """
+
+    # They contain other parts, or check nothing.
+    UNCHECKED = (
+        ColumnTransformer,
+        FeatureUnion,
+        Pipeline,
+        FunctionTransformer,
+        HistGradientBoostingClassifier,
+        HistGradientBoostingRegressor,
+    )
+
+    def __init__(self) -> None:
+        """Initialize without tensors."""
+        self.doubts: dict[str, tuple[bool, bool]] = {}
+
+    def converters(self, estimator: Any) -> dict[type, Callable[..., None]]:
+        """Return the converters of the estimator's parts that also record their inputs."""
+        return {
+            kind: functools.partial(self._convert, CONVERTERS.get(kind))
+            for kind in {*CONVERTERS, *map(type, parts_of(estimator))}
+        }
+
+    def _convert(
+        self, converter: Callable[..., None] | None, scope: Any, operator: Any, container: Any
+    ) -> None:
+        known = len(container.nodes)
+        (converter or _registration.get_converter(operator.type))(scope, operator, container)
+        part = operator.raw_operator
+        if not isinstance(part, BaseEstimator) or isinstance(part, self.UNCHECKED):
+            return
+        # Trees treat numbers beyond single precision as infinite.
+        infinite = CONVERTERS.get(type(part)) not in (convert_forest, convert_gradient_boosting)
+        missing = not get_tags(part).input_tags.allow_nan
+        for variable in operator.inputs:
+            if isinstance(variable.type, (DoubleTensorType, FloatTensorType)):
+                self._add(variable.full_name, infinite, missing)
+        # The sign of an infinite sum depends on its order.
+        for node in container.nodes[known:]:
+            if node.op_type in ("MatMul", "Gemm"):
+                self._add(node.output[0], True, True)
+
+    def _add(self, name: str, infinite: bool, missing: bool) -> None:
+        before = self.doubts.get(name, (False, False))
+        self.doubts[name] = (before[0] or infinite, before[1] or missing)
+
+    def write(self, graph: onnx.GraphProto) -> None:
+        """Add the output DOUBTS, shape (rows, 1), which is 0 for a row without doubtful numbers."""
+        made = {name for node in graph.node for name in node.output}
+        doubts = {name: doubt for name, doubt in self.doubts.items() if name in made and any(doubt)}
+        sums = []
+        axis = f"{DOUBTS}_axis"
+        for name, (infinite, missing) in doubts.items():
+            steps = [("Flatten", {"axis": 1}), ("Cast", {"to": TensorProto.DOUBLE})]
+            if not missing:
+                steps += [("IsInf", {}), ("Cast", {"to": TensorProto.DOUBLE})]
+            elif not infinite:
+                steps += [("IsNaN", {}), ("Cast", {"to": TensorProto.DOUBLE})]
+            last = name
+            for operator, attributes in steps:
+                last = self._node(graph, operator, [last], **attributes)
+            if missing and infinite:  # the difference is NaN where the number is not finite
+                last = self._node(graph, "Sub", [last, last])
+            sums.append(self._node(graph, "ReduceSum", [last, axis], keepdims=1))
+        if not sums:
+            return
+        graph.initializer.append(numpy_helper.from_array(np.array([1]), axis))
+        graph.node.append(make_node("Sum", sums, [DOUBTS]))
+        graph.output.append(make_tensor_value_info(DOUBTS, TensorProto.DOUBLE, None))
+
+    def _node(self, graph: onnx.GraphProto, operator: str, inputs: list[str], **more: Any) -> str:
+        name = f"{DOUBTS}_{len(graph.node)}"
+        graph.node.append(make_node(operator, inputs, [name], **more))
+        return name
+
+
 def finish(model: onnx.ModelProto) -> None:
     """Replace the placeholder domain TREES by the actual domain, and set the operator versions."""
     for node in model.graph.node:
@@ -515,13 +599,14 @@ def to_onnx(estimator: Any, features: Sequence[Feature]) -> bytes:
         types = [(TEXTS if texts[0] else NUMBERS, kinds[0]([None, len(features)]))]
     else:
         types = [(name, kind([None, 1])) for name, kind in zip(inputs, kinds, strict=True)]
+    guard = Guard()
     convert = functools.partial(
         convert_sklearn,
         copied,
         name="model",
         initial_types=types,
         target_opset={"": OPSET, ML_DOMAIN: SKL2ONNX_ML_VERSION},
-        custom_conversion_functions=dict(CONVERTERS),
+        custom_conversion_functions=guard.converters(copied),
         custom_shape_calculators=dict(SHAPES),
     )
     model: onnx.ModelProto
@@ -536,6 +621,7 @@ def to_onnx(estimator: Any, features: Sequence[Feature]) -> bytes:
             columns = [name for name, text in zip(inputs, texts, strict=True) if text is wanted]
             if columns:
                 _group(model.graph, group, columns)
+    guard.write(model.graph)
     _name_outputs(model.graph, estimator)
     model.producer_version = ""
     return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
@@ -617,8 +703,14 @@ def _name_outputs(graph: onnx.GraphProto, estimator: Any) -> None:
     names = [PREDICTION]
     if hasattr(estimator, "predict_proba"):
         names.append(PROBABILITIES)
-    given = [(output.name, output.type.tensor_type.elem_type) for output in graph.output]
+    given = [
+        (output.name, output.type.tensor_type.elem_type)
+        for output in graph.output
+        if output.name != DOUBTS
+    ]
+    kept = [output for output in graph.output if output.name == DOUBTS]
     del graph.output[:]
+    graph.output.extend(kept)
     for (old, kind), name in zip(given, names, strict=False):
         # An output that skl2onnx declares as single precision may have either precision here.
         number = kind in (TensorProto.FLOAT, TensorProto.DOUBLE)

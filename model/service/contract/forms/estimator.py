@@ -12,13 +12,24 @@ from sklearn import config_context
 
 from model.service.contract.artifact import Estimator
 from model.service.contract.features import Feature, Value, from_card
-from model.service.contract.predictor import Columns, Form, OverflowedError, Task
+from model.service.contract.predictor import (
+    LARGE,
+    Columns,
+    Form,
+    OverflowedError,
+    RefusedError,
+    Task,
+)
 
 if TYPE_CHECKING:
     from model.service.contract.forms.weighted_sum import WeightedSum
 
-# Decision trees convert numbers to single precision.
-MOST = float(np.finfo(np.float32).max)
+# What the parts of an estimator raise for values that they do not accept.
+REFUSALS = (ValueError, ArithmeticError, LookupError)
+# Trees name this type when they reject a number that is finite in double precision.
+SINGLE_PRECISION = "float32"
+# The most parts into which a batch with rejected rows is divided to find these rows.
+MOST_PARTS = 2000
 # The representation of a missing value in a DataFrame's object column, by the name that this module
 # gives to the column's dtype.
 MISSING: Mapping[str, Any] = {"object": None, "object, missing is nan": np.nan}
@@ -50,36 +61,36 @@ class EstimatorPredictor:
             tuple(classes.tolist()) if isinstance(classes, np.ndarray) else ()
         )
         self.classes = self.labels if hasattr(estimator, "predict_proba") else ()
-        # Skip part of scikit-learn's validation, which also makes it reject less: its trees then
-        # treat numbers beyond single precision as infinite.
-        self._settings = {"assume_finite": True, "skip_parameter_validation": True}
 
     def text(self, row: Sequence[Value]) -> str:
         """Return the prediction for one row as numpy prints it."""
         frame = self.frame([[value] for value in row])
+        large = any(map(_is_large, row))
         try:
-            prediction = self._ask("predict", frame)
-        except ValueError as error:
-            if any(map(_is_large, row)):
-                raise OverflowedError from error
-            raise
+            prediction = (self._ask_large if large else self._ask)("predict", frame)
+        except REFUSALS as error:
+            raise (OverflowedError if large else RefusedError)(_clause(error)) from error
         if prediction.dtype.kind == "f" and not np.isfinite(prediction).all():
+            if large:
+                raise OverflowedError
+            raise RefusedError("the prediction is not a finite number")
+        if large and self.labels and self._undecided(frame)[0]:
             raise OverflowedError
         return str(prediction)
 
     def predict(self, columns: Columns) -> NDArray[Any]:
         """Return the prediction for each row."""
-        return self._ask("predict", self.frame(columns))
+        return self._each("predict", columns)
 
     def probabilities(self, columns: Columns) -> NDArray[Any]:
-        """Return the probability of each class for each row."""
-        return self._ask("predict_proba", self.frame(columns))
+        """Return the probability of each class for each row; NaN for a row without a prediction."""
+        return self._each("predict_proba", columns)
 
     def scores(self, columns: Columns) -> NDArray[Any] | None:
         """Return the scores by which the estimator chooses a class; None if it exposes none."""
         for method in ("decision_function", "predict_proba"):
             if hasattr(self._estimator, method):
-                return self._ask(method, self.frame(columns))
+                return self._each(method, columns)
         return None
 
     def frame(self, columns: Columns) -> Any:
@@ -97,9 +108,31 @@ class EstimatorPredictor:
             copy=False,
         )
 
-    def _ask(self, method: str, frame: Any) -> NDArray[Any]:
+    def _each(self, method: str, columns: Columns) -> NDArray[Any]:
+        """Return a method's result for each row, whether the estimator accepts every row or not."""
+        frame = self.frame(columns)
+        try:
+            answer = self._ask(method, frame)
+        except REFUSALS:
+            answer = self._apart(method, frame, self._large_rows(frame))
+        if method == "predict" and self.labels:
+            large = np.flatnonzero(self._large_rows(frame))
+            if large.size:
+                undecided = large[self._undecided(_rows(frame, large))]
+                if undecided.size:
+                    answer = answer.astype(object)
+                    answer[undecided] = None
+        return answer
+
+    def _ask(self, method: str, frame: Any, *, finite: bool = False) -> NDArray[Any]:
+        """Return a method's result; finite: whether its parts may skip the check for finite values.
+
+        Without this check, trees treat numbers beyond single precision as infinite, and other parts
+        calculate with NaN.
+        """
         with (
-            config_context(**self._settings),
+            # The parameters were validated by the training.
+            config_context(assume_finite=finite, skip_parameter_validation=True),
             np.errstate(all="ignore"),
             warnings.catch_warnings(),
         ):
@@ -108,6 +141,87 @@ class EstimatorPredictor:
             answer: NDArray[Any] = np.asarray(getattr(self._estimator, method)(frame))
         # A target of shape (rows, 1) has one output as well.
         return answer.ravel() if method == "predict" and self.outputs == 1 else answer
+
+    def _ask_large(self, method: str, frame: Any) -> NDArray[Any]:
+        """Return a method's result for large rows, which trees treat as infinite."""
+        try:
+            return self._ask(method, frame)
+        except REFUSALS as error:
+            if SINGLE_PRECISION not in str(error):
+                raise
+            return self._ask(method, frame, finite=True)
+
+    def _apart(self, method: str, frame: Any, large: NDArray[np.bool_]) -> NDArray[Any]:
+        """Return a method's result for the rows that the estimator accepts; the others have none.
+
+        Rows that it rejects are found by dividing the batch, up to a limit: beyond it, rows in the
+        remaining parts have none either.
+        """
+        answers: list[Any] = [None] * len(large)
+        for ask, indices in (
+            (self._ask, np.flatnonzero(~large)),
+            (self._ask_large, np.flatnonzero(large)),
+        ):
+            rows = _rows(frame, indices)
+            parts = [(0, len(indices))] if indices.size else []
+            for _ in range(MOST_PARTS):
+                if not parts:
+                    break
+                start, end = parts.pop()
+                try:
+                    answer = ask(method, rows[start:end]).tolist()
+                except REFUSALS:
+                    if end - start > 1:
+                        middle = (start + end) // 2
+                        parts += [(middle, end), (start, middle)]
+                else:
+                    for index, value in zip(indices[start:end].tolist(), answer, strict=True):
+                        answers[index] = value
+        return self._array(method, answers)
+
+    def _array(self, method: str, answers: Sequence[Any]) -> NDArray[Any]:
+        """Return the answers as an array; no answer is None for labels and NaN for numbers."""
+        label = method == "predict" and self.task == "classification"
+        width = len(self.classes) if method == "predict_proba" else self.outputs
+        example = next((answer for answer in answers if answer is not None), None)
+        shape = np.shape(example) if example is not None else (width,) if width > 1 else ()
+        array = np.empty((len(answers), *shape), object if label else np.float64)
+        for index, answer in enumerate(answers):
+            array[index] = (None if label else np.nan) if answer is None else answer
+        return array
+
+    def _large_rows(self, frame: Any) -> NDArray[np.bool_]:
+        """Return which rows are large."""
+        if self._dtypes is None:
+            large: NDArray[np.bool_] = (np.abs(frame) > LARGE).any(axis=1)
+            return large
+        large = np.zeros(len(frame), bool)
+        for feature in self.features:
+            if feature.kind == "number":
+                large |= np.abs(frame[feature.column].to_numpy(np.float64)) > LARGE
+        return large
+
+    def _undecided(self, frame: Any) -> NDArray[np.bool_]:
+        """Return for which rows, all of them large, the label comes from scores that overflow.
+
+        The sign of an infinite score depends on the order of a sum.
+        """
+        for method in ("decision_function", "predict_proba"):
+            if hasattr(self._estimator, method):
+                scores = self._apart(method, frame, np.ones(len(frame), bool))
+                decided = np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
+                return ~decided  # type: ignore[no-any-return]
+        return np.zeros(len(frame), bool)
+
+
+def _rows(frame: Any, indices: NDArray[np.intp]) -> Any:
+    return frame.iloc[indices] if isinstance(frame, pd.DataFrame) else frame[indices]
+
+
+def _clause(error: Exception) -> str:
+    """Return what an estimator said, as a clause of bounded length."""
+    said = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    return said[:200] or type(error).__name__
 
 
 def series(feature: Feature, dtype: str, column: Sequence[Value]) -> "pd.Series[Any]":
@@ -145,7 +259,7 @@ def dtype_of(values: "pd.Series[Any]") -> str:
 
 
 def _is_large(value: Value) -> bool:
-    return isinstance(value, (int, float)) and abs(value) > MOST
+    return isinstance(value, (int, float)) and abs(value) > LARGE
 
 
 def load(card: Mapping[str, Any], estimator: Estimator) -> EstimatorPredictor:

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from model.service.contract.features import Feature, Value, from_card
 from model.service.contract.numpy_text import array_text
-from model.service.contract.predictor import Columns, Form, OverflowedError, Task
+from model.service.contract.predictor import (
+    LARGE,
+    Columns,
+    Form,
+    OverflowedError,
+    RefusedError,
+    Task,
+)
 
 if TYPE_CHECKING:
     from model.service.contract.forms.weighted_sum import WeightedSum
@@ -26,6 +33,8 @@ NUMBERS = "numbers"
 TEXTS = "texts"
 PREDICTION = "prediction"
 PROBABILITIES = "probabilities"
+# Of shape (rows, 1): 0 for a row from which only finite numbers arise inside the model.
+DOUBTS = "doubts"
 MISSING = "\ue000"
 TEXT_KINDS = ("category", "text")
 
@@ -72,6 +81,7 @@ class OnnxPredictor:
         session = session_of(model)
         named = {output.name for output in session.get_outputs()}
         self.classes = tuple(classes) if PROBABILITIES in named else ()
+        self._asked = [PREDICTION, DOUBTS] if DOUBTS in named else [PREDICTION]
         # The Python wrapper of a session takes a third of the time of a small run.
         self._run = session._sess.run  # noqa: SLF001 - see above
         self._texts = [
@@ -99,25 +109,39 @@ class OnnxPredictor:
             )
         else:
             feeds = {NUMBERS: np.array([row], np.float64)}
-        prediction = self._run([PREDICTION], feeds, None)[0]
+        prediction, *doubts = self._run(self._asked, feeds, None)
+        if doubts and doubts[0].item() != 0:
+            raise self._refusal(row)
         if self.task == "classification":
             return self._labels[prediction.item()]
         if self.outputs == 1:
             number: float = prediction.item()
             if number - number:  # infinite or NaN
-                raise OverflowedError
+                raise self._refusal(row)
             return array_text(number)
         if not np.isfinite(prediction).all():
-            raise OverflowedError
+            raise self._refusal(row)
         return str(prediction)
+
+    def _refusal(self, row: Sequence[Value]) -> RefusedError:
+        if any(isinstance(value, (int, float)) and abs(value) > LARGE for value in row):
+            return OverflowedError()
+        return RefusedError("a number that is not finite arises from it inside the model")
 
     def predict(self, columns: Columns) -> NDArray[Any]:
         """Return the prediction for each row."""
-        prediction: NDArray[Any] = self._run([PREDICTION], self._feeds(columns), None)[0]
+        prediction: NDArray[Any]
+        prediction, *doubts = self._run(self._asked, self._feeds(columns), None)
+        refused = np.flatnonzero(doubts[0] != 0) if doubts else ()
         if self.task == "classification":
-            if prediction.dtype == object or self._label_type is int:
-                return prediction
-            return prediction.astype(self._label_type)
+            if not (prediction.dtype == object or self._label_type is int):
+                prediction = prediction.astype(self._label_type)
+            if len(refused):
+                prediction = prediction.astype(object)
+                prediction[refused] = None
+            return prediction
+        if len(refused):
+            prediction[refused] = np.nan
         return prediction.reshape(-1) if self.outputs == 1 else prediction
 
     def probabilities(self, columns: Columns) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import datasets, linear_model
 
 from model.service.contract.features import Feature, Kind, Value
-from model.service.contract.predictor import OverflowedError, Predictor
+from model.service.contract.predictor import OverflowedError, Predictor, RefusedError
 from model.service.serving.answer import (
     InvalidParametersError,
     ParameterError,
@@ -279,3 +279,17 @@ def test_only_numbers_can_be_too_large() -> None:
     with pytest.raises(InvalidParametersError) as caught:
         answer(predictor, "x=red")
     assert caught.value.errors == (ParameterError("x", OVERFLOW),)
+
+
+def test_a_row_that_the_model_rejects_has_no_prediction() -> None:
+    class Refusing(Overflowing):
+        def text(self, _: object) -> str:
+            raise RefusedError("Input X contains NaN")
+
+    predictor: Any = Refusing()
+    with pytest.raises(InvalidParametersError) as caught:
+        answer(predictor, "f=1&x=red")
+    assert str(caught.value) == "The row has no prediction: Input X contains NaN."
+    assert caught.value.errors == (
+        ParameterError("row", "has no prediction: Input X contains NaN"),
+    )

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from model.service.contract.features import Feature, Kind
+from model.service.contract.predictor import OverflowedError, RefusedError
 from model.service.serving.answer import OVERFLOW, ParameterError
-from model.service.serving.batches import TOO_LARGE, check, predict
+from model.service.serving.batches import MOST_REASONS, TOO_LARGE, check, predict
 
 NOT_A_NUMBER = "is not a number such as 0.05, -1 or 5e-2"
 NOT_WHOLE = "is not a whole number such as 3 or -1"
@@ -103,6 +104,9 @@ class Doubling:
         self.made = made
         self.asked: list[Any] = []
 
+    def text(self, _: Sequence[Any]) -> str:
+        raise OverflowedError
+
     def predict(self, columns: Sequence[Sequence[Any]]) -> Any:
         self.asked.append([list(column) for column in columns])
         return self.made([2 * value for value in columns[0]])
@@ -167,6 +171,43 @@ def test_the_others_are_predicted_in_their_places(made: Any) -> None:
     assert metrics.calls == [([[0.25, 0.5], ["a", "d"]], 2), 2]
 
 
+class Refusing(Doubling):
+    """A model that has a prediction for no row, and says why by the row's number."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__()
+        self.reasons = reasons
+        self.explained = 0
+
+    def text(self, row: Sequence[Any]) -> str:
+        self.explained += 1
+        if reason := self.reasons[int(row[0]) % len(self.reasons)]:
+            raise RefusedError(reason)
+        return "[1]"
+
+    def predict(self, columns: Sequence[Sequence[Any]]) -> Any:
+        return [None] * len(columns[0])
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        (("it is negative",), ("has no prediction: it is negative",) * 2),
+        (("a", "b"), ("has no prediction: a", "has no prediction")),
+        (("",), ("has no prediction",) * 2),
+    ],
+)
+def test_why_a_row_has_no_prediction_is_found_out_for_some(
+    reasons: Sequence[str], said: Sequence[str]
+) -> None:
+    model = Refusing(reasons)
+    rows = 10_000
+    errors = predict(model, None, [list(range(rows)), ["a"] * rows], rows).errors
+    assert len(errors) == rows
+    assert model.explained == MOST_REASONS
+    assert [errors[row] for row in (0, rows - 1)] == [(ParameterError("row", s),) for s in said]
+
+
 def test_what_is_not_asked_for_is_not_made() -> None:
     predicted = predict(Doubling(), None, [[1.0], ["a"]], 1)
     assert (predicted.predictions, predicted.probabilities) == ([2.0], None)
@@ -179,6 +220,7 @@ def test_what_is_not_asked_for_is_not_made() -> None:
         ([[1.0, 2.0], [1.0, math.inf], [math.nan, 1.0]], [0]),
         ([[1e308, 1e308], [1e308, 1e308], [0.0, 0.0]], [0, 1, 2]),
         (["a", None, "b"], [0, 2]),
+        ([["a", 1.0], [None, None], ["b", 2.0]], [0, 2]),
         ([None, None, "b"], [2]),
         ([1, 2, 3], [0, 1, 2]),
         ([math.nan, 1.0, -math.inf], [1]),

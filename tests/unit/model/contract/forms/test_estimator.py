@@ -3,10 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer
 
 from model.service.contract.features import Feature
+from model.service.contract.forms import estimator as estimator_form
 from model.service.contract.forms.estimator import EstimatorPredictor, dtype_of, series
-from model.service.contract.predictor import OverflowedError
+from model.service.contract.predictor import OverflowedError, RefusedError
 from model.service.training import Training
 from model.service.training.profile import features_of
 from support import models
@@ -56,6 +62,91 @@ def test_trees_take_what_is_beyond_single_precision() -> None:
     predictor = of(models.forest())
     row = models.forest().frame.iloc[0].tolist()
     assert predictor.text([1e39, *row[1:]]) == predictor.text([3e38, *row[1:]])
+
+
+POSITIVE = np.linspace(1.0, 9.0, 60).reshape(-1, 1)
+LABELS = np.where(POSITIVE.ravel() > 5, "high", "low")
+NAN = "Input X contains NaN"
+
+
+def fitted(*steps: object, target: np.ndarray = LABELS, framed: bool = False) -> EstimatorPredictor:
+    """Return the predictor of a pipeline that was fitted on positive numbers."""
+    frame = pd.DataFrame(POSITIVE, columns=["n"]) if framed else POSITIVE
+    estimator = make_pipeline(*steps).fit(frame, target)
+    task = "classification" if hasattr(estimator, "classes_") else "regression"
+    feature = Feature(name="n", column="n", kind="number")
+    return EstimatorPredictor((feature,), task, 1, estimator, ["float64"] if framed else None)
+
+
+def log() -> FunctionTransformer:
+    return FunctionTransformer(np.log)
+
+
+# Case: (predictor of positive numbers, the reason for -1)
+REFUSING = {
+    "labels": (lambda: fitted(log(), LogisticRegression()), NAN),
+    "labels, of a frame": (lambda: fitted(log(), LogisticRegression(), framed=True), NAN),
+    "labels by votes": (
+        lambda: fitted(VotingClassifier([("a", make_pipeline(log(), LogisticRegression()))])),
+        NAN,
+    ),
+    "numbers": (lambda: fitted(log(), LinearRegression(), target=POSITIVE.ravel()), NAN),
+    "numbers of neighbours": (
+        lambda: fitted(log(), KNeighborsRegressor(), target=POSITIVE.ravel()),
+        NAN,
+    ),
+    "a transformer that raises": (
+        lambda: fitted(PowerTransformer("box-cox"), LogisticRegression()),
+        "The Box-Cox transformation can only be applied to strictly positive data",
+    ),
+}
+
+
+@pytest.mark.parametrize(("made", "reason"), REFUSING.values(), ids=REFUSING)
+def test_a_row_that_the_estimator_rejects_has_no_prediction(made, reason) -> None:
+    predictor = made()
+    with pytest.raises(RefusedError) as raised:
+        predictor.text([-1.0])
+    assert str(raised.value) == reason
+    assert not isinstance(raised.value, OverflowedError)
+
+    good, batch = [2.0, 8.0], [2.0, -1.0, 8.0, -3.0]
+    expected = predictor.predict([good]).tolist()
+    found = predictor.predict([batch]).tolist()
+    assert [found[0], found[2]] == expected
+    assert all(value is None or np.isnan(value) for value in (found[1], found[3]))
+    if predictor.classes:
+        assert np.isnan(predictor.probabilities([batch])).any(axis=1).tolist() == [
+            False, True, False, True
+        ]  # fmt: skip
+    # None of a batch has one.
+    assert pd.isna(predictor.predict([[-1.0, -2.0]])).all()
+
+
+def test_trees_that_take_missing_numbers_take_those_that_arise() -> None:
+    predictor = fitted(log(), HistGradientBoostingClassifier())
+    assert predictor.predict([[2.0, -1.0]]).tolist()[1] in ("high", "low")
+
+
+def test_a_label_of_scores_that_overflow_is_none() -> None:
+    """The sign of such a score depends on the order of the sum, so on the number of rows."""
+    frame = np.column_stack([POSITIVE, POSITIVE[::-1]])
+    estimator = LogisticRegression().fit(frame, LABELS)
+    estimator.coef_ = np.array([[10.0, -10.0]])
+    features = tuple(Feature(name=n, column=n, kind="number") for n in "ab")
+    predictor = EstimatorPredictor(features, "classification", 1, estimator, None)
+    with pytest.raises(OverflowedError):
+        predictor.text([1e308, 1e308])
+    assert predictor.predict([[1e308, 1.0], [1e308, 9.0]]).tolist() == [None, "high"]
+
+
+def test_finding_rejected_rows_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimator_form, "MOST_PARTS", 10)
+    predictor = fitted(log(), LogisticRegression())
+    found = predictor.predict([[2.0] * 64 + [-1.0] * 64]).tolist()
+    assert found[:64] == ["low"] * 64
+    assert found[64:] == [None] * 64
+    assert predictor.predict([[2.0, -1.0] * 64]).tolist()[-1] is None
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
@@ -31,9 +32,10 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 
 from model.service.contract.features import Feature
+from model.service.contract.forms.estimator import EstimatorPredictor
 from model.service.contract.forms.onnx import OnnxPredictor, label_text, load
 from model.service.contract.loading import load_predictor
-from model.service.contract.predictor import OverflowedError
+from model.service.contract.predictor import OverflowedError, RefusedError
 from model.service.training import Training
 from model.service.training.compilation import columns_of
 from model.service.training.converters import to_onnx
@@ -256,6 +258,64 @@ def test_what_overflows_is_told(outputs: int) -> None:
     found = predictor.predict(asked)
     assert not np.isfinite(found[0]).any()
     assert np.isfinite(found[1]).all()
+
+
+def small(estimator: Any) -> Any:
+    """Return an estimator of numbers that a scaler enlarges, since they differ by a thousandth."""
+    return estimator.fit(CANCER.data[:, :4] / 1e6, CANCER.target)
+
+
+# Case: (an estimator, whether scikit-learn rejects what its scaler makes infinite)
+GUARDED = {
+    "scaled": (lambda: small(make_pipeline(StandardScaler(), LogisticRegression())), True),
+    "scaled, of votes": (
+        lambda: small(
+            VotingClassifier([("a", make_pipeline(StandardScaler(), LogisticRegression()))])
+        ),
+        True,
+    ),
+    "an infinite score": (lambda: small(LogisticRegression(C=1e9)), True),
+    "trees, scaled": (
+        lambda: small(make_pipeline(StandardScaler(), RandomForestClassifier(3, random_state=0))),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("made", "rejected"), GUARDED.values(), ids=GUARDED)
+def test_a_label_is_not_made_of_numbers_that_are_not_finite(made: Any, rejected: bool) -> None:
+    estimator = made()
+    frame = CANCER.data[:, :4] / 1e6
+    features = tuple(Feature(name=f"f{i}", column=f"f{i}", kind="number") for i in range(4))
+    predictor, columns = _converted(estimator, frame, features)
+    asked = [[1.7e308, *column[:3]] for column in columns]
+    expected = predictor.predict([column[1:] for column in asked]).tolist()
+    found = predictor.predict(asked).tolist()
+    assert found[1:] == expected == estimator.predict(frame[:3]).tolist()
+    assert (found[0] is None) is rejected
+    # scikit-learn behind the same interface agrees.
+    itself = EstimatorPredictor(features, "classification", 1, estimator, None)
+    assert itself.predict(asked).tolist() == found
+    for each in (predictor, itself):
+        if rejected:
+            with pytest.raises(OverflowedError):
+                each.text(row_of(asked, 0))
+        else:
+            assert each.text(row_of(asked, 0)) == f"[{found[0]}]"
+
+
+def test_what_arises_from_usual_numbers_is_not_too_large() -> None:
+    scaled = make_pipeline(StandardScaler(), LinearRegression())
+    scaled.fit(DIABETES.data[:, :4], DIABETES.target)
+    _, columns = _converted(scaled, DIABETES.data[:, :4], FEW)
+    scaled[0].scale_[0] = 0.0
+    with np.errstate(divide="ignore"):
+        model = to_onnx(scaled, FEW)
+    predictor = OnnxPredictor(FEW, "regression", 1, (), model)
+    with pytest.raises(RefusedError, match="a number that is not finite arises") as raised:
+        predictor.text(row_of(columns, 0))
+    assert not isinstance(raised.value, OverflowedError)
+    assert np.isnan(predictor.predict(columns)).all()
 
 
 def test_threads_share_it() -> None:
