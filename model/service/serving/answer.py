@@ -4,11 +4,11 @@ import contextlib
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from model.service.contract.features import Feature, Value
+from model.service.contract.features import Feature, Kind, Value
 from model.service.contract.predictor import OverflowedError, Predictor, RefusedError
 
 ALIVE = "true"
@@ -134,13 +134,14 @@ def reader(feature: Feature) -> Reader:
 
     The function raises ValueTextError.
     """
-    read = {
+    readers: Mapping[Kind, Reader] = {
         "number": _number,
         "integer": _integer,
         "boolean": _boolean,
-        "category": functools.partial(_category if feature.closed else _text, feature),
+        "category": functools.partial(_closed if feature.closed else _text, feature),
         "text": functools.partial(_text, feature),
-    }[feature.kind]
+    }
+    read = readers[feature.kind]
     if not feature.nullable:
         return read
     return lambda text: read(text) if text else None
@@ -215,7 +216,7 @@ def _boolean(text: str) -> bool:
     return BOOLEANS[text]
 
 
-def _category(feature: Feature, text: str) -> str:
+def _closed(feature: Feature, text: str) -> str:
     if text not in feature.known:
         raise ValueTextError(f"is none of {feature.named}")
     return text

@@ -546,6 +546,7 @@ class Guard:
         sums = []
         axis = f"{DOUBTS}_axis"
         for name, (infinite, missing) in doubts.items():
+            steps: list[tuple[str, dict[str, int]]]
             steps = [("Flatten", {"axis": 1}), ("Cast", {"to": TensorProto.DOUBLE})]
             if not missing:
                 steps += [("IsInf", {}), ("Cast", {"to": TensorProto.DOUBLE})]

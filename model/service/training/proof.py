@@ -151,8 +151,10 @@ def _both_predicted(
             one_sided &= ~(np.abs(column.astype(float)) > LARGE)
     if one_sided.any():
         index = int(np.flatnonzero(one_sided)[0])
-        has = "has a" if refused[index] else "has no"
-        raise DifferenceError(f"{has} prediction for the input {_row(block, index)}, unlike it")
+        row = _row(block, index)
+        if refused[index]:
+            raise DifferenceError(f"has a prediction for {row}, which scikit-learn rejects")
+        raise DifferenceError(f"has no prediction for the input {row}")
     return ~(refused | _refused(found))
 
 
@@ -160,8 +162,9 @@ def _refused(predictions: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which labels are None."""
     if predictions.dtype != object:
         return np.zeros(len(predictions), bool)
-    refused: NDArray[np.bool_] = np.equal(predictions, None).reshape(len(predictions), -1)  # type: ignore[call-overload]
-    return refused.any(axis=1)
+    missing = np.equal(predictions, None).reshape(len(predictions), -1)  # type: ignore[call-overload]
+    refused: NDArray[np.bool_] = missing.any(axis=1)
+    return refused
 
 
 def _compare_single(
