@@ -93,15 +93,19 @@ class Client:
 
     def text(self, path: str) -> str:
         """Return the API's raw response."""
-        return str(self._request("get", path).data.decode())
+        return self._request("get", path).decode()
 
-    def _request(self, method: str, path: str, body: Any = None) -> Any:
+    def _request(self, method: str, path: str, body: Any = None) -> bytes:
         try:
-            return self._dynamic.request(method, path, body, serialize=False)
+            answer = self._dynamic.request(method, path, body, serialize=False)
+            # Only once it is read, its connection is used again, and closed by `close`: until then
+            # it belongs to the answer, which the client keeps as last_response.
+            content: bytes = answer.data
         except client.ApiException as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 raise FileNotFoundError(path) from error
             raise AssertionError(f"{method} {path}: {error.body}") from error
+        return content
 
     def _resource(self, called: str) -> dynamic.Resource:
         found = [
