@@ -12,7 +12,7 @@ skl2onnx does not support that version yet, so nodes in the domain TREES are pla
 
 import copy
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +52,7 @@ from sklearn.tree import (
 from sklearn.utils import get_tags
 
 from model.service.contract.features import Feature
+from model.service.contract.forms.estimator import parts_of
 from model.service.contract.forms.onnx import (
     DOUBTS,
     MISSING,
@@ -665,26 +666,6 @@ def _renamed(columns: Any, names: Mapping[str, str]) -> Any:
             for column in list(columns)
         ]
     return columns
-
-
-def parts_of(estimator: Any) -> Iterator[Any]:
-    """Yield the estimator and all estimators inside it."""
-    seen: set[int] = set()
-    left = [estimator]
-    while left:
-        part = left.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if isinstance(part, BaseEstimator):
-            yield part
-            left += vars(part).values()
-        elif isinstance(part, (list, tuple)):
-            left += part
-        elif isinstance(part, dict):
-            left += part.values()
-        elif isinstance(part, np.ndarray) and part.dtype == object:
-            left += part.ravel().tolist()
 
 
 def _group(graph: onnx.GraphProto, group: str, columns: Sequence[str]) -> None:

@@ -2,13 +2,14 @@
 
 import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn import config_context
+from sklearn.base import BaseEstimator
 
 from model.service.contract.artifact import Estimator
 from model.service.contract.features import Feature, Value, from_card
@@ -258,6 +259,26 @@ def dtype_of(values: "pd.Series[Any]") -> str:
     return "object, missing is nan" if nan else "object"
 
 
+def parts_of(estimator: Any) -> Iterator[Any]:
+    """Yield the estimator and all estimators inside it."""
+    seen: set[int] = set()
+    left = [estimator]
+    while left:
+        part = left.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, BaseEstimator):
+            yield part
+            left += vars(part).values()
+        elif isinstance(part, (list, tuple)):
+            left += part
+        elif isinstance(part, dict):
+            left += part.values()
+        elif isinstance(part, np.ndarray) and part.dtype == object:
+            left += part.ravel().tolist()
+
+
 def _is_large(value: Value) -> bool:
     return isinstance(value, (int, float)) and abs(value) > LARGE
 
@@ -267,6 +288,10 @@ def load(card: Mapping[str, Any], estimator: Estimator) -> EstimatorPredictor:
 
     Raises KeyError, TypeError or ValueError if the card is invalid.
     """
+    for part in parts_of(estimator):
+        # Each worker is one job: starting more of them costs more than a prediction.
+        if getattr(part, "n_jobs", None) is not None:
+            part.n_jobs = 1
     return EstimatorPredictor(
         tuple(map(from_card, card["features"])),
         card["task"],

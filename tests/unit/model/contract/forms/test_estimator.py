@@ -3,15 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PowerTransformer
 
-from model.service.contract.features import Feature
+from model.service.contract.features import Feature, to_card
 from model.service.contract.forms import estimator as estimator_form
-from model.service.contract.forms.estimator import EstimatorPredictor, dtype_of, series
+from model.service.contract.forms.estimator import EstimatorPredictor, dtype_of, parts_of, series
 from model.service.contract.predictor import OverflowedError, RefusedError
 from model.service.training import Training
 from model.service.training.profile import features_of
@@ -138,6 +142,17 @@ def test_a_label_of_scores_that_overflow_is_none() -> None:
     with pytest.raises(OverflowedError):
         predictor.text([1e308, 1e308])
     assert predictor.predict([[1e308, 1.0], [1e308, 9.0]]).tolist() == [None, "high"]
+
+
+def test_it_is_served_by_one_job() -> None:
+    forest = RandomForestClassifier(3, n_jobs=2, random_state=0)
+    votes = VotingClassifier([("a", forest)], n_jobs=-1).fit(POSITIVE, LABELS)
+    feature = to_card(Feature(name="n", column="n", kind="number"))
+    card = {"features": [feature], "task": "classification", "outputs": 1, "dtypes": None}
+    predictor = estimator_form.load(card, votes)
+    assert {part.n_jobs for part in parts_of(votes) if hasattr(part, "n_jobs")} == {1}
+    assert votes.estimators_[0].n_jobs == 1
+    assert predictor.text([2.0]) == "['low']"
 
 
 def test_finding_rejected_rows_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
