@@ -100,6 +100,14 @@ def dump(estimator: Estimator) -> bytes:
     except Exception as error:
         # A part that cannot be written may raise any exception.
         raise ArtifactError(f"skops cannot write the estimator: {error}.") from error
+    # skops writes such functions, too, but nothing can load them.
+    nameless = [name for name in skops.io.get_untrusted_types(data=model) if "<" in name]
+    if nameless:
+        raise ArtifactError(
+            f"The estimator contains {', '.join(sorted(nameless))}, which has no name by which it "
+            "can be loaded: use a function of numpy or scikit-learn, or define yours with def at "
+            "the top of a module."
+        )
     with zipfile.ZipFile(io.BytesIO(model)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     schema = json.loads(members.pop(SCHEMA_FILE))

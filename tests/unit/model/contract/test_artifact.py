@@ -87,6 +87,13 @@ def test_what_skops_cannot_write_is_told() -> None:
         dump(model)
 
 
+def test_a_function_without_a_name_is_told() -> None:
+    """skops writes it, and nothing can load it."""
+    lines = make_pipeline(FunctionTransformer(lambda values: values), LinearRegression())
+    with pytest.raises(ArtifactError, match=r"contains .*<lambda>, which has no name .* with def"):
+        dump(lines.fit([[0.0], [1.0]], [0.0, 1.0]))
+
+
 def forged(estimator: Any, change: Callable[[Any], None]) -> bytes:
     """Return the file of an estimator whose arrays were changed."""
     with zipfile.ZipFile(io.BytesIO(dump(estimator))) as archive:
