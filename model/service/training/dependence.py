@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model.service.contract.features import Feature
-from model.service.training.profile import ask, frame_of
+from model.service.training.profile import ask, frame_of, predict
 from model.service.training.result import Training
 
 POINTS = 40
@@ -80,8 +80,8 @@ def _values(feature: Feature) -> list[Any]:
 
 def _answers(training: Training, frame: pd.DataFrame, classes: Sequence[Any]) -> NDArray[Any]:
     if not classes:
-        return ask(training, training.estimator.predict, frame)
+        return predict(training, frame)
     if hasattr(training.estimator, "predict_proba"):
         return ask(training, training.estimator.predict_proba, frame)
-    predictions = ask(training, training.estimator.predict, frame)
+    predictions = predict(training, frame)
     return np.stack([predictions == label for label in classes], axis=1).astype(float)

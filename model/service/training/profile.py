@@ -31,8 +31,12 @@ def frame_of(training: Training) -> pd.DataFrame:
 
 
 def predict(training: Training, frame: pd.DataFrame) -> NDArray[Any]:
-    """Return the estimator's predictions for rows like the training frame's."""
-    return ask(training, training.estimator.predict, frame)
+    """Return the estimator's predictions for rows like the training frame's.
+
+    Some estimators predict the shape (rows, 1) for a target of shape (rows,).
+    """
+    found = ask(training, training.estimator.predict, frame)
+    return found.ravel() if training.target.ndim == 1 and found.shape == (len(frame), 1) else found
 
 
 def ask(training: Training, method: Any, frame: pd.DataFrame) -> NDArray[Any]:

@@ -196,6 +196,9 @@ def _canonical(array: NDArray[Any]) -> bytes:
 
 def _alike(one: Any, other: NDArray[Any]) -> bool:
     """Return whether predictions are the same up to rounding in a different order of summation."""
+    if np.size(one) != other.size:
+        return False
+    one = np.reshape(one, other.shape)
     if other.dtype.kind == "f":
         return bool(np.allclose(one, other, rtol=1e-9, atol=1e-12))
     return np.array_equal(one, other)

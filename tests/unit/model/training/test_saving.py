@@ -21,6 +21,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
@@ -211,6 +212,21 @@ def test_a_pipeline_is_saved(training: Training, estimator: Any, tmp_path: Path)
         artifact.load_estimator(tmp_path, card).predict(training.frame),
         fitted.predict(training.frame),
     )
+
+
+@pytest.mark.parametrize("estimator", [LinearRegression(), KNeighborsRegressor()])
+def test_predictions_of_one_column_are_predictions(
+    training: Training, estimator: Any, tmp_path: Path
+) -> None:
+    """An estimator that is fitted on a target of shape (rows, 1) predicts that shape."""
+    estimator.fit(training.frame, training.target.reshape(-1, 1))
+    card = save(dataclasses.replace(training, estimator=estimator), tmp_path, models.PROVEN_BY)
+    assert card["outputs"] == 1
+    row = [training.frame[0, 0]] if isinstance(training.frame, np.ndarray) else [0.05]
+    expected = estimator.predict(np.array([row])).ravel()
+    found = load_predictor(tmp_path)
+    assert found.text(row) == str(expected)
+    assert np.allclose(found.predict([[row[0]]]), expected)
 
 
 def test_an_estimator_is_described_without_addresses(
