@@ -1,6 +1,7 @@
 """The form "estimator": the scikit-learn estimator itself."""
 
 import contextlib
+import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 
 from model.service.contract.artifact import Estimator
 from model.service.contract.features import Feature, Value, from_card
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 REFUSALS = (ValueError, ArithmeticError, LookupError)
 # Trees name this type when they reject a number that is finite in double precision.
 SINGLE_PRECISION = "float32"
+# What scikit-learn says of the numbers that it rejects; the first is for finite ones.
+NOT_FINITE = ("", "NaN", "infinity")
 # The most parts into which a batch with rejected rows is divided to find these rows.
 MOST_PARTS = 2000
 # The representation of a missing value in a DataFrame's object column, by the name that this module
@@ -159,10 +163,11 @@ class EstimatorPredictor:
         remaining parts have none either.
         """
         answers: list[Any] = [None] * len(large)
-        for ask, indices in (
-            (self._ask, np.flatnonzero(~large)),
-            (self._ask_large, np.flatnonzero(large)),
-        ):
+        doubts = self._doubts(frame)
+        for doubt, is_large in itertools.product(NOT_FINITE, (False, True)):
+            ask = self._ask_large if is_large else self._ask
+            chosen = (large == is_large) & (doubts == doubt)
+            indices = np.flatnonzero(chosen)
             rows = _rows(frame, indices)
             parts = [(0, len(indices))] if indices.size else []
             for _ in range(MOST_PARTS):
@@ -171,7 +176,9 @@ class EstimatorPredictor:
                 start, end = parts.pop()
                 try:
                     answer = ask(method, rows[start:end]).tolist()
-                except REFUSALS:
+                except REFUSALS as error:
+                    if doubt and doubt in str(error):
+                        continue  # each of these rows would be rejected alone
                     if end - start > 1:
                         middle = (start + end) // 2
                         parts += [(middle, end), (start, middle)]
@@ -179,6 +186,21 @@ class EstimatorPredictor:
                     for index, value in zip(indices[start:end].tolist(), answer, strict=True):
                         answers[index] = value
         return self._array(method, answers)
+
+    def _doubts(self, frame: Any) -> NDArray[np.str_]:
+        """Return which of NOT_FINITE each row gives to the last step of a pipeline, if any."""
+        doubts = np.full(len(frame), "", "U8")
+        if not isinstance(self._estimator, Pipeline):
+            return doubts
+        try:
+            with config_context(assume_finite=True), np.errstate(all="ignore"):
+                inputs = np.asarray(self._estimator[:-1].transform(frame), np.float64)
+        except Exception:  # noqa: BLE001 - transformers raise anything; then it is not known
+            return doubts
+        if inputs.ndim == 2:  # noqa: PLR2004 - a table
+            doubts[np.isnan(inputs).any(axis=1)] = "NaN"
+            doubts[np.isinf(inputs).any(axis=1)] = "infinity"
+        return doubts
 
     def _array(self, method: str, answers: Sequence[Any]) -> NDArray[Any]:
         """Return the answers as an array; no answer is None for labels and NaN for numbers."""

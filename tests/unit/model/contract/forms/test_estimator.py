@@ -132,6 +132,17 @@ def test_trees_that_take_missing_numbers_take_those_that_arise() -> None:
     assert predictor.predict([[2.0, -1.0]]).tolist()[1] in ("high", "low")
 
 
+def test_a_batch_is_answered_as_its_rows_are() -> None:
+    """Trees take NaN, but no infinite number."""
+    predictor = fitted(log(), RandomForestClassifier(3, random_state=0))
+    found = predictor.predict([[2.0, -1.0, 0.0, 8.0, -2.0, 0.0]]).tolist()
+    assert [found[2], found[5]] == [None, None]
+    for row, label in ((2.0, found[0]), (-1.0, found[1]), (8.0, found[3]), (-2.0, found[4])):
+        assert predictor.text([row]) == f"['{label}']"
+    with pytest.raises(RefusedError, match="infinity"):
+        predictor.text([0.0])
+
+
 def test_a_label_of_scores_that_overflow_is_none() -> None:
     """The sign of such a score depends on the order of the sum, so on the number of rows."""
     frame = np.column_stack([POSITIVE, POSITIVE[::-1]])
@@ -158,6 +169,10 @@ def test_it_is_served_by_one_job() -> None:
 def test_finding_rejected_rows_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimator_form, "MOST_PARTS", 10)
     predictor = fitted(log(), LogisticRegression())
+    # Each row's NaN is found in one pass.
+    assert predictor.predict([[2.0, -1.0] * 64]).tolist() == ["low", None] * 64
+    # A transformer that raises hides its rows.
+    predictor = fitted(PowerTransformer("box-cox"), LogisticRegression())
     found = predictor.predict([[2.0] * 64 + [-1.0] * 64]).tolist()
     assert found[:64] == ["low"] * 64
     assert found[64:] == [None] * 64
