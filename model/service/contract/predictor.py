@@ -1,6 +1,6 @@
 """The interface of a model without HTTP, independent of the form in which it is served."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from model.service.contract.features import Feature, Value
@@ -16,6 +16,11 @@ Columns = Sequence[Sequence[Value]]
 # A row with a greater number is large: it may exceed single precision (3.4e38), to which decision
 # trees convert numbers, before or after it was scaled.
 LARGE = 1e30
+
+
+def is_large(row: Iterable[Value]) -> bool:
+    """Return whether a row has a number beyond LARGE."""
+    return any(isinstance(value, (int, float)) and abs(value) > LARGE for value in row)
 
 
 class RefusedError(ValueError):

@@ -540,8 +540,11 @@ class Guard:
         before = self.doubts.get(name, (False, False))
         self.doubts[name] = (before[0] or infinite, before[1] or missing)
 
-    def write(self, graph: onnx.GraphProto) -> None:
-        """Add the output DOUBTS, shape (rows, 1), which is 0 for a row without doubtful numbers."""
+    def write(self, graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+        """Add the nodes of DOUBTS, shape (rows, 1): 0 for a row without doubtful numbers.
+
+        Returns the output, or nothing for a model without doubts.
+        """
         made = {name for node in graph.node for name in node.output}
         doubts = {name: doubt for name, doubt in self.doubts.items() if name in made and any(doubt)}
         sums = []
@@ -560,10 +563,10 @@ class Guard:
                 last = self._node(graph, "Sub", [last, last])
             sums.append(self._node(graph, "ReduceSum", [last, axis], keepdims=1))
         if not sums:
-            return
+            return []
         graph.initializer.append(numpy_helper.from_array(np.array([1]), axis))
         graph.node.append(make_node("Sum", sums, [DOUBTS]))
-        graph.output.append(make_tensor_value_info(DOUBTS, TensorProto.DOUBLE, None))
+        return [make_tensor_value_info(DOUBTS, TensorProto.DOUBLE, None)]
 
     def _node(self, graph: onnx.GraphProto, operator: str, inputs: list[str], **more: Any) -> str:
         name = f"{DOUBTS}_{len(graph.node)}"
@@ -623,8 +626,9 @@ def to_onnx(estimator: Any, features: Sequence[Feature]) -> bytes:
             columns = [name for name, text in zip(inputs, texts, strict=True) if text is wanted]
             if columns:
                 _group(model.graph, group, columns)
-    guard.write(model.graph)
+    doubts = guard.write(model.graph)
     _name_outputs(model.graph, estimator)
+    model.graph.output.extend(doubts)
     model.producer_version = ""
     return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
@@ -685,14 +689,8 @@ def _name_outputs(graph: onnx.GraphProto, estimator: Any) -> None:
     names = [PREDICTION]
     if hasattr(estimator, "predict_proba"):
         names.append(PROBABILITIES)
-    given = [
-        (output.name, output.type.tensor_type.elem_type)
-        for output in graph.output
-        if output.name != DOUBTS
-    ]
-    kept = [output for output in graph.output if output.name == DOUBTS]
+    given = [(output.name, output.type.tensor_type.elem_type) for output in graph.output]
     del graph.output[:]
-    graph.output.extend(kept)
     for (old, kind), name in zip(given, names, strict=False):
         # An output that skl2onnx declares as single precision may have either precision here.
         number = kind in (TensorProto.FLOAT, TensorProto.DOUBLE)

@@ -22,6 +22,7 @@ from model.service.contract.predictor import (
     OverflowedError,
     RefusedError,
     Task,
+    is_large,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class EstimatorPredictor:
     def text(self, row: Sequence[Value]) -> str:
         """Return the prediction for one row as numpy prints it."""
         frame = self.frame([[value] for value in row])
-        large = any(map(_is_large, row))
+        large = is_large(row)
         try:
             prediction = (self._ask_large if large else self._ask)("predict", frame)
         except REFUSALS as error:
@@ -119,7 +120,7 @@ class EstimatorPredictor:
         try:
             answer = self._ask(method, frame)
         except REFUSALS:
-            answer = self._apart(method, frame, self._large_rows(frame))
+            answer = self._apart(method, frame)
         if method == "predict" and self.labels:
             large = np.flatnonzero(self._large_rows(frame))
             if large.size:
@@ -156,18 +157,17 @@ class EstimatorPredictor:
                 raise
             return self._ask(method, frame, finite=True)
 
-    def _apart(self, method: str, frame: Any, large: NDArray[np.bool_]) -> NDArray[Any]:
+    def _apart(self, method: str, frame: Any) -> NDArray[Any]:
         """Return a method's result for the rows that the estimator accepts; the others have none.
 
         Rows that it rejects are found by dividing the batch, up to a limit: beyond it, rows in the
         remaining parts have none either.
         """
-        answers: list[Any] = [None] * len(large)
-        doubts = self._doubts(frame)
-        for doubt, is_large in itertools.product(NOT_FINITE, (False, True)):
-            ask = self._ask_large if is_large else self._ask
-            chosen = (large == is_large) & (doubts == doubt)
-            indices = np.flatnonzero(chosen)
+        answers: list[Any] = [None] * len(frame)
+        large, doubts = self._large_rows(frame), self._doubts(frame)
+        for doubt, beyond in itertools.product(NOT_FINITE, (False, True)):
+            ask = self._ask_large if beyond else self._ask
+            indices = np.flatnonzero((large == beyond) & (doubts == doubt))
             rows = _rows(frame, indices)
             parts = [(0, len(indices))] if indices.size else []
             for _ in range(MOST_PARTS):
@@ -231,7 +231,7 @@ class EstimatorPredictor:
         """
         for method in ("decision_function", "predict_proba"):
             if hasattr(self._estimator, method):
-                scores = self._apart(method, frame, np.ones(len(frame), bool))
+                scores = self._apart(method, frame)
                 decided = np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
                 return ~decided  # type: ignore[no-any-return]
         return np.zeros(len(frame), bool)
@@ -299,10 +299,6 @@ def parts_of(estimator: Any) -> Iterator[Any]:
             left += part.values()
         elif isinstance(part, np.ndarray) and part.dtype == object:
             left += part.ravel().tolist()
-
-
-def _is_large(value: Value) -> bool:
-    return isinstance(value, (int, float)) and abs(value) > LARGE
 
 
 def load(card: Mapping[str, Any], estimator: Estimator) -> EstimatorPredictor:

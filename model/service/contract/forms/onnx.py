@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from model.service.contract.features import Feature, Value, from_card
 from model.service.contract.numpy_text import array_text
 from model.service.contract.predictor import (
-    LARGE,
     Columns,
     Form,
     OverflowedError,
     RefusedError,
     Task,
+    is_large,
 )
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class OnnxPredictor:
         return str(prediction)
 
     def _refusal(self, row: Sequence[Value]) -> RefusedError:
-        if any(isinstance(value, (int, float)) and abs(value) > LARGE for value in row):
+        if is_large(row):
             return OverflowedError()
         return RefusedError("a number that is not finite arises from it inside the model")
 
