@@ -170,7 +170,8 @@ class Cluster:
         if not self._login.renewable:
             return False
         self._login.renew()
-        self.close()
+        # Not closed, as other threads may be about to use its connections.
+        self._manager = None
         return True
 
     def close(self) -> None:
